@@ -1,0 +1,413 @@
+//! The graph itself: values, nodes in writing order, the first mistake, and the current layer.
+
+use super::{NodeId, Op, Tensor, ValueId};
+use crate::{
+    data::{DType, Shape, TensorDesc},
+    error::{Error, ErrorKind, Place},
+};
+use smallvec::SmallVec;
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+/// Whether layers behave as in training (dropout on) or as in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// Training: dropout drops, gradients and updates may follow.
+    Train,
+    /// Use: dropout passes its input on.
+    Infer,
+}
+
+/// What a named value of a graph is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Role {
+    /// Written by the host before a run.
+    Input,
+    /// Trained and saved.
+    Parameter,
+    /// Saved but not trained: moments, the step, running means.
+    State,
+}
+
+/// Initial values of a variable, drawn on the device.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Init {
+    /// The same number everywhere.
+    Constant(f32),
+    /// Uniform between −bound and bound.
+    Uniform {
+        /// The bound.
+        bound: f32,
+    },
+    /// Normal.
+    Normal {
+        /// The mean.
+        mean: f32,
+        /// The standard deviation.
+        std: f32,
+    },
+    /// The two words of the seed given to `Weights::init`: what dropout draws from.
+    Seed,
+}
+
+impl Init {
+    /// Zeros.
+    pub fn zeros() -> Init {
+        Init::Constant(0.0)
+    }
+
+    /// Ones.
+    pub fn ones() -> Init {
+        Init::Constant(1.0)
+    }
+
+    /// U(±1/√fan_in): the default of PyTorch's linear and convolution layers.
+    pub fn fan_in(fan_in: usize) -> Init {
+        Init::Uniform { bound: 1.0 / (fan_in.max(1) as f32).sqrt() }
+    }
+
+    /// U(±√(6/(fan_in+fan_out))): Glorot and Bengio's initial values.
+    pub fn xavier(fan_in: usize, fan_out: usize) -> Init {
+        Init::Uniform { bound: (6.0 / (fan_in + fan_out).max(1) as f32).sqrt() }
+    }
+
+    /// N(0, std²).
+    pub fn normal(std: f32) -> Init {
+        Init::Normal { mean: 0.0, std }
+    }
+}
+
+/// A named value: an input, a parameter or a piece of state.
+#[derive(Clone, Debug)]
+pub struct Variable {
+    /// Its full name, `features.0.weight`.
+    pub name: Arc<str>,
+    /// What it is for.
+    pub role: Role,
+    /// Shape and element type.
+    pub desc: TensorDesc,
+    /// Initial values; inputs have none.
+    pub init: Option<Init>,
+    pub(crate) value: ValueId,
+}
+
+/// Where a value comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// The variable with this index.
+    Variable(usize),
+    /// An output of a node.
+    Node(NodeId, usize),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Value {
+    pub desc: TensorDesc,
+    pub source: Source,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    pub op: Arc<dyn Op>,
+    pub inputs: SmallVec<[ValueId; 4]>,
+    pub outputs: SmallVec<[ValueId; 2]>,
+    pub place: Place,
+    pub layer: Arc<str>,
+}
+
+impl Node {
+    /// Adds this node's place and layer to an error.
+    pub fn locate(&self, error: Error) -> Error {
+        error.at(self.place).in_layer(&self.layer)
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct GraphData {
+    pub mode: Mode,
+    pub values: Vec<Value>,
+    pub nodes: Vec<Node>,
+    pub variables: Vec<Variable>,
+    pub error: Option<Error>,
+    layer: Arc<str>,
+    place: Option<Place>,
+    streams: u32,
+}
+
+impl GraphData {
+    pub fn desc(&self, value: ValueId) -> &TensorDesc {
+        &self.values[value.index()].desc
+    }
+
+    pub fn find(&self, name: &str) -> Option<&Variable> {
+        self.variables.iter().find(|variable| &*variable.name == name)
+    }
+
+    fn push_value(&mut self, desc: TensorDesc, source: Source) -> ValueId {
+        let value = ValueId(self.values.len() as u32);
+        self.values.push(Value { desc, source });
+        value
+    }
+
+    fn fail(&mut self, error: Error) {
+        self.error.get_or_insert(error);
+    }
+}
+
+/// A network, written once and planned for as many devices and sizes as wanted.
+///
+/// Writing never fails: the first mistake is kept, what follows it does nothing, and
+/// [`check`](Graph::check) and `plan` return it. The handle is cheap to clone; clones are the same
+/// graph.
+#[derive(Clone)]
+pub struct Graph(Arc<Mutex<GraphData>>);
+
+impl Graph {
+    /// An empty graph.
+    pub fn new(mode: Mode) -> Graph {
+        Graph(Arc::new(Mutex::new(GraphData {
+            mode,
+            values: Vec::new(),
+            nodes: Vec::new(),
+            variables: Vec::new(),
+            error: None,
+            layer: "".into(),
+            place: None,
+            streams: 0,
+        })))
+    }
+
+    pub(crate) fn data(&self) -> MutexGuard<'_, GraphData> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn is(&self, other: &Graph) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Training or use.
+    pub fn mode(&self) -> Mode {
+        self.data().mode
+    }
+
+    /// The first mistake made in writing the graph.
+    ///
+    /// # Errors
+    /// That mistake.
+    pub fn check(&self) -> Result<(), Error> {
+        self.data().error.clone().map_or(Ok(()), Err)
+    }
+
+    /// Records a mistake found outside an operation's shape rule, at the caller's line.
+    #[track_caller]
+    pub fn fail(&self, error: Error) {
+        let mut data = self.data();
+        let error = error.at(data.place.unwrap_or_else(Place::here)).in_layer(&data.layer.clone());
+        data.fail(error);
+    }
+
+    /// A tensor that stands for a mistake already recorded.
+    pub(crate) fn failed(&self) -> Tensor {
+        Tensor { graph: self.clone(), value: ValueId::FAILED }
+    }
+
+    /// A value the host writes before a run, `f32`.
+    #[track_caller]
+    pub fn input(&self, name: &str, shape: impl Into<Shape>) -> Tensor {
+        self.input_of(name, shape, DType::F32)
+    }
+
+    /// A value the host writes before a run, of any element type.
+    #[track_caller]
+    pub fn input_of(&self, name: &str, shape: impl Into<Shape>, dtype: DType) -> Tensor {
+        self.variable(name.into(), Role::Input, TensorDesc::new(shape, dtype), None)
+    }
+
+    /// A value that is trained and saved, `f32`, named below the current layer.
+    ///
+    /// Asking for a name again, with the same shape, shares the value.
+    #[track_caller]
+    pub fn parameter(&self, name: &str, shape: impl Into<Shape>, init: Init) -> Tensor {
+        self.parameter_of(name, TensorDesc::new(shape, DType::F32), init)
+    }
+
+    /// A value that is trained and saved, of either floating point type.
+    #[track_caller]
+    pub fn parameter_of(&self, name: &str, desc: TensorDesc, init: Init) -> Tensor {
+        self.variable(self.full_name(name), Role::Parameter, desc, Some(init))
+    }
+
+    /// A value that is saved but not trained: moments, counters, running means.
+    #[track_caller]
+    pub fn state(&self, name: &str, desc: TensorDesc, init: Init) -> Tensor {
+        self.variable(self.full_name(name), Role::State, desc, Some(init))
+    }
+
+    /// The number of training steps already done: state `step`, a `u32` scalar.
+    ///
+    /// A plan of a training graph that reads it adds one at its end.
+    #[track_caller]
+    pub fn step(&self) -> Tensor {
+        self.variable("step".into(), Role::State, TensorDesc::new([], DType::U32), Some(Init::zeros()))
+    }
+
+    /// The seed that random operations draw from: state `seed`, two `u32` words.
+    #[track_caller]
+    pub fn seed(&self) -> Tensor {
+        self.variable("seed".into(), Role::State, TensorDesc::new([2], DType::U32), Some(Init::Seed))
+    }
+
+    /// A number for each random operation of the graph, so that no two draw the same.
+    pub fn next_stream(&self) -> u32 {
+        let mut data = self.data();
+        data.streams += 1;
+        data.streams
+    }
+
+    fn full_name(&self, name: &str) -> String {
+        let data = self.data();
+        if data.layer.is_empty() { name.to_owned() } else { format!("{}.{name}", data.layer) }
+    }
+
+    #[track_caller]
+    fn variable(&self, name: String, role: Role, desc: TensorDesc, init: Option<Init>) -> Tensor {
+        let mut data = self.data();
+        let (place, layer) = (data.place.unwrap_or_else(Place::here), data.layer.clone());
+        let refuse = |data: &mut GraphData, kind, message: String| {
+            data.fail(Error::new(kind, message).at(place).in_layer(&layer));
+        };
+        if let Some(known) = data.find(&name).cloned() {
+            if known.role != role || known.desc != desc {
+                let message = format!(
+                    "name {name:?} is already {} {}, not {} {}",
+                    article(known.role),
+                    known.desc,
+                    article(role),
+                    desc
+                );
+                refuse(&mut data, ErrorKind::Name, message);
+                drop(data);
+                return self.failed();
+            }
+            drop(data);
+            return Tensor { graph: self.clone(), value: known.value };
+        }
+        if desc.shape.numel() > u32::MAX as usize {
+            refuse(&mut data, ErrorKind::Limit, format!("{name}: {desc} has more than 4294967295 elements"));
+            drop(data);
+            return self.failed();
+        }
+        let source = Source::Variable(data.variables.len());
+        let value = data.push_value(desc.clone(), source);
+        data.variables.push(Variable { name: name.into(), role, desc, init, value });
+        drop(data);
+        Tensor { graph: self.clone(), value }
+    }
+
+    /// The tensors of all parameters, in the order they were declared.
+    pub fn parameters(&self) -> Vec<Tensor> {
+        let data = self.data();
+        let parameters = data.variables.iter().filter(|variable| variable.role == Role::Parameter);
+        parameters.map(|variable| Tensor { graph: self.clone(), value: variable.value }).collect()
+    }
+
+    /// All inputs, parameters and state declared so far.
+    pub fn variables(&self) -> Vec<Variable> {
+        self.data().variables.clone()
+    }
+
+    /// Adds a node: the only way a value is computed.
+    ///
+    /// Returns the operation's outputs. After a mistake it returns as many tensors that stand for it.
+    #[track_caller]
+    pub fn apply(&self, op: impl Op, inputs: &[&Tensor]) -> Vec<Tensor> {
+        let mut data = self.data();
+        let place = data.place.unwrap_or_else(Place::here);
+        let layer = data.layer.clone();
+        let count = op.outputs();
+        if inputs.iter().any(|tensor| !tensor.graph.is(self)) {
+            let message = format!("{}: its inputs belong to different graphs", op.name());
+            data.fail(Error::new(ErrorKind::Name, message).at(place).in_layer(&layer));
+        }
+        if data.error.is_some() || inputs.iter().any(|tensor| tensor.is_failed()) {
+            drop(data);
+            return vec![self.failed(); count];
+        }
+        let descs: Vec<TensorDesc> = inputs.iter().map(|tensor| data.desc(tensor.value).clone()).collect();
+        let outputs = op.infer(&descs).and_then(|outputs| match outputs.iter().find(|d| d.shape.numel() > u32::MAX as usize) {
+            Some(desc) => Err(crate::error::Misfit::limit(format!("{desc} has more than 4294967295 elements"))),
+            None => Ok(outputs),
+        });
+        match outputs {
+            Err(misfit) => {
+                data.fail(misfit.of(op.name()).at(place).in_layer(&layer));
+                drop(data);
+                vec![self.failed(); count]
+            }
+            Ok(outputs) => {
+                let id = NodeId(data.nodes.len() as u32);
+                let values: SmallVec<[ValueId; 2]> =
+                    outputs.into_iter().enumerate().map(|(i, desc)| data.push_value(desc, Source::Node(id, i))).collect();
+                let inputs = inputs.iter().map(|tensor| tensor.value).collect();
+                data.nodes.push(Node { op: Arc::new(op), inputs, outputs: values.clone(), place, layer });
+                drop(data);
+                values.into_iter().map(|value| Tensor { graph: self.clone(), value }).collect()
+            }
+        }
+    }
+
+    /// Adds a node of an operation with one output.
+    #[track_caller]
+    pub fn apply1(&self, op: impl Op, inputs: &[&Tensor]) -> Tensor {
+        self.apply(op, inputs).swap_remove(0)
+    }
+
+    /// Runs `body` one layer deeper: names and messages get `name` appended to their path.
+    ///
+    /// An empty name adds nothing.
+    pub fn scoped<T>(&self, name: &str, body: impl FnOnce() -> T) -> T {
+        let outer = self.data().layer.clone();
+        let inner = match (outer.is_empty(), name.is_empty()) {
+            (_, true) => outer.to_string(),
+            (true, _) => name.to_owned(),
+            _ => format!("{outer}.{name}"),
+        };
+        self.data().layer = inner.into();
+        let result = body();
+        self.data().layer = outer;
+        result
+    }
+
+    /// Runs `body` with mistakes attributed to `place` instead of the lines inside it.
+    pub fn placed<T>(&self, place: Place, body: impl FnOnce() -> T) -> T {
+        let outer = self.data().place.replace(place);
+        let result = body();
+        self.data().place = outer;
+        result
+    }
+
+    /// Runs `body` in the layer and at the line of another node: how gradients keep their origin.
+    pub(crate) fn in_origin_of<T>(&self, node: &Node, body: impl FnOnce() -> T) -> T {
+        let outer = std::mem::replace(&mut self.data().layer, node.layer.clone());
+        let result = self.placed(node.place, body);
+        self.data().layer = outer;
+        result
+    }
+}
+
+fn article(role: Role) -> &'static str {
+    match role {
+        Role::Input => "an input",
+        Role::Parameter => "a parameter",
+        Role::State => "state",
+    }
+}
+
+impl fmt::Debug for Graph {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let data = self.data();
+        write!(f, "Graph({:?}, {} values, {} nodes)", data.mode, data.values.len(), data.nodes.len())
+    }
+}

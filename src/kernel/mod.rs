@@ -1,0 +1,9 @@
+//! What the GPU is told, as plain data: shader text, dispatches, and what a device can do.
+
+mod dispatch;
+mod shader;
+mod target;
+
+pub use dispatch::{Arg, Cost, Dispatch, Params, Slice};
+pub use shader::{Kernel, Shader, assemble};
+pub use target::{DeviceClass, Target};

@@ -1,0 +1,132 @@
+//! Shader text and its assembly.
+//!
+//! A shader is a WGSL file. Assembly adds three things and nothing else, all of them behind the
+//! file's own text so that errors keep its line numbers: the element type (`alias real = f32;`),
+//! the files it names by `//#import NAME` (each once, also those they name in turn), and the text of
+//! a fused pointwise chain where the file says `//#import chain`.
+
+use crate::data::DType;
+use std::{fmt, hash::Hash, sync::Arc};
+
+/// A WGSL file that is part of the program.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub struct Shader {
+    /// The file's name without its ending, for messages and labels.
+    pub name: &'static str,
+    /// The file's text.
+    pub source: &'static str,
+}
+
+/// The WGSL file `shaders/NAME.wgsl` of the crate that uses the macro, as a `&'static Shader`.
+///
+/// ```ignore
+/// let shader = wgrad::shader!("gelu");
+/// ```
+#[macro_export]
+macro_rules! shader {
+    ($name:literal) => {{
+        static SHADER: $crate::kernel::Shader = $crate::kernel::Shader {
+            name: $name,
+            source: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $name, ".wgsl")),
+        };
+        &SHADER
+    }};
+}
+
+/// The shared files under `shaders/lib`, by the name an import gives.
+static LIBRARY: &[&Shader] = &[];
+
+/// One pipeline: shader, entry point, constants and element type. Equal kernels share a pipeline.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Kernel {
+    /// The WGSL file.
+    pub shader: &'static Shader,
+    /// The entry point in it.
+    pub entry: &'static str,
+    /// Values of its `override` constants; floats and booleans are written as numbers.
+    pub constants: Vec<(&'static str, u32)>,
+    /// What `real` means in it.
+    pub real: DType,
+    /// The text of a fused pointwise chain, with the files its functions come from.
+    pub chain: Option<Arc<ChainText>>,
+}
+
+/// The generated text of a fused pointwise chain.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ChainText {
+    /// Its declarations and functions.
+    pub text: String,
+    /// The files that define the functions it calls.
+    pub shaders: Vec<&'static Shader>,
+}
+
+impl Kernel {
+    /// An entry point of a shader, without constants.
+    pub fn new(shader: &'static Shader, entry: &'static str, real: DType) -> Kernel {
+        // Index tensors have no `real`; the alias then only has to exist.
+        let real = if real.is_float() { real } else { DType::F32 };
+        Kernel { shader, entry, constants: Vec::new(), real, chain: None }
+    }
+
+    /// The same with one more `override` constant.
+    pub fn constant(mut self, name: &'static str, value: u32) -> Kernel {
+        self.constants.push((name, value));
+        self
+    }
+
+    /// Whether the file stores its result through a chain, so that pointwise work can be fused in.
+    pub fn stores_through_chain(&self) -> bool {
+        imports(self.shader.source).any(|name| name == "chain")
+    }
+
+    /// What profiles and labels call the kernel: file and entry point.
+    pub fn label(&self) -> String {
+        format!("{}.{}", self.shader.name, self.entry)
+    }
+}
+
+impl fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}<{}>{:?}", self.shader.name, self.entry, self.real, self.constants)
+    }
+}
+
+fn imports(source: &str) -> impl Iterator<Item = &str> {
+    source.lines().filter_map(|line| line.strip_prefix("//#import ")).map(str::trim)
+}
+
+/// The complete WGSL text of a kernel's module.
+///
+/// # Errors
+/// The name of an import that no file under `shaders/lib` has.
+pub fn assemble(kernel: &Kernel) -> Result<String, String> {
+    let f16 = kernel.real == DType::F16 || kernel.chain.as_ref().is_some_and(|chain| chain.text.contains("f16"));
+    // The first line of a file is a comment, so the directive in front of it moves no line.
+    let mut text = String::from(if f16 { "enable f16; " } else { "" });
+    text.push_str(kernel.shader.source);
+    text.push_str(&format!("\nalias real = {};\n", kernel.real.wgsl()));
+
+    let mut seen: Vec<&str> = vec![kernel.shader.name];
+    let mut open: Vec<&str> = imports(kernel.shader.source).collect();
+    if let Some(chain) = &kernel.chain {
+        text.push_str(&chain.text);
+        seen.push("chain");
+        for shader in &chain.shaders {
+            if !seen.contains(&shader.name) {
+                seen.push(shader.name);
+                text.push_str(shader.source);
+                open.extend(imports(shader.source));
+            }
+        }
+    }
+    while let Some(name) = open.pop() {
+        if seen.contains(&name) {
+            continue;
+        }
+        let shader = LIBRARY.iter().find(|shader| shader.name.strip_prefix("lib/") == Some(name)).ok_or_else(|| name.to_owned())?;
+        seen.push(name);
+        text.push_str(shader.source);
+        open.extend(imports(shader.source));
+    }
+    Ok(text)
+}

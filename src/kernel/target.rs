@@ -1,0 +1,67 @@
+//! What a device can do, as plain numbers, so that planning needs no device.
+
+/// The kind of device, which decides between variants of a kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DeviceClass {
+    /// A driver that runs shaders on the processor: barriers are dear, caches are large.
+    Software,
+    /// Any GPU: tiles in workgroup memory, no optional features.
+    Portable,
+    /// A discrete GPU with subgroups and fast workgroup memory.
+    Discrete,
+}
+
+impl DeviceClass {
+    /// Whether shaders run on the processor.
+    pub fn is_software(self) -> bool {
+        self == DeviceClass::Software
+    }
+}
+
+/// The device a plan is made for: class, features and limits without any type of wgpu.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Target {
+    /// The device class.
+    pub class: DeviceClass,
+    /// Whether subgroup operations may be used.
+    pub subgroups: bool,
+    /// Whether 16-bit floats may be stored and computed with.
+    pub f16: bool,
+    /// The largest range of a buffer one binding may cover, in bytes.
+    pub max_binding_bytes: u64,
+    /// The largest buffer, in bytes.
+    pub max_buffer_bytes: u64,
+    /// Storage buffers one kernel may bind.
+    pub max_storage_buffers: u32,
+    /// Threads of one workgroup.
+    pub max_workgroup_threads: u32,
+    /// Workgroup memory, in bytes.
+    pub max_workgroup_bytes: u32,
+    /// Workgroups along one dimension of a dispatch.
+    pub max_workgroups: u32,
+    /// The alignment of a binding's offset, in bytes.
+    pub offset_alignment: u64,
+}
+
+impl Target {
+    /// What every WebGPU device has: no features, the specification's default limits.
+    pub fn baseline() -> Target {
+        Target {
+            class: DeviceClass::Portable,
+            subgroups: false,
+            f16: false,
+            max_binding_bytes: 128 << 20,
+            max_buffer_bytes: 256 << 20,
+            max_storage_buffers: 8,
+            max_workgroup_threads: 256,
+            max_workgroup_bytes: 16 << 10,
+            max_workgroups: 65_535,
+            offset_alignment: 256,
+        }
+    }
+
+    /// The same device treated as another class: how tests run every variant on one driver.
+    pub fn with_class(&self, class: DeviceClass) -> Target {
+        Target { class, ..self.clone() }
+    }
+}
