@@ -183,6 +183,10 @@ impl Graph {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(crate) fn from_data(data: GraphData) -> Graph {
+        Graph(Arc::new(Mutex::new(data)))
+    }
+
     pub(crate) fn is(&self, other: &Graph) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }

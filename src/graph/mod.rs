@@ -6,7 +6,7 @@ mod print;
 mod tensor;
 
 pub use build::{Graph, Init, Mode, Role, Variable};
-pub(crate) use build::{GraphData, Node, Source, Value};
+pub(crate) use build::{GraphData, Node, Source};
 pub use op::{Backward, Emit, Gradients, Io, Op, Pointwise, Scalar};
 pub use tensor::Tensor;
 

@@ -5,5 +5,5 @@ mod shader;
 mod target;
 
 pub use dispatch::{Arg, Cost, Dispatch, Params, Slice};
-pub use shader::{Kernel, Shader, assemble};
+pub use shader::{ChainText, Kernel, Shader, assemble};
 pub use target::{DeviceClass, Target};

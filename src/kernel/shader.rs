@@ -34,7 +34,13 @@ macro_rules! shader {
 }
 
 /// The shared files under `shaders/lib`, by the name an import gives.
-static LIBRARY: &[&Shader] = &[];
+macro_rules! library {
+    ($($name:literal)*) => { &[$(&Shader {
+        name: $name,
+        source: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/lib/", $name, ".wgsl")),
+    }),*] };
+}
+static LIBRARY: &[&Shader] = library!["chain" "index"];
 
 /// One pipeline: shader, entry point, constants and element type. Equal kernels share a pipeline.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -123,7 +129,7 @@ pub fn assemble(kernel: &Kernel) -> Result<String, String> {
         if seen.contains(&name) {
             continue;
         }
-        let shader = LIBRARY.iter().find(|shader| shader.name.strip_prefix("lib/") == Some(name)).ok_or_else(|| name.to_owned())?;
+        let shader = LIBRARY.iter().find(|shader| shader.name == name).ok_or_else(|| name.to_owned())?;
         seen.push(name);
         text.push_str(shader.source);
         open.extend(imports(shader.source));

@@ -1,0 +1,384 @@
+//! A device to run on: the crate's own, or an app's.
+
+use super::{Buffer, Pipeline};
+use crate::{
+    error::{Error, ErrorKind},
+    kernel::{DeviceClass, Kernel, Target},
+};
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+/// The environment variable that picks an adapter by a part of its name.
+const ADAPTER_VARIABLE: &str = "WGRAD_ADAPTER";
+
+/// A device with its queue, its compiled pipelines and its byte budget. Cheap to clone.
+#[derive(Clone)]
+pub struct Context(Arc<Inner>);
+
+struct Inner {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    info: wgpu::AdapterInfo,
+    target: Target,
+    pipelines: Mutex<HashMap<Kernel, Arc<Pipeline>>>,
+    allocated: Arc<AtomicU64>,
+    allocations: AtomicU64,
+    budget: AtomicU64,
+    failure: Arc<Mutex<Option<Error>>>,
+}
+
+/// The optional features the library uses where an adapter has them: subgroups, 16-bit floats,
+/// timestamps and pipeline caches. Pass them to `request_device` for [`Context::from_wgpu`].
+pub fn required_features(adapter: &wgpu::Adapter) -> wgpu::Features {
+    let wanted = wgpu::Features::SUBGROUP
+        | wgpu::Features::SHADER_F16
+        | wgpu::Features::TIMESTAMP_QUERY
+        | wgpu::Features::PIPELINE_CACHE;
+    adapter.features() & wanted
+}
+
+/// The limits to ask an adapter for: its own, so that nothing is smaller than it has to be.
+pub fn required_limits(adapter: &wgpu::Adapter) -> wgpu::Limits {
+    adapter.limits()
+}
+
+/// What an adapter is and can do, as `wgrad devices` prints it.
+#[derive(Clone, Debug)]
+pub struct AdapterReport {
+    /// The adapter's name, a part of which `WGRAD_ADAPTER` takes.
+    pub name: String,
+    /// `Vulkan`, `Metal`, `Dx12` or `BrowserWebGpu`.
+    pub backend: String,
+    /// The driver and its version.
+    pub driver: String,
+    /// Class, features and limits.
+    pub target: Target,
+}
+
+fn instance() -> wgpu::Instance {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    descriptor.backends = wgpu::Backends::PRIMARY;
+    wgpu::Instance::new(descriptor)
+}
+
+fn target(info: &wgpu::AdapterInfo, features: wgpu::Features, limits: &wgpu::Limits) -> Target {
+    Target {
+        class: match info.device_type {
+            wgpu::DeviceType::Cpu => DeviceClass::Software,
+            wgpu::DeviceType::DiscreteGpu => DeviceClass::Discrete,
+            _ => DeviceClass::Portable,
+        },
+        subgroups: features.contains(wgpu::Features::SUBGROUP),
+        f16: features.contains(wgpu::Features::SHADER_F16),
+        max_binding_bytes: limits.max_storage_buffer_binding_size,
+        max_buffer_bytes: limits.max_buffer_size,
+        max_storage_buffers: limits.max_storage_buffers_per_shader_stage,
+        max_workgroup_threads: limits.max_compute_invocations_per_workgroup,
+        max_workgroup_bytes: limits.max_compute_workgroup_storage_size,
+        max_workgroups: limits.max_compute_workgroups_per_dimension,
+        offset_alignment: u64::from(limits.min_storage_buffer_offset_alignment).max(256),
+    }
+}
+
+/// All adapters of the machine with what they can do; empty where there is none.
+pub async fn adapters() -> Vec<AdapterReport> {
+    let found = instance().enumerate_adapters(wgpu::Backends::PRIMARY).await;
+    let report = |adapter: &wgpu::Adapter| {
+        let info = adapter.get_info();
+        AdapterReport {
+            name: info.name.clone(),
+            backend: format!("{:?}", info.backend),
+            driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
+            target: target(&info, required_features(adapter), &required_limits(adapter)),
+        }
+    };
+    found.iter().map(report).collect()
+}
+
+/// The error where no adapter is found, naming the package that brings one.
+pub(crate) fn no_adapter(wanted: Option<&str>, found: &[String]) -> Error {
+    match wanted {
+        Some(wanted) if !found.is_empty() => {
+            let message = format!("no adapter's name contains {wanted:?} ({ADAPTER_VARIABLE}); found: {}", found.join(", "));
+            Error::new(ErrorKind::Device, message)
+        }
+        _ => Error::new(ErrorKind::Device, "no GPU adapter found, not even a software one").hint(concat!(
+            "install a driver:\n",
+            "    Debian, Ubuntu  apt install libvulkan1 mesa-vulkan-drivers\n",
+            "    Fedora          dnf install vulkan-loader mesa-vulkan-drivers\n",
+            "    Arch            pacman -S vulkan-icd-loader vulkan-swrast (or your GPU's vulkan package)\n",
+            "    macOS           Metal is part of macOS 10.14 and later; no package is needed\n",
+            "    Windows         DirectX 12 is part of Windows 10 and later; update the GPU's driver"
+        )),
+    }
+}
+
+impl Context {
+    /// Opens the most powerful adapter, or the one whose name contains the value of `WGRAD_ADAPTER`,
+    /// with every optional feature the library uses and the adapter's own limits.
+    ///
+    /// # Errors
+    /// No adapter (the text names the package to install), or a device that cannot be opened.
+    pub async fn new() -> Result<Context, Error> {
+        let instance = instance();
+        let adapter = match std::env::var(ADAPTER_VARIABLE).ok().filter(|name| !name.is_empty()) {
+            Some(wanted) => {
+                let found = instance.enumerate_adapters(wgpu::Backends::PRIMARY).await;
+                let names: Vec<String> = found.iter().map(|adapter| adapter.get_info().name).collect();
+                let lower = wanted.to_lowercase();
+                let at = names.iter().position(|name| name.to_lowercase().contains(&lower));
+                at.and_then(|at| found.into_iter().nth(at)).ok_or_else(|| no_adapter(Some(&wanted), &names))?
+            }
+            None => {
+                let options = wgpu::RequestAdapterOptions {
+                    power_preference: wgpu::PowerPreference::HighPerformance,
+                    ..Default::default()
+                };
+                instance.request_adapter(&options).await.map_err(|error| no_adapter(None, &[]).caused_by(error))?
+            }
+        };
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("wgrad"),
+            required_features: required_features(&adapter),
+            required_limits: required_limits(&adapter),
+            ..Default::default()
+        };
+        let (device, queue) = adapter.request_device(&descriptor).await.map_err(|error| {
+            Error::new(ErrorKind::Device, format!("{}: cannot open the device", adapter.get_info().name)).caused_by(error)
+        })?;
+        let context = Context::build(device, queue);
+        let failure = context.0.failure.clone();
+        context.0.device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            log::error!("uncaptured device error: {error}");
+            failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| from_wgpu("device", error));
+        }));
+        Ok(context)
+    }
+
+    /// Runs on an app's device and queue. Asks for nothing: uses the features and limits that are on.
+    ///
+    /// Features and limits worth turning on are [`required_features`] and [`required_limits`].
+    ///
+    /// # Errors
+    /// A device with smaller limits than WebGPU's defaults for compute shaders.
+    pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue) -> Result<Context, Error> {
+        let (limits, baseline) = (device.limits(), Target::baseline());
+        let needs = [
+            ("max_storage_buffers_per_shader_stage", limits.max_storage_buffers_per_shader_stage, baseline.max_storage_buffers),
+            ("max_compute_invocations_per_workgroup", limits.max_compute_invocations_per_workgroup, baseline.max_workgroup_threads),
+            ("max_compute_workgroup_storage_size", limits.max_compute_workgroup_storage_size, baseline.max_workgroup_bytes),
+            ("max_compute_workgroups_per_dimension", limits.max_compute_workgroups_per_dimension, baseline.max_workgroups),
+        ];
+        for (name, has, needed) in needs {
+            if has < needed {
+                let message = format!("the device's {name} is {has}, wgrad needs {needed}");
+                return Err(Error::new(ErrorKind::Limit, message).hint("request wgrad::gpu::required_limits(&adapter)"));
+            }
+        }
+        Ok(Context::build(device, queue))
+    }
+
+    fn build(device: wgpu::Device, queue: wgpu::Queue) -> Context {
+        let info = device.adapter_info();
+        let target = target(&info, device.features(), &device.limits());
+        let failure: Arc<Mutex<Option<Error>>> = Arc::default();
+        let lost = failure.clone();
+        device.set_device_lost_callback(move |reason, message| {
+            // Dropping the last handle also ends a device; nobody is left to read that.
+            let error = Error::new(ErrorKind::Device, format!("the device was lost ({reason:?}): {message}"))
+                .hint("make a new Context and load the last checkpoint");
+            *lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        });
+        let budget = if target.class.is_software() { software_budget() } else { u64::MAX };
+        Context(Arc::new(Inner {
+            device,
+            queue,
+            info,
+            target,
+            pipelines: Mutex::default(),
+            allocated: Arc::default(),
+            allocations: AtomicU64::new(0),
+            budget: AtomicU64::new(budget),
+            failure,
+        }))
+    }
+
+    /// Class, features and limits, for [`Graph::plan`](crate::graph::Graph::plan).
+    pub fn target(&self) -> &Target {
+        &self.0.target
+    }
+
+    /// The adapter's name.
+    pub fn name(&self) -> &str {
+        &self.0.info.name
+    }
+
+    /// The device.
+    pub fn device(&self) -> &wgpu::Device {
+        &self.0.device
+    }
+
+    /// The queue.
+    pub fn queue(&self) -> &wgpu::Queue {
+        &self.0.queue
+    }
+
+    /// Limits the bytes of all buffers the library holds on this device.
+    ///
+    /// Software drivers hand out more than there is and crash later, so their default is four fifths
+    /// of the memory that is free; other devices have none and report their own shortage.
+    pub fn set_budget(&self, bytes: u64) {
+        self.0.budget.store(bytes, Ordering::Relaxed);
+    }
+
+    /// The byte budget.
+    pub fn budget(&self) -> u64 {
+        self.0.budget.load(Ordering::Relaxed)
+    }
+
+    /// The bytes of all buffers the library holds on this device.
+    pub fn allocated(&self) -> u64 {
+        self.0.allocated.load(Ordering::Relaxed)
+    }
+
+    /// How many buffers the library has ever made on this device: constant in steady state.
+    pub fn allocations(&self) -> u64 {
+        self.0.allocations.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the device has done everything submitted so far.
+    ///
+    /// # Errors
+    /// A lost device.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn wait(&self) -> Result<(), Error> {
+        let polled = self.0.device.poll(wgpu::PollType::wait_indefinitely());
+        self.check()?;
+        polled.map(|_| ()).map_err(|error| Error::new(ErrorKind::Device, "waiting for the device failed").caused_by(error))
+    }
+
+    /// The device's loss or first unexpected error, if there was one.
+    ///
+    /// # Errors
+    /// That error.
+    pub fn check(&self) -> Result<(), Error> {
+        self.0.failure.lock().unwrap_or_else(PoisonError::into_inner).clone().map_or(Ok(()), Err)
+    }
+
+    /// A zeroed buffer for storage, copies in and copies out.
+    pub(crate) fn allocate(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<Buffer, Error> {
+        self.check()?;
+        if bytes > self.0.target.max_buffer_bytes {
+            let message = format!("{label}: {bytes} bytes, the device's largest buffer has {}", self.0.target.max_buffer_bytes);
+            return Err(Error::new(ErrorKind::Limit, message));
+        }
+        let before = self.0.allocated.fetch_add(bytes, Ordering::Relaxed);
+        let account = super::buffer::Account::new(self.0.allocated.clone(), bytes);
+        if before.saturating_add(bytes) > self.budget() {
+            let message = format!("{label}: {bytes} bytes on top of {before} exceed the budget of {} bytes", self.budget());
+            return Err(Error::new(ErrorKind::Memory, message).hint("use a smaller batch, or raise Context::set_budget"));
+        }
+        self.0.allocations.fetch_add(1, Ordering::Relaxed);
+        let descriptor = wgpu::BufferDescriptor { label: Some(label), size: bytes, usage, mapped_at_creation: false };
+        let raw = self.guarded(label, || self.0.device.create_buffer(&descriptor))?;
+        Ok(Buffer::new(raw, account))
+    }
+
+    /// The pipelines of kernels; those not known yet are compiled together on all processor cores.
+    pub(crate) fn pipelines(&self, kernels: &[&Kernel]) -> Result<Vec<Arc<Pipeline>>, Error> {
+        let missing: Vec<&Kernel> = {
+            let known = self.0.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut missing: Vec<&Kernel> = Vec::new();
+            for kernel in kernels {
+                if !known.contains_key(kernel) && !missing.contains(kernel) {
+                    missing.push(kernel);
+                }
+            }
+            missing
+        };
+        let compiled = compile_all(self, &missing)?;
+        let mut known = self.0.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
+        for (kernel, pipeline) in missing.into_iter().zip(compiled) {
+            known.insert(kernel.clone(), Arc::new(pipeline));
+        }
+        Ok(kernels.iter().map(|kernel| known[*kernel].clone()).collect())
+    }
+
+    /// Runs `body` and turns the device errors it causes into an error.
+    pub(crate) fn guarded<T>(&self, what: &str, body: impl FnOnce() -> T) -> Result<T, Error> {
+        self.check()?;
+        #[cfg(not(target_arch = "wasm32"))]
+        {
+            let filters = [wgpu::ErrorFilter::Internal, wgpu::ErrorFilter::OutOfMemory, wgpu::ErrorFilter::Validation];
+            let scopes = filters.map(|filter| self.0.device.push_error_scope(filter));
+            let result = body();
+            let errors: Vec<wgpu::Error> =
+                scopes.into_iter().rev().filter_map(|scope| pollster::block_on(scope.pop())).collect();
+            errors.into_iter().next().map_or(Ok(result), |error| Err(from_wgpu(what, error)))
+        }
+        // The browser reports errors later, through the handler for uncaptured ones.
+        #[cfg(target_arch = "wasm32")]
+        {
+            let _ = what;
+            Ok(body())
+        }
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn compile_all(context: &Context, kernels: &[&Kernel]) -> Result<Vec<Pipeline>, Error> {
+    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(kernels.len().max(1));
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let mut compiled: Vec<(usize, Result<Pipeline, Error>)> = std::thread::scope(|scope| {
+        let work = || {
+            let mut done = Vec::new();
+            loop {
+                let i = next.fetch_add(1, Ordering::Relaxed);
+                let Some(kernel) = kernels.get(i) else { return done };
+                done.push((i, Pipeline::new(context, kernel)));
+            }
+        };
+        let handles: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        handles.into_iter().flat_map(|handle| handle.join().unwrap_or_default()).collect()
+    });
+    compiled.sort_by_key(|(i, _)| *i);
+    if compiled.len() != kernels.len() {
+        return Err(Error::new(ErrorKind::Device, "a thread that compiled pipelines panicked"));
+    }
+    compiled.into_iter().map(|(_, pipeline)| pipeline).collect()
+}
+
+#[cfg(target_arch = "wasm32")]
+fn compile_all(context: &Context, kernels: &[&Kernel]) -> Result<Vec<Pipeline>, Error> {
+    kernels.iter().map(|kernel| Pipeline::new(context, kernel)).collect()
+}
+
+/// An error the device reported while `what` was done.
+fn from_wgpu(what: &str, error: wgpu::Error) -> Error {
+    match error {
+        wgpu::Error::OutOfMemory { .. } => Error::new(ErrorKind::Memory, format!("{what}: the device is out of memory"))
+            .hint("use a smaller batch, or a device with more memory"),
+        error => Error::new(ErrorKind::Device, format!("{what}: {error}")),
+    }
+}
+
+/// Four fifths of the free memory; without a way to know it, 4 GiB.
+fn software_budget() -> u64 {
+    let free = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+        let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?.trim().to_owned();
+        line.split_whitespace().next()?.parse::<u64>().ok()
+    });
+    free.map_or(4 << 30, |kilobytes| kilobytes.saturating_mul(1024) / 5 * 4)
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Context({}, {:?})", self.0.info.name, self.0.target.class)
+    }
+}

@@ -1,0 +1,12 @@
+//! The device: adapters, buffers, pipelines and readback.
+
+mod buffer;
+mod context;
+mod pipeline;
+mod readback;
+
+pub(crate) use buffer::Buffer;
+pub use context::{AdapterReport, Context, adapters, required_features, required_limits};
+pub(crate) use pipeline::Pipeline;
+pub use readback::Readback;
+pub(crate) use readback::Staging;

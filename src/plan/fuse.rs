@@ -1,0 +1,329 @@
+//! Which nodes run together: pointwise chains, and chains behind an operation that stores through one.
+
+use super::{
+    chain::{Call, Chain, Input, Operand},
+    lower::Lowered,
+};
+use crate::{
+    data::Shape,
+    graph::{Emit, NodeId, ValueId},
+    kernel::{Arg, Target},
+};
+use std::collections::{HashMap, HashSet};
+
+/// Nodes that become one step: at most one that is not pointwise, and the pointwise ones fused with it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Unit {
+    /// The node that is not pointwise.
+    pub anchor: Option<NodeId>,
+    /// The pointwise nodes in writing order.
+    pub chain: Vec<NodeId>,
+}
+
+impl Unit {
+    pub fn nodes(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.anchor.iter().chain(&self.chain).copied()
+    }
+}
+
+/// What fusion needs to know of the graph.
+pub(super) struct Fusion<'a> {
+    lowered: &'a Lowered,
+    target: &'a Target,
+    emitted: &'a HashMap<NodeId, Emit>,
+    consumers: HashMap<ValueId, Vec<NodeId>>,
+    units: Vec<Unit>,
+    unit_of: HashMap<NodeId, usize>,
+}
+
+impl<'a> Fusion<'a> {
+    pub fn new(lowered: &'a Lowered, target: &'a Target, emitted: &'a HashMap<NodeId, Emit>) -> Fusion<'a> {
+        let mut consumers: HashMap<ValueId, Vec<NodeId>> = HashMap::new();
+        for &id in &lowered.live {
+            for value in lowered.inputs(id) {
+                consumers.entry(value).or_default().push(id);
+                // A view's reader reads its base.
+                let mut base = value;
+                while let Some(node) = lowered.direct_producer(base).filter(|&n| lowered.node(n).op.is_view()) {
+                    base = lowered.canonical(lowered.node(node).inputs[0]);
+                    consumers.entry(base).or_default().push(id);
+                }
+            }
+        }
+        Fusion { lowered, target, emitted, consumers, units: Vec::new(), unit_of: HashMap::new() }
+    }
+
+    /// The units of the graph in an order in which they can run.
+    pub fn units(mut self, fuse: bool) -> Vec<(Unit, Option<Chain>)> {
+        for &id in &self.lowered.live {
+            if self.is_inlined_everywhere(id) {
+                continue;
+            }
+            let unit = self.units.len();
+            let pointwise = self.lowered.node(id).op.pointwise().is_some();
+            self.unit_of.insert(id, unit);
+            self.units.push(if pointwise {
+                Unit { anchor: None, chain: vec![id] }
+            } else {
+                Unit { anchor: Some(id), chain: Vec::new() }
+            });
+            if pointwise && fuse {
+                self.join_producers(id);
+            }
+        }
+        self.schedule().into_iter().map(|i| (self.units[i].clone(), self.chain(&self.units[i]))).collect()
+    }
+
+    fn shape(&self, id: NodeId) -> &Shape {
+        &self.lowered.data.desc(self.lowered.node(id).outputs[0]).shape
+    }
+
+    /// A constant: pointwise work without inputs that is the same at every element.
+    fn is_constant(&self, id: NodeId) -> bool {
+        let node = self.lowered.node(id);
+        node.inputs.is_empty() && node.op.pointwise().is_some_and(|pointwise| !pointwise.index)
+    }
+
+    /// Constants are written into the chains that use them; they need memory only for other readers.
+    fn is_inlined_everywhere(&self, id: NodeId) -> bool {
+        let output = self.lowered.node(id).outputs[0];
+        self.is_constant(id)
+            && !self.lowered.outputs.iter().any(|&(_, value)| self.lowered.storage(value) == output)
+            && self.consumers.get(&output).is_none_or(|readers| readers.iter().all(|&reader| {
+                self.lowered.node(reader).op.pointwise().is_some()
+                    && self.lowered.inputs(reader).all(|value| {
+                        self.lowered.producer(value) != Some(id) || self.lowered.direct_producer(value) == Some(id)
+                    })
+            }))
+    }
+
+    /// Joins a pointwise node with the units of its inputs' producers where that is allowed.
+    fn join_producers(&mut self, id: NodeId) {
+        let values: Vec<ValueId> = self.lowered.inputs(id).collect();
+        for value in values {
+            let Some(producer) = self.lowered.direct_producer(value) else { continue };
+            let (Some(&theirs), Some(&ours)) = (self.unit_of.get(&producer), self.unit_of.get(&id)) else { continue };
+            if theirs == ours || self.shape(producer) != self.shape(id) {
+                continue;
+            }
+            if self.lowered.node(producer).outputs.first() != Some(&value) {
+                continue;
+            }
+            let Some(joined) = self.join(theirs, ours) else { continue };
+            if self.is_legal(&joined, [theirs, ours]) {
+                for node in joined.nodes() {
+                    self.unit_of.insert(node, theirs);
+                }
+                self.units[theirs] = joined;
+                self.units[ours] = Unit::default();
+            }
+        }
+    }
+
+    fn join(&self, a: usize, b: usize) -> Option<Unit> {
+        let (a, b) = (&self.units[a], &self.units[b]);
+        let anchor = match (a.anchor, b.anchor) {
+            (Some(_), Some(_)) => return None,
+            (a, b) => a.or(b),
+        };
+        let mut chain: Vec<NodeId> = a.chain.iter().chain(&b.chain).copied().collect();
+        chain.sort();
+        Some(Unit { anchor, chain })
+    }
+
+    fn is_legal(&self, unit: &Unit, parts: [usize; 2]) -> bool {
+        let first = self.shape(unit.chain[0]);
+        if unit.chain.iter().any(|&id| self.shape(id) != first) {
+            return false;
+        }
+        let Some(chain) = self.chain(unit) else { return false };
+        // What the unit computes it may hand on only from call to call, not through memory.
+        let inner = |value: ValueId| self.lowered.producer(value).is_some_and(|node| unit.nodes().any(|id| id == node));
+        let read = chain.inputs.iter().map(|input| input.value);
+        let anchored = unit.anchor.into_iter().flat_map(|anchor| self.lowered.inputs(anchor));
+        if read.chain(anchored).any(inner) {
+            return false;
+        }
+        let mut buffers = chain.buffers();
+        if let Some(anchor) = unit.anchor {
+            let node = self.lowered.node(anchor);
+            let emit = &self.emitted[&anchor];
+            let output = node.outputs[0];
+            let stores = |arg: &Arg| matches!(arg, Arg::Write(slice) if slice.value == output);
+            let finishing = emit.dispatches.iter().filter(|d| d.args.iter().any(stores));
+            let anchors_fit = !emit.dispatches.is_empty()
+                && finishing.clone().count() > 0
+                && finishing.clone().all(|d| d.finishes && d.kernel.stores_through_chain())
+                && self.shape(anchor) == first;
+            let whole = |value: ValueId| self.lowered.data.desc(value).bytes() <= self.target.max_binding_bytes;
+            let fits = chain.inputs.iter().all(|input| whole(input.value))
+                && chain.outputs.iter().all(|&(_, value, _)| whole(value));
+            let updated: Vec<ValueId> =
+                chain.inputs.iter().filter(|i| i.update.is_some()).map(|i| self.lowered.storage(i.value)).collect();
+            let disturbed = self.lowered.inputs(anchor).any(|value| updated.contains(&self.lowered.storage(value)));
+            if !anchors_fit || !fits || disturbed {
+                return false;
+            }
+            let own = finishing.map(|d| d.args.iter().filter(|a| !matches!(a, Arg::Params(_))).count() - 1).max();
+            buffers += own.unwrap_or(0);
+        }
+        buffers <= self.target.max_storage_buffers as usize && self.updates_are_local(unit, &chain) && !self.makes_cycle(unit, parts)
+    }
+
+    /// A value that the unit changes in place may be read there only at the element being changed,
+    /// by one name, and changed once.
+    fn updates_are_local(&self, unit: &Unit, chain: &Chain) -> bool {
+        chain.inputs.iter().filter(|input| input.update.is_some()).all(|updated| {
+            let storage = self.lowered.storage(updated.value);
+            let aliases = chain.inputs.iter().filter(|input| self.lowered.storage(input.value) == storage).count();
+            updated.desc.shape == chain.shape && aliases == 1
+        }) && unit.chain.iter().filter(|&&id| self.lowered.node(id).op.overwrites().is_some()).count()
+            == chain.inputs.iter().filter(|input| input.update.is_some()).count()
+    }
+
+    /// The units a unit must run after.
+    fn before(&self, unit: &Unit) -> Vec<usize> {
+        let mut before = Vec::new();
+        for id in unit.nodes() {
+            let producers = self.lowered.inputs(id).filter_map(|value| self.lowered.producer(value));
+            let readers = self.lowered.readers_before.get(&id).into_iter().flatten().copied();
+            before.extend(producers.chain(readers).filter_map(|node| self.unit_of.get(&node).copied()));
+        }
+        before.sort_unstable();
+        before.dedup();
+        before
+    }
+
+    /// Whether a path leads from one of the parts out of the joined unit and back into it.
+    fn makes_cycle(&self, joined: &Unit, parts: [usize; 2]) -> bool {
+        let mut open: Vec<usize> = self.before(joined).into_iter().filter(|unit| !parts.contains(unit)).collect();
+        let mut seen: HashSet<usize> = open.iter().copied().collect();
+        while let Some(unit) = open.pop() {
+            for before in self.before(&self.units[unit]) {
+                if parts.contains(&before) {
+                    return true;
+                }
+                if seen.insert(before) {
+                    open.push(before);
+                }
+            }
+        }
+        false
+    }
+
+    /// Runs what is ready in writing order, in-place changes as soon as they can be.
+    fn schedule(&self) -> Vec<usize> {
+        let key = |unit: usize| {
+            let nodes = &self.units[unit];
+            let updates = nodes.nodes().any(|id| self.lowered.node(id).op.overwrites().is_some());
+            (!updates, nodes.anchor.or(nodes.chain.first().copied()))
+        };
+        let used: Vec<usize> = (0..self.units.len()).filter(|&i| self.units[i].nodes().next().is_some()).collect();
+        let mut waiting: HashMap<usize, usize> = HashMap::new();
+        let mut after: HashMap<usize, Vec<usize>> = HashMap::new();
+        let mut ready = std::collections::BTreeSet::new();
+        for &unit in &used {
+            let before: Vec<usize> = self.before(&self.units[unit]).into_iter().filter(|&b| b != unit).collect();
+            if before.is_empty() {
+                ready.insert((key(unit), unit));
+            }
+            waiting.insert(unit, before.len());
+            for b in before {
+                after.entry(b).or_default().push(unit);
+            }
+        }
+        let mut order = Vec::with_capacity(used.len());
+        while let Some((_, unit)) = ready.pop_first() {
+            order.push(unit);
+            for &next in after.get(&unit).into_iter().flatten() {
+                if let Some(count) = waiting.get_mut(&next) {
+                    *count -= 1;
+                    if *count == 0 {
+                        ready.insert((key(next), next));
+                    }
+                }
+            }
+        }
+        debug_assert_eq!(order.len(), used.len(), "fusion made a cycle");
+        order
+    }
+
+    /// The chain of a unit's pointwise nodes; none for a unit without any.
+    fn chain(&self, unit: &Unit) -> Option<Chain> {
+        let first = unit.chain.first()?;
+        let mut chain = Chain { shape: self.shape(*first).clone(), ..Chain::default() };
+        let mut results: HashMap<ValueId, Operand> = HashMap::new();
+        if let Some(anchor) = unit.anchor {
+            results.insert(self.lowered.node(anchor).outputs[0], Operand::Anchor);
+        }
+        let mut constants: HashMap<NodeId, Operand> = HashMap::new();
+        for &id in &unit.chain {
+            let node = self.lowered.node(id);
+            let mut operands = smallvec::SmallVec::new();
+            for value in self.lowered.inputs(id) {
+                operands.push(match (results.get(&value), self.lowered.direct_producer(value)) {
+                    (Some(operand), _) => *operand,
+                    (None, Some(producer)) if self.is_constant(producer) => {
+                        *constants.entry(producer).or_insert_with(|| Self::call(&mut chain, self.lowered, producer, Default::default()))
+                    }
+                    _ => Operand::Input(self.input(&mut chain, value)),
+                });
+            }
+            let call = Self::call(&mut chain, self.lowered, id, operands);
+            let output = node.outputs[0];
+            results.insert(output, call);
+            let Operand::Call(index) = call else { continue };
+            if let Some((_, overwritten)) = node.op.overwrites() {
+                let old = self.lowered.canonical(node.inputs[overwritten]);
+                let input = self.input(&mut chain, old);
+                chain.inputs[input].update = Some((index, output));
+            } else if self.is_stored(output, unit) {
+                chain.outputs.push((index, output, self.lowered.data.desc(output).dtype));
+            }
+        }
+        if let Some(anchor) = unit.anchor {
+            let output = self.lowered.node(anchor).outputs[0];
+            if self.is_stored(output, unit) {
+                let call = self.keep_anchor(&mut chain);
+                chain.outputs.push((call, output, self.lowered.data.desc(output).dtype));
+            }
+        }
+        Some(chain)
+    }
+
+    /// A call that passes the anchor's own result on, for readers outside the unit.
+    fn keep_anchor(&self, chain: &mut Chain) -> usize {
+        let function = crate::graph::Pointwise::new(crate::shader!("expand"), "expand");
+        chain.calls.push(Call { function, operands: [Operand::Anchor].into_iter().collect() });
+        chain.calls.len() - 1
+    }
+
+    fn call(chain: &mut Chain, lowered: &Lowered, id: NodeId, operands: smallvec::SmallVec<[Operand; 4]>) -> Operand {
+        let node = lowered.node(id);
+        if let Some(function) = node.op.pointwise() {
+            chain.calls.push(Call { function, operands });
+        }
+        Operand::Call(chain.calls.len() - 1)
+    }
+
+    fn input(&self, chain: &mut Chain, value: ValueId) -> usize {
+        let desc = self.lowered.data.desc(value);
+        // A view with the same elements in the same shape is the same input.
+        let same = |input: &Input| {
+            self.lowered.storage(input.value) == self.lowered.storage(value) && input.desc == *desc
+        };
+        match chain.inputs.iter().position(same) {
+            Some(i) => i,
+            None => {
+                chain.inputs.push(Input { value, desc: desc.clone(), update: None });
+                chain.inputs.len() - 1
+            }
+        }
+    }
+
+    /// Whether anything outside the unit reads a value.
+    fn is_stored(&self, value: ValueId, unit: &Unit) -> bool {
+        let read = self.consumers.get(&value).is_some_and(|readers| readers.iter().any(|id| !unit.chain.contains(id)));
+        read || self.lowered.outputs.iter().any(|&(_, output)| self.lowered.storage(output) == value)
+    }
+}

@@ -1,0 +1,7 @@
+//! Running plans: weights, sessions, and an app's own buffers and encoder.
+
+mod run;
+mod weights;
+
+pub use run::Session;
+pub use weights::Weights;

@@ -1,0 +1,145 @@
+//! Parameters and state on the device, by name, shared by every session that uses them.
+
+use super::Session;
+use crate::{
+    data::{Array, TensorDesc},
+    error::{Error, ErrorKind},
+    gpu::{Buffer, Context, Readback, Staging},
+    graph::{Graph, Init, Mode, Role, Variable},
+    plan::{Plan, padded},
+};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+/// The parameters and state of a network. Cheap to clone; clones are the same memory.
+///
+/// A training and an inference session over the same `Weights` see the same numbers, and so do
+/// sessions for other batch sizes.
+#[derive(Clone, Debug)]
+pub struct Weights {
+    context: Context,
+    seed: u64,
+    entries: Arc<Mutex<BTreeMap<Arc<str>, Entry>>>,
+    staging: Staging,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    variable: Variable,
+    buffer: Arc<Buffer>,
+}
+
+impl Weights {
+    /// Allocates the parameters and state of a plan and draws their initial values on the device.
+    ///
+    /// Each value depends on the seed and the variable's name only, not on the other variables.
+    ///
+    /// # Errors
+    /// Too little memory, or an error of the device.
+    pub fn init(context: &Context, plan: &Plan, seed: u64) -> Result<Weights, Error> {
+        let weights = Weights { context: context.clone(), seed, entries: Arc::default(), staging: Staging::default() };
+        weights.extend(plan)?;
+        Ok(weights)
+    }
+
+    /// Adds what another plan uses and these weights lack, with values of the same seed.
+    ///
+    /// # Errors
+    /// A name that both have with different shapes or types; too little memory; an error of the device.
+    pub fn extend(&self, plan: &Plan) -> Result<(), Error> {
+        let mut missing = Vec::new();
+        for variable in plan.variables().iter().filter(|variable| variable.role != Role::Input) {
+            match self.entries().get(&variable.name) {
+                Some(known) if known.variable.desc == variable.desc => {}
+                Some(known) => return Err(clash(&variable.name, &known.variable.desc, &variable.desc)),
+                None => missing.push(variable.clone()),
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        for variable in &missing {
+            let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+            let buffer = self.context.allocate(&variable.name, padded(variable.desc.bytes()), usage)?;
+            let entry = Entry { variable: variable.clone(), buffer: Arc::new(buffer) };
+            self.entries().insert(variable.name.clone(), entry);
+        }
+        self.draw(&missing)
+    }
+
+    /// Fills variables with their initial values: a graph like any other.
+    fn draw(&self, variables: &[Variable]) -> Result<(), Error> {
+        let graph = Graph::new(Mode::Infer);
+        for variable in variables {
+            let init = variable.init.unwrap_or(Init::zeros());
+            let target = graph.state(&variable.name, variable.desc.clone(), init);
+            let value = graph.initial(&variable.name, &variable.desc, init, self.seed);
+            graph.assign(&target, &value);
+        }
+        let plan = graph.plan(&[], self.context.target())?;
+        Session::new(&self.context, plan, self)?.run()
+    }
+
+    fn entries(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The device they are on.
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// Names, roles, shapes and types, sorted by name.
+    pub fn variables(&self) -> Vec<Variable> {
+        self.entries().values().map(|entry| entry.variable.clone()).collect()
+    }
+
+    pub(crate) fn buffer(&self, variable: &Variable) -> Result<Arc<Buffer>, Error> {
+        match self.entries().get(&variable.name) {
+            Some(known) if known.variable.desc == variable.desc => Ok(known.buffer.clone()),
+            Some(known) => Err(clash(&variable.name, &known.variable.desc, &variable.desc)),
+            None => Err(Error::new(ErrorKind::Name, format!("the weights have no {:?}", variable.name))
+                .hint("make them with Weights::init(&context, &plan, seed), or add to them with extend(&plan)")),
+        }
+    }
+
+    fn find(&self, name: &str) -> Result<Entry, Error> {
+        self.entries().get(name).cloned().ok_or_else(|| Error::new(ErrorKind::Name, format!("the weights have no {name:?}")))
+    }
+
+    /// Replaces a value.
+    ///
+    /// # Errors
+    /// An unknown name, another shape or type, or an error of the device.
+    pub fn write(&self, name: &str, array: &Array) -> Result<(), Error> {
+        let entry = self.find(name)?;
+        if entry.variable.desc != *array.desc() {
+            return Err(clash(name, &entry.variable.desc, array.desc()));
+        }
+        self.context.guarded(name, || super::run::upload(&self.context, entry.buffer.raw(), array.bytes()))
+    }
+
+    /// Reads a value, after everything submitted so far.
+    ///
+    /// # Errors
+    /// An unknown name, or an error of the device.
+    pub fn fetch(&self, name: &str) -> Result<Readback, Error> {
+        let entry = self.find(name)?;
+        Readback::start(&self.context, &self.staging, entry.buffer.raw(), &entry.variable.desc)
+    }
+
+    /// Reads a value and waits for it.
+    ///
+    /// # Errors
+    /// An unknown name, or an error of the device.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn read(&self, name: &str) -> Result<Array, Error> {
+        self.fetch(name)?.wait()
+    }
+}
+
+fn clash(name: &str, has: &TensorDesc, wants: &TensorDesc) -> Error {
+    Error::new(ErrorKind::Shape, format!("{name:?} is {has} in the weights, not {wants}"))
+}

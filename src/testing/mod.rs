@@ -1,0 +1,60 @@
+//! How operations are tested, here and in apps that add their own: against an `f64` definition, and
+//! gradients against finite differences of that definition.
+
+mod check;
+mod numbers;
+
+pub use check::{Check, check_op};
+pub use numbers::Numbers;
+
+use crate::{
+    data::Array,
+    error::Error,
+    gpu::Context,
+    graph::{Graph, Tensor},
+    kernel::Target,
+    plan::PlanOptions,
+    session::{Session, Weights},
+};
+use std::sync::OnceLock;
+
+/// The device all tests of a process share.
+///
+/// # Panics
+/// Where there is none, with the text that names the package to install: a test is never skipped.
+pub fn context() -> &'static Context {
+    static CONTEXT: OnceLock<Context> = OnceLock::new();
+    CONTEXT.get_or_init(|| match pollster::block_on(Context::new()) {
+        Ok(context) => context,
+        Err(error) => panic!("{error}"),
+    })
+}
+
+/// Plans a graph, runs it once on the test device with seed 1, and reads the outputs.
+///
+/// # Errors
+/// Whatever planning or running returns.
+pub fn run(graph: &Graph, outputs: &[(&str, &Tensor)], inputs: &[(&str, Array)]) -> Result<Vec<Array>, Error> {
+    run_on(graph, outputs, inputs, context().target(), PlanOptions::default())
+}
+
+/// [`run`] for another target on the same device, or with other options.
+///
+/// # Errors
+/// Whatever planning or running returns.
+pub fn run_on(
+    graph: &Graph,
+    outputs: &[(&str, &Tensor)],
+    inputs: &[(&str, Array)],
+    target: &Target,
+    options: PlanOptions,
+) -> Result<Vec<Array>, Error> {
+    let plan = graph.plan_with(outputs, target, options)?;
+    let weights = Weights::init(context(), &plan, 1)?;
+    let session = Session::new(context(), plan, &weights)?;
+    for (name, array) in inputs {
+        session.write(name, array)?;
+    }
+    session.run()?;
+    outputs.iter().map(|(name, _)| session.read_blocking(name)).collect()
+}
