@@ -385,8 +385,11 @@ impl Graph {
     }
 
     /// Runs `body` with mistakes attributed to `place` instead of the lines inside it.
+    ///
+    /// Where calls are nested the outermost wins: it is the one in the user's program.
     pub fn placed<T>(&self, place: Place, body: impl FnOnce() -> T) -> T {
-        let outer = self.data().place.replace(place);
+        let outer = self.data().place;
+        self.data().place = Some(outer.unwrap_or(place));
         let result = body();
         self.data().place = outer;
         result
@@ -394,9 +397,14 @@ impl Graph {
 
     /// Runs `body` in the layer and at the line of another node: how gradients keep their origin.
     pub(crate) fn in_origin_of<T>(&self, node: &Node, body: impl FnOnce() -> T) -> T {
-        let outer = std::mem::replace(&mut self.data().layer, node.layer.clone());
-        let result = self.placed(node.place, body);
-        self.data().layer = outer;
+        let (layer, place) = {
+            let mut data = self.data();
+            (std::mem::replace(&mut data.layer, node.layer.clone()), data.place.replace(node.place))
+        };
+        let result = body();
+        let mut data = self.data();
+        data.layer = layer;
+        data.place = place;
         result
     }
 }

@@ -1,0 +1,23 @@
+# `make demo` and `make test` do all the set-up a fresh machine with Rust needs.
+.PHONY: demo test setup bench fmt
+
+demo: setup
+	cargo run --release --features cli -- train digits
+
+test: setup
+	cargo fmt --check
+	cargo clippy --all-targets --all-features -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --all-features
+	cargo test --all-features
+	sh scripts/examples.sh
+	sh scripts/wasm.sh
+
+bench: setup
+	cargo bench
+
+fmt:
+	cargo fmt
+
+# A Vulkan driver: nothing where one is, Mesa's software driver on Debian and Ubuntu, advice elsewhere.
+setup:
+	sh scripts/setup.sh

@@ -1,0 +1,83 @@
+//! Linear layers: FeedForward(x) = max(0, W·x + b) and its two-layer form.
+
+use super::{Activation, Layer, relu};
+use crate::{
+    error::Place,
+    graph::{Init, Tensor},
+};
+
+/// y = x·Wᵀ + b over the last dimension, `torch.nn.Linear`: see [`linear`].
+#[derive(Clone, Debug)]
+pub struct Linear {
+    out: usize,
+    bias: bool,
+    place: Place,
+}
+
+/// `[…, in]` → `[…, out]`; parameters `weight [out, in]` and `bias [out]`, both U(±1/√in).
+#[track_caller]
+pub fn linear(out: usize) -> Linear {
+    Linear { out, bias: true, place: Place::here() }
+}
+
+impl Linear {
+    /// Whether there is a bias; there is one if not said.
+    pub fn bias(self, bias: bool) -> Linear {
+        Linear { bias, ..self }
+    }
+}
+
+impl Layer for Linear {
+    fn apply(&self, x: &Tensor) -> Tensor {
+        let graph = x.graph();
+        graph.placed(self.place, || {
+            if x.is_failed() {
+                return x.clone();
+            }
+            let width = x.size(-1);
+            let weight = graph.parameter("weight", [self.out, width], Init::fan_in(width));
+            let bias = self.bias.then(|| graph.parameter("bias", [self.out], Init::fan_in(width)));
+            x.linear(&weight, bias.as_ref())
+        })
+    }
+}
+
+/// W₂·act(W₁·x + b₁) + b₂ at each position (Vaswani et al. 2017, section 3.3): see [`feed_forward`].
+#[derive(Clone, Debug)]
+pub struct FeedForward {
+    hidden: usize,
+    out: Option<usize>,
+    activation: Activation,
+    place: Place,
+}
+
+/// `[…, in]` → `[…, in]` through `hidden` units; layers `linear1` and `linear2`, ReLU between them.
+#[track_caller]
+pub fn feed_forward(hidden: usize) -> FeedForward {
+    FeedForward { hidden, out: None, activation: relu(), place: Place::here() }
+}
+
+impl FeedForward {
+    /// The width of the result, that of the input if not said.
+    pub fn out(self, out: usize) -> FeedForward {
+        FeedForward { out: Some(out), ..self }
+    }
+
+    /// The function between the two linear layers.
+    pub fn activation(self, activation: Activation) -> FeedForward {
+        FeedForward { activation, ..self }
+    }
+}
+
+impl Layer for FeedForward {
+    fn apply(&self, x: &Tensor) -> Tensor {
+        x.graph().placed(self.place, || {
+            if x.is_failed() {
+                return x.clone();
+            }
+            let out = self.out.unwrap_or_else(|| x.size(-1));
+            let hidden = self.activation.apply(&linear(self.hidden).apply_at("linear1", x));
+            linear(out).apply_at("linear2", &hidden)
+        })
+    }
+}

@@ -1,0 +1,23 @@
+//! Layers: recipes that declare their parameters when they are applied.
+//!
+//! A layer holds sizes, not weights. Applying it reads the input's sizes off the tensor and declares
+//! the parameters under the current path, with PyTorch's names, so checkpoints load by name.
+//! Functions and closures from tensor to tensor are layers too.
+
+mod activation;
+mod conv;
+mod dropout;
+mod embed;
+mod layer;
+mod linear;
+mod norm;
+mod pool;
+
+pub use activation::{Activation, gelu, gelu_tanh, log_softmax, relu, sigmoid, silu, softmax, softplus, tanh};
+pub use conv::{Conv, conv};
+pub use dropout::{Dropout, dropout};
+pub use embed::{Embed, embed};
+pub use layer::{Chain, Flatten, Layer, Named, Placed, flatten};
+pub use linear::{FeedForward, Linear, feed_forward, linear};
+pub use norm::{LayerNorm, layer_norm};
+pub use pool::{MaxPool, max_pool};
