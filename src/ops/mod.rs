@@ -1,5 +1,7 @@
 //! The operations: one file each, with docs, method, shape rule, dispatches, gradient and tests.
 
+mod operators;
+
 macro_rules! ops {
     ($($name:ident)*) => {
         $(mod $name;)*
@@ -9,5 +11,39 @@ macro_rules! ops {
 }
 
 ops! {
+    abs
+    add
+    assign
+    cast
+    clamp
+    compare
+    detach
+    div
+    dropout
+    erf
+    exp
+    expand
+    full
+    gelu
+    gelu_tanh
     increment
+    log
+    maximum
+    minimum
+    mul
+    neg
+    pow
+    random
+    recip
+    relu
+    rsqrt
+    sigmoid
+    sign
+    silu
+    softplus
+    sqrt
+    square
+    sub
+    tanh
+    where_
 }
