@@ -230,14 +230,15 @@ impl Chain {
         });
         let outputs = self.outputs.iter().map(|&(_, value, dtype)| Arg::Write(write(value, dtype)));
         let params = words.iter().fold(Params::new(), |params, &word| params.bits(word));
-        inputs.chain(outputs).chain([Arg::Params(params)]).collect()
+        let params = (!words.is_empty()).then_some(Arg::Params(params));
+        inputs.chain(outputs).chain(params).collect()
     }
 
     /// Writes the text. `width` is the number of elements `chain(i)` computes.
     fn write(&self, indexing: &Indexing, width: usize, behind: bool) -> Written {
         let mut words = Words { words: Vec::new() };
-        let length = words.push(0);
-        let base = words.push(0);
+        // A chain behind another kernel is told its element; on its own it counts from a part's base.
+        let (length, base) = if behind { Default::default() } else { (words.push(0), words.push(0)) };
         let dims: Vec<String> = indexing.dims.iter().map(|&size| words.push(size as u32)).collect();
         let strides: Vec<Vec<Option<String>>> = indexing
             .access
@@ -282,7 +283,9 @@ impl Chain {
             declare(&mut text, format!("c_y{i}"), "read_write", *dtype, width == 4);
         }
         let rows = words.words.len().div_ceil(4);
-        let _ = writeln!(text, "@group(0) @binding({binding}) var<uniform> c_u: array<vec4<u32>, {rows}>;");
+        if rows > 0 {
+            let _ = writeln!(text, "@group(0) @binding({binding}) var<uniform> c_u: array<vec4<u32>, {rows}>;");
+        }
         text.push_str(&element);
 
         // The element index, the coordinates, and the inputs at them.

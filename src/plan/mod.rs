@@ -35,7 +35,7 @@ pub(crate) enum Home {
 /// One binding of a step.
 #[derive(Clone, Debug)]
 pub(crate) enum Bound {
-    Buffer { home: Home, offset: u64, bytes: u64, writes: bool },
+    Buffer { home: Home, offset: u64, bytes: u64 },
     Uniform { offset: u64, bytes: u64 },
 }
 
@@ -266,8 +266,9 @@ impl Planner<'_> {
                 for arg in &dispatch.args {
                     bindings.push(match arg {
                         Arg::Params(params) => uniforms.place(params.words()),
-                        Arg::Read(slice) => self.bind(&spans, slice, home(slice.value)?, false),
-                        Arg::Write(slice) | Arg::Update(slice, _) => self.bind(&spans, slice, home(slice.value)?, true),
+                        Arg::Read(slice) | Arg::Write(slice) | Arg::Update(slice, _) => {
+                            self.bind(&spans, slice, home(slice.value)?)
+                        }
                     });
                 }
                 steps.push(Step {
@@ -312,10 +313,10 @@ impl Planner<'_> {
         }
     }
 
-    fn bind(&self, spans: &Spans, slice: &Slice, home: Home, writes: bool) -> Bound {
+    fn bind(&self, spans: &Spans, slice: &Slice, home: Home) -> Bound {
         let whole = padded(self.desc(spans, slice.value).bytes());
         let bytes = slice.bytes.unwrap_or(whole - slice.offset);
-        Bound::Buffer { home, offset: slice.offset, bytes, writes }
+        Bound::Buffer { home, offset: slice.offset, bytes }
     }
 
     fn is_scratch(&self, value: ValueId) -> bool {
