@@ -9,5 +9,9 @@ macro_rules! ops {
 }
 
 ops! {
+    adam
+    clip
     increment
+    schedule
+    sgd
 }
