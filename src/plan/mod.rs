@@ -412,6 +412,11 @@ impl Plan {
         &self.variables
     }
 
+    /// The kernel of each dispatch, in order.
+    pub fn kernels(&self) -> impl Iterator<Item = &Kernel> {
+        self.steps.iter().map(|step| &step.kernel)
+    }
+
     /// The names and descriptions of its outputs.
     pub fn outputs(&self) -> impl Iterator<Item = (&str, &TensorDesc)> {
         self.outputs.iter().map(|(name, (_, desc))| (name.as_str(), desc))
