@@ -14,7 +14,7 @@ use crate::graph::Tensor;
 /// use wgrad::optim::{Adam, Schedule};
 /// # let graph = Graph::new(Mode::Train);
 /// # let loss = graph.parameter("w", [3], Init::ones()).sum_all();
-/// Adam::new(1e-3).betas(0.9, 0.99).schedule(Schedule::Step { every: 1000, gamma: 0.5 }).minimise(&loss);
+/// Adam::new(1e-3).betas(0.9, 0.99).schedule(Schedule::step(1000, 0.5)).minimise(&loss);
 /// # graph.check().unwrap();
 /// ```
 pub type Adam = Optimizer<AdamRule<false>>;
@@ -27,7 +27,7 @@ pub type Adam = Optimizer<AdamRule<false>>;
 /// use wgrad::optim::{AdamW, Schedule};
 /// # let graph = Graph::new(Mode::Train);
 /// # let loss = graph.parameter("w", [3], Init::ones()).sum_all();
-/// let schedule = Schedule::Cosine { steps: 10_000, min: 0.0 }.after_warmup(500);
+/// let schedule = Schedule::cosine(10_000).after_warmup(500);
 /// AdamW::new(3e-4).weight_decay(0.1).clip_norm(1.0).schedule(schedule).minimise(&loss);
 /// # graph.check().unwrap();
 /// ```

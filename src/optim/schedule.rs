@@ -11,6 +11,8 @@ use crate::{
 /// use wgrad::optim::Schedule;
 /// // Rises over 100 steps, then falls over 900 along half a cosine to 10⁻⁵.
 /// let schedule = Schedule::Cosine { steps: 900, min: 1e-5 }.after_warmup(100);
+/// // The same down to zero.
+/// let schedule = Schedule::cosine(900).after_warmup(100);
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Schedule {
@@ -43,6 +45,16 @@ pub enum Schedule {
 }
 
 impl Schedule {
+    /// Times `gamma` after every so many steps.
+    pub fn step(every: u32, gamma: f64) -> Schedule {
+        Schedule::Step { every, gamma }
+    }
+
+    /// Half a cosine down to zero.
+    pub fn cosine(steps: u32) -> Schedule {
+        Schedule::Cosine { steps, min: 0.0 }
+    }
+
     /// This schedule behind `steps` steps of linear warm-up.
     pub fn after_warmup(self, steps: u32) -> Schedule {
         Schedule::LinearWarmup { steps, then: Box::new(self) }
