@@ -12,10 +12,12 @@ macro_rules! ops {
 
 ops! {
     abs
+    adam
     add
     assign
     cast
     clamp
+    clip
     compare
     detach
     div
@@ -37,6 +39,8 @@ ops! {
     recip
     relu
     rsqrt
+    schedule
+    sgd
     sigmoid
     sign
     silu
