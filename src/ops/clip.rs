@@ -1,7 +1,7 @@
 //! clip: g · min(1, max / (‖g‖ + 10⁻⁶)) with the norm of all gradients together.
 
 use crate::{
-    data::{DType, TensorDesc},
+    data::TensorDesc,
     error::Misfit,
     graph::{Op, Pointwise, Tensor},
     shader,
