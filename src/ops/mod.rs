@@ -8,6 +8,21 @@ macro_rules! ops {
     };
 }
 
+mod rows;
+
 ops! {
+    argmax
+    concat
+    cross_entropy
+    embedding
     increment
+    layer_norm
+    permute
+    random
+    reduce
+    reshape
+    slice
+    softmax
 }
+
+pub use cross_entropy::{CrossEntropy, Reduction};
