@@ -1,1 +1,5 @@
-fn main(){}
+//! The `wgrad` program.
+
+fn main() -> std::process::ExitCode {
+    wgrad::cli::main()
+}

@@ -6,6 +6,8 @@ mod pipeline;
 mod readback;
 
 pub(crate) use buffer::Buffer;
+#[cfg(feature = "cli")]
+pub(crate) use context::no_adapter;
 pub use context::{AdapterReport, Context, adapters, required_features, required_limits};
 pub(crate) use pipeline::Pipeline;
 pub use readback::Readback;

@@ -1,5 +1,8 @@
 //! The operations: one file each, with docs, method, shape rule, dispatches, gradient and tests.
 
+mod operators;
+mod rows;
+
 macro_rules! ops {
     ($($name:ident)*) => {
         $(mod $name;)*
@@ -8,21 +11,56 @@ macro_rules! ops {
     };
 }
 
-mod rows;
-
 ops! {
+    abs
+    adam
+    add
     argmax
+    assign
+    cast
+    clamp
+    clip
+    compare
     concat
     cross_entropy
+    detach
+    div
+    dropout
     embedding
+    erf
+    exp
+    expand
+    full
+    gelu
+    gelu_tanh
     increment
     layer_norm
+    log
+    maximum
+    minimum
+    mul
+    neg
     permute
+    pow
     random
+    recip
     reduce
+    relu
     reshape
+    rsqrt
+    schedule
+    sgd
+    sigmoid
+    sign
+    silu
     slice
     softmax
+    softplus
+    sqrt
+    square
+    sub
+    tanh
+    where_
 }
 
 pub use cross_entropy::{CrossEntropy, Reduction};

@@ -1,0 +1,138 @@
+//! The command line: `wgrad train`, `wgrad predict`, `wgrad devices`.
+
+mod devices;
+mod digits;
+mod plot;
+
+use crate::error::Error;
+use clap::{Args, Parser, Subcommand};
+use std::{path::PathBuf, process::ExitCode};
+
+/// Trains and runs neural networks on any GPU, with WGSL shaders one can read.
+#[derive(Debug, Parser)]
+#[command(name = "wgrad", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Trains a network.
+    Train {
+        #[command(subcommand)]
+        task: TrainTask,
+    },
+    /// Uses a trained network.
+    Predict {
+        #[command(subcommand)]
+        task: PredictTask,
+    },
+    /// Lists the GPUs of this machine with their class, features and limits.
+    ///
+    /// WGRAD_ADAPTER=NAME makes the other commands use the one whose name contains NAME.
+    #[command(after_help = "Example:\n  wgrad devices --json")]
+    Devices {
+        /// Prints one JSON array.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum TrainTask {
+    /// A small convolutional network on 1,797 handwritten digits that are part of the program.
+    #[command(after_help = "Example:\n  wgrad train digits --epochs 10 --checkpoint my.safetensors --plot my.png")]
+    Digits(TrainDigits),
+}
+
+#[derive(Debug, Subcommand)]
+enum PredictTask {
+    /// Shows a digit, the class a trained network gives it, and the probabilities.
+    #[command(after_help = "Example:\n  wgrad predict digits --checkpoint digits.safetensors --index 17")]
+    Digits(PredictDigits),
+}
+
+#[derive(Debug, Args)]
+struct TrainDigits {
+    /// Passes over the training digits.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
+    epochs: u64,
+    /// Digits per step.
+    #[arg(long, default_value_t = 32, value_parser = parse_batch)]
+    batch: usize,
+    /// The learning rate at the start; it falls to zero along a cosine.
+    #[arg(long, default_value_t = 2e-3)]
+    lr: f32,
+    /// The seed of initial values, shuffles and dropout: the same seed gives the same checkpoint.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Where the trained network goes.
+    #[arg(long, default_value = "digits.safetensors")]
+    checkpoint: PathBuf,
+    /// Where the picture of the loss and accuracy curves goes.
+    #[arg(long, default_value = "digits.png")]
+    plot: PathBuf,
+    /// Goes on from the checkpoint instead of starting anew; give the other options as before.
+    #[arg(long)]
+    resume: bool,
+    /// Stops after this many epochs in all, to be resumed later.
+    #[arg(long)]
+    stop_after: Option<u64>,
+    /// Other digits: a CSV file of 64 pixels from 0 to 16 and a label, plain or gzipped.
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Prints one JSON object for each epoch and one for the result.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct PredictDigits {
+    /// A network that `wgrad train digits` made.
+    #[arg(long, default_value = "digits.safetensors")]
+    checkpoint: PathBuf,
+    /// Which digit, counted from 0.
+    #[arg(long)]
+    index: usize,
+    /// Other digits: a CSV file of 64 pixels from 0 to 16 and a label, plain or gzipped.
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Prints one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+fn parse_batch(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(batch @ 1..=4096) => Ok(batch),
+        _ => Err("a batch has 1 to 4096 digits".to_owned()),
+    }
+}
+
+/// Runs the program and says whether it succeeded.
+pub fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Train { task: TrainTask::Digits(options) } => digits::train(&options),
+        Command::Predict { task: PredictTask::Digits(options) } => digits::predict(&options),
+        Command::Devices { json } => devices::list(json),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:?}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints a line; a reader that has gone away is no mistake.
+fn say(line: impl std::fmt::Display) -> Result<(), Error> {
+    use std::io::{ErrorKind, Write};
+    match writeln!(std::io::stdout(), "{line}") {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Error::new(crate::error::ErrorKind::Data, format!("cannot write to the terminal: {error}")))
+        }
+        _ => Ok(()),
+    }
+}

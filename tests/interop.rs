@@ -1,0 +1,136 @@
+//! Inside an app: its own device, buffers and encoder; two sessions on one set of weights.
+
+use wgrad::{autodiff::gradients, prelude::*, testing::context};
+
+/// A device as an app makes it: without any feature, with WebGPU's default limits.
+fn app_device() -> (wgpu::Device, wgpu::Queue) {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+    let adapter = pollster::block_on(instance.request_adapter(&Default::default())).unwrap();
+    pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor::default())).unwrap()
+}
+
+fn app_buffer(device: &wgpu::Device, size: u64, usage: wgpu::BufferUsages) -> wgpu::Buffer {
+    let usage = usage | wgpu::BufferUsages::COPY_DST;
+    device.create_buffer(&wgpu::BufferDescriptor { label: Some("app"), size, usage, mapped_at_creation: false })
+}
+
+fn download(device: &wgpu::Device, queue: &wgpu::Queue, source: &wgpu::Buffer, count: usize) -> Vec<f32> {
+    let bytes = (count * 4) as u64;
+    let staging = app_buffer(device, bytes, wgpu::BufferUsages::MAP_READ);
+    let mut encoder = device.create_command_encoder(&Default::default());
+    encoder.copy_buffer_to_buffer(source, 0, &staging, 0, bytes);
+    queue.submit([encoder.finish()]);
+    staging.map_async(wgpu::MapMode::Read, .., |result| result.unwrap());
+    device.poll(wgpu::PollType::wait_indefinitely()).unwrap();
+    let view = staging.get_mapped_range(..).unwrap();
+    bytemuck::cast_slice(&view).to_vec()
+}
+
+#[test]
+fn an_app_lends_its_device_buffer_and_encoder() {
+    let (device, queue) = app_device();
+    let context = Context::from_wgpu(device.clone(), queue.clone()).unwrap();
+
+    let graph = Graph::new(Mode::Infer);
+    let frame = graph.input("frame", [6]);
+    let mask = (&frame * 2.0).relu();
+    let plan = graph.plan(&[("mask", &mask)], context.target()).unwrap();
+    let weights = Weights::init(&context, &plan, 0).unwrap();
+    let mut session = Session::new(&context, plan, &weights).unwrap();
+
+    let camera = app_buffer(&device, 32, wgpu::BufferUsages::STORAGE);
+    session.bind("frame", &camera).unwrap();
+    for sign in [1.0_f32, -1.0] {
+        // The app's own work comes first in the same encoder, and reads the result behind the session.
+        let upload = app_buffer(&device, 32, wgpu::BufferUsages::COPY_SRC);
+        queue.write_buffer(&upload, 0, bytemuck::cast_slice(&[-1.0, 2.0, -3.0, 4.0, -5.0, 6.0].map(|x: f32| x * sign)));
+        let result = app_buffer(&device, 24, wgpu::BufferUsages::COPY_SRC);
+        let mut encoder = device.create_command_encoder(&Default::default());
+        encoder.copy_buffer_to_buffer(&upload, 0, &camera, 0, 24);
+        session.encode(&mut encoder).unwrap();
+        encoder.copy_buffer_to_buffer(session.output("mask").unwrap(), 0, &result, 0, 24);
+        queue.submit([encoder.finish()]);
+        let expected: Vec<f32> = [-1.0, 2.0, -3.0, 4.0, -5.0, 6.0].iter().map(|x| (2.0 * x * sign).max(0.0)).collect();
+        assert_eq!(download(&device, &queue, &result, 6), expected);
+    }
+}
+
+#[test]
+fn unfit_buffers_are_refused() {
+    let (device, queue) = app_device();
+    let context = Context::from_wgpu(device.clone(), queue).unwrap();
+    let graph = Graph::new(Mode::Infer);
+    let y = graph.input("x", [6]).relu();
+    let plan = graph.plan(&[("y", &y)], context.target()).unwrap();
+    let weights = Weights::init(&context, &plan, 0).unwrap();
+    let mut session = Session::new(&context, plan, &weights).unwrap();
+
+    let small = app_buffer(&device, 16, wgpu::BufferUsages::STORAGE);
+    let error = session.bind("x", &small).unwrap_err();
+    assert_eq!(error.to_string(), "input \"x\" is f32[6] and needs 32 bytes, the buffer has 16");
+    let unusable = app_buffer(&device, 64, wgpu::BufferUsages::COPY_SRC);
+    let error = session.bind("x", &unusable).unwrap_err();
+    assert_eq!(error.to_string(), "input \"x\": the buffer's usage is BufferUsages(COPY_SRC | COPY_DST), it needs STORAGE");
+    let (other, _) = app_device();
+    let foreign = app_buffer(&other, 64, wgpu::BufferUsages::STORAGE);
+    assert!(session.bind("x", &foreign).unwrap_err().is_device());
+    // A refused buffer leaves the session as it was.
+    session.write("x", &Array::from_f32([6], &[1.0; 6]).unwrap()).unwrap();
+    session.run().unwrap();
+    assert_eq!(session.read_blocking("y").unwrap().to_f32(), [1.0; 6]);
+}
+
+#[test]
+fn training_and_inference_share_weights() {
+    let context = context();
+    let train = Graph::new(Mode::Train);
+    let w = train.parameter("w", [2], Init::ones());
+    let loss = w.mul(&train.input("x", [2])).sum_all();
+    let step = gradients(&loss, std::slice::from_ref(&w))[0].clone().unwrap();
+    train.assign(&w, &(&w - &step));
+    let train_plan = train.plan(&[("loss", &loss)], context.target()).unwrap();
+
+    let infer = Graph::new(Mode::Infer);
+    let y = infer.parameter("w", [2], Init::ones()) * 10.0;
+    let infer_plan = infer.plan(&[("y", &y)], context.target()).unwrap();
+
+    let weights = Weights::init(context, &train_plan, 0).unwrap();
+    let training = Session::new(context, train_plan, &weights).unwrap();
+    let using = Session::new(context, infer_plan, &weights).unwrap();
+    training.write("x", &Array::from_f32([2], &[0.5, 2.0]).unwrap()).unwrap();
+    training.run().unwrap();
+    using.run().unwrap();
+    assert_eq!(using.read_blocking("y").unwrap().to_f32(), [5.0, -10.0]);
+}
+
+#[test]
+fn losses_come_back_late_and_nothing_is_allocated_in_steady_state() {
+    let context = Context::from_wgpu(context().device().clone(), context().queue().clone()).unwrap();
+    let graph = Graph::new(Mode::Train);
+    let w = graph.parameter("w", [64, 64], Init::normal(0.1));
+    let loss = graph.input("x", [8, 64]).matmul(&w).relu().sum_all();
+    wgrad::optim::Adam::new(1e-3).minimise(&loss);
+    let plan = graph.plan(&[("loss", &loss)], context.target()).unwrap();
+    let weights = Weights::init(&context, &plan, 3).unwrap();
+    let session = Session::new(&context, plan, &weights).unwrap();
+    session.write("x", &Array::from_f32([8, 64], &[0.5; 512]).unwrap()).unwrap();
+
+    let mut losses = Vec::new();
+    let mut pending = std::collections::VecDeque::new();
+    let mut allocations = 0;
+    for step in 0..20 {
+        session.run().unwrap();
+        pending.push_back(session.fetch("loss").unwrap());
+        if pending.len() > 3 {
+            losses.push(pending.pop_front().unwrap().wait().unwrap().to_f32()[0]);
+        }
+        if step == 5 {
+            allocations = context.allocations();
+        }
+    }
+    assert_eq!(context.allocations(), allocations, "buffers were made after the first steps");
+    assert_eq!(losses.len(), 17);
+    assert!(losses.windows(2).all(|pair| pair[1] < pair[0]), "{losses:?}");
+    // An async read sees the last step.
+    assert!(pollster::block_on(session.read("loss")).unwrap().to_f32()[0] < losses[16]);
+}
