@@ -1,6 +1,7 @@
 //! The operations: one file each, with docs, method, shape rule, dispatches, gradient and tests.
 
 mod operators;
+mod rows;
 
 macro_rules! ops {
     ($($name:ident)*) => {
@@ -14,14 +15,18 @@ ops! {
     abs
     adam
     add
+    argmax
     assign
     cast
     clamp
     clip
     compare
+    concat
+    cross_entropy
     detach
     div
     dropout
+    embedding
     erf
     exp
     expand
@@ -29,21 +34,27 @@ ops! {
     gelu
     gelu_tanh
     increment
+    layer_norm
     log
     maximum
     minimum
     mul
     neg
+    permute
     pow
     random
     recip
+    reduce
     relu
+    reshape
     rsqrt
     schedule
     sgd
     sigmoid
     sign
     silu
+    slice
+    softmax
     softplus
     sqrt
     square
@@ -51,3 +62,5 @@ ops! {
     tanh
     where_
 }
+
+pub use cross_entropy::{CrossEntropy, Reduction};
