@@ -48,8 +48,11 @@ pub enum Init {
         /// The standard deviation.
         std: f32,
     },
-    /// The two words of the seed given to `Weights::init`: what dropout draws from.
-    Seed,
+    /// A word of the seed given to `Weights::init`, 0 the low and 1 the high one: what dropout draws from.
+    Seed {
+        /// Which.
+        word: u32,
+    },
 }
 
 impl Init {
@@ -257,10 +260,13 @@ impl Graph {
         self.variable("step".into(), Role::State, TensorDesc::new([], DType::U32), Some(Init::zeros()))
     }
 
-    /// The seed that random operations draw from: state `seed`, two `u32` words.
+    /// The seed that random operations draw from: states `seed.low` and `seed.high`, `u32` scalars.
     #[track_caller]
-    pub fn seed(&self) -> Tensor {
-        self.variable("seed".into(), Role::State, TensorDesc::new([2], DType::U32), Some(Init::Seed))
+    pub fn seed(&self) -> [Tensor; 2] {
+        let word = |name: &str, word| {
+            self.variable(name.into(), Role::State, TensorDesc::new([], DType::U32), Some(Init::Seed { word }))
+        };
+        [word("seed.low", 0), word("seed.high", 1)]
     }
 
     /// A number for each random operation of the graph, so that no two draw the same.

@@ -1,5 +1,11 @@
 //! The operations: one file each, with docs, method, shape rule, dispatches, gradient and tests.
 
+mod map;
+mod operators;
+
+pub use operators::Operand;
+
+/// Declares the files of the operations: one word each, in alphabetical order.
 macro_rules! ops {
     ($($name:ident)*) => {
         $(mod $name;)*
@@ -9,5 +15,40 @@ macro_rules! ops {
 }
 
 ops! {
+    abs
+    add
+    assign
+    cast
+    clamp
+    compare
+    detach
+    div
+    dropout
+    erf
+    exp
+    expand
+    full
+    gelu
+    gelu_tanh
     increment
+    log
+    logical
+    maximum
+    minimum
+    mul
+    neg
+    pow
+    random
+    recip
+    relu
+    rsqrt
+    sigmoid
+    sign
+    silu
+    softplus
+    sqrt
+    square
+    sub
+    tanh
+    where_
 }

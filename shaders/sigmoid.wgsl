@@ -1,0 +1,2 @@
+// sigmoid(x) = 1/(1 + e⁻ˣ)
+//#import sigmoid

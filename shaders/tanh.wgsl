@@ -1,0 +1,2 @@
+// tanh(x) = (eˣ − e⁻ˣ)/(eˣ + e⁻ˣ)
+//#import tanh

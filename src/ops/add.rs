@@ -1,0 +1,39 @@
+//! add: y = a + b.
+
+use super::{
+    Operand,
+    map::{Map, two},
+};
+use crate::{graph::Tensor, shader};
+
+const ADD: Map =
+    Map::new("add", shader!("add"), "add", |at| two(at, || at.dy(0), || at.dy(0)));
+
+impl Tensor {
+    /// a + b, `torch.add`; also the operator `a + b`. Shapes broadcast.
+    #[track_caller]
+    pub fn add(&self, other: impl Operand) -> Tensor {
+        ADD.of(&[self, &other.beside(self)])
+    }
+
+    /// Every element plus a number; also the operator `x + 1.0`.
+    #[track_caller]
+    pub fn add_scalar(&self, number: f32) -> Tensor {
+        self.add(number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::map::tests::{check_binary, check_unary};
+
+    #[test]
+    fn add_matches_its_definition() {
+        check_binary((-2.0, 2.0), |[a, b]| a.add(&b), |a, b| a + b);
+    }
+
+    #[test]
+    fn a_number_is_added_to_every_element() {
+        check_unary((-2.0, 2.0), |[x]| x.add_scalar(0.5), |x| x + 0.5);
+    }
+}

@@ -1,0 +1,36 @@
+//! div: y = a/b.
+
+use super::{
+    Operand,
+    map::{Map, two},
+};
+use crate::{graph::Tensor, shader};
+
+const DIV: Map =
+    Map::new("div", shader!("div"), "div", |at| two(at, || at.dy(0) / at.x(1), || -at.dy(0) * at.y(0) / at.x(1)));
+
+impl Tensor {
+    /// a/b for each element, `torch.div`; also the operator `a / b`. Shapes broadcast.
+    #[track_caller]
+    pub fn div(&self, other: impl Operand) -> Tensor {
+        DIV.of(&[self, &other.beside(self)])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::map::tests::{assert_numbers, check_binary, pairs};
+    use crate::prelude::*;
+    use std::f32::{INFINITY, NAN, NEG_INFINITY};
+
+    #[test]
+    fn div_matches_its_definition() {
+        check_binary((0.4, 3.0), |[a, b]| a.div(&b), |a, b| a / b);
+    }
+
+    #[test]
+    fn special_numbers_are_pytorchs() {
+        let [y, _, _] = pairs(&[1.0, -1.0, 0.0, INFINITY, NAN, 6.0], &[0.0, 0.0, 0.0, INFINITY, 1.0, 3.0], Tensor::div);
+        assert_numbers(&y, &[INFINITY, NEG_INFINITY, NAN, NAN, NAN, 2.0]);
+    }
+}

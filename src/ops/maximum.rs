@@ -1,0 +1,50 @@
+//! maximum: y = the larger of a and b.
+
+use super::{
+    Operand,
+    map::{Map, two},
+};
+use crate::{
+    graph::{Gradients, Tensor},
+    shader,
+};
+
+const MAXIMUM: Map = Map::new("maximum", shader!("maximum"), "maximum", |at| {
+    let (dy, a, b) = (at.dy(0), at.x(0), at.x(1));
+    two(at, || MAXIMUM_GRAD.of(&[&dy, a, b]), || MAXIMUM_GRAD.of(&[&dy, b, a]))
+});
+
+const MAXIMUM_GRAD: Map = Map::new("maximum_grad", shader!("maximum"), "maximum_grad", |at| {
+    Gradients::of([Some(MAXIMUM_GRAD.of(&[&at.dy(0), at.x(1), at.x(2)])), None, None])
+});
+
+impl Tensor {
+    /// The larger of each two elements, NaN where either is, `torch.maximum`. Shapes broadcast.
+    /// 
+    /// Where both are equal each gets half of the gradient.
+    #[track_caller]
+    pub fn maximum(&self, other: impl Operand) -> Tensor {
+        MAXIMUM.of(&[self, &other.beside(self)])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::map::tests::{assert_numbers, check_binary, pairs};
+    use crate::prelude::*;
+    use std::f32::{INFINITY, NAN};
+
+    #[test]
+    fn maximum_matches_its_definition() {
+        check_binary((-2.0, 2.0), |[a, b]| a.maximum(&b), f64::max);
+    }
+
+    #[test]
+    fn nan_wins_and_ties_share_the_gradient() {
+        let (a, b) = ([NAN, 1.0, 2.0, 1.0, INFINITY, NAN], [1.0, NAN, 1.0, 1.0, INFINITY, NAN]);
+        let [y, da, db] = pairs(&a, &b, Tensor::maximum);
+        assert_numbers(&y, &[NAN, NAN, 2.0, 1.0, INFINITY, NAN]);
+        assert_numbers(&da, &[1.0, 1.0, 1.0, 0.5, 0.5, 1.0]);
+        assert_numbers(&db, &[1.0, 1.0, 0.0, 0.5, 0.5, 1.0]);
+    }
+}

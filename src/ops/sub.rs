@@ -1,0 +1,28 @@
+//! sub: y = a − b.
+
+use super::{
+    Operand,
+    map::{Map, two},
+};
+use crate::{graph::Tensor, shader};
+
+const SUB: Map =
+    Map::new("sub", shader!("sub"), "sub", |at| two(at, || at.dy(0), || -at.dy(0)));
+
+impl Tensor {
+    /// a − b, `torch.sub`; also the operator `a - b`. Shapes broadcast.
+    #[track_caller]
+    pub fn sub(&self, other: impl Operand) -> Tensor {
+        SUB.of(&[self, &other.beside(self)])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::map::tests::check_binary;
+
+    #[test]
+    fn sub_matches_its_definition() {
+        check_binary((-2.0, 2.0), |[a, b]| a.sub(&b), |a, b| a - b);
+    }
+}
