@@ -16,10 +16,12 @@ macro_rules! ops {
 
 ops! {
     abs
+    adam
     add
     assign
     cast
     clamp
+    clip
     compare
     detach
     div
@@ -42,6 +44,8 @@ ops! {
     recip
     relu
     rsqrt
+    schedule
+    sgd
     sigmoid
     sign
     silu
