@@ -1,8 +1,12 @@
 //! The operations: one file each, with docs, method, shape rule, dispatches, gradient and tests.
 
+mod map;
 mod operators;
 mod rows;
 
+pub use operators::Operand;
+
+/// Declares the files of the operations: one word each, in alphabetical order.
 macro_rules! ops {
     ($($name:ident)*) => {
         $(mod $name;)*
@@ -36,6 +40,7 @@ ops! {
     increment
     layer_norm
     log
+    logical
     maximum
     minimum
     mul
