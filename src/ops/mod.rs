@@ -8,6 +8,9 @@ macro_rules! ops {
     };
 }
 
+pub use conv2d::Conv2d;
+
 ops! {
+    conv2d
     increment
 }
