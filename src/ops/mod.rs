@@ -1,5 +1,7 @@
 //! The operations: one file each, with docs, method, shape rule, dispatches, gradient and tests.
 
+mod operators;
+
 macro_rules! ops {
     ($($name:ident)*) => {
         $(mod $name;)*
@@ -11,6 +13,44 @@ macro_rules! ops {
 pub use conv2d::Conv2d;
 
 ops! {
+    abs
+    adam
+    add
+    assign
+    cast
+    clamp
+    clip
+    compare
     conv2d
+    detach
+    div
+    dropout
+    erf
+    exp
+    expand
+    full
+    gelu
+    gelu_tanh
     increment
+    log
+    maximum
+    minimum
+    mul
+    neg
+    pow
+    random
+    recip
+    relu
+    rsqrt
+    schedule
+    sgd
+    sigmoid
+    sign
+    silu
+    softplus
+    sqrt
+    square
+    sub
+    tanh
+    where_
 }

@@ -1,0 +1,285 @@
+//! Checkpoints: what is saved comes back, and what does not fit or is no checkpoint says so.
+
+use half::{bf16, f16};
+use proptest::prelude::*;
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use std::{fs, io::Cursor, path::Path};
+use wgrad::{
+    checkpoint::{self, Load},
+    optim::Sgd,
+    prelude::*,
+    testing::context,
+};
+
+/// Weights of a small training graph: w, b, a momentum for each, and the step.
+fn trained(seed: u64) -> Weights {
+    let graph = Graph::new(Mode::Train);
+    let w = graph.parameter("head.w", [2, 3], Init::normal(1.0));
+    let b = graph.parameter("head.b", [3], Init::normal(1.0));
+    let loss = w.square().sum_all() + b.square().sum_all();
+    Sgd::new(0.1).momentum(0.9).minimise(&loss);
+    let plan = graph.plan(&[("loss", &loss)], context().target()).unwrap();
+    let weights = Weights::init(context(), &plan, seed).unwrap();
+    Session::new(context(), plan, &weights).unwrap().run().unwrap();
+    weights
+}
+
+/// Weights of a graph that only uses the parameters.
+fn model() -> Weights {
+    let graph = Graph::new(Mode::Infer);
+    let y = graph.parameter("head.w", [2, 3], Init::zeros()) + graph.parameter("head.b", [3], Init::zeros());
+    Weights::init(context(), &graph.plan(&[("y", &y)], context().target()).unwrap(), 0).unwrap()
+}
+
+fn numbers(weights: &Weights) -> Vec<(String, Array)> {
+    weights.variables().iter().map(|v| (v.name.to_string(), weights.read(&v.name).unwrap())).collect()
+}
+
+/// A file's bytes from a header's text and a number of zero bytes behind it.
+fn file(header: &str, data: usize) -> Vec<u8> {
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend_from_slice(header.as_bytes());
+    bytes.resize(bytes.len() + data, 0);
+    bytes
+}
+
+fn load_bytes(weights: &Weights, bytes: &[u8]) -> Result<(), Error> {
+    Load::new().without_training_state().reader(weights, "test", Cursor::new(bytes))
+}
+
+fn refusal(weights: &Weights, bytes: &[u8]) -> String {
+    let error = load_bytes(weights, bytes).unwrap_err();
+    assert!(error.is_checkpoint(), "{error}");
+    error.to_string()
+}
+
+#[test]
+fn all_that_is_saved_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.safetensors");
+    let (saved, other) = (trained(1), trained(2));
+    assert_ne!(numbers(&saved), numbers(&other));
+    checkpoint::save(&saved, &path).unwrap();
+    checkpoint::load(&other, &path).unwrap();
+    assert_eq!(numbers(&saved), numbers(&other));
+
+    // The same numbers give the same file, and nothing else is left in the folder.
+    let first = fs::read(&path).unwrap();
+    checkpoint::save(&other, &path).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), first);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn other_tools_can_read_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.safetensors");
+    let weights = trained(1);
+    checkpoint::save(&weights, &path).unwrap();
+    let bytes = fs::read(&path).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let mut names = file.names();
+    names.sort_unstable();
+    let expected = ["head.b", "head.w", "optimizer.momentum_buffer.head.b", "optimizer.momentum_buffer.head.w", "step"];
+    assert_eq!(names, expected);
+    let w = file.tensor("head.w").unwrap();
+    assert_eq!((w.dtype(), w.shape()), (Dtype::F32, &[2, 3][..]));
+    assert_eq!(w.data(), weights.read("head.w").unwrap().bytes());
+    assert_eq!(file.tensor("step").unwrap().data(), [1, 0, 0, 0]);
+    let start = w.data().as_ptr() as usize - bytes.as_ptr() as usize;
+    assert_eq!(start % 4, 0, "tensors are aligned");
+}
+
+#[test]
+fn half_precision_is_saved_as_it_is() {
+    if !context().target().f16 {
+        return;
+    }
+    let graph = Graph::new(Mode::Infer);
+    let w = graph.parameter_of("w", TensorDesc::new([3], DType::F16), Init::normal(1.0));
+    let v = graph.parameter("a", [1], Init::normal(1.0));
+    let plan = graph.plan(&[("w", &w), ("v", &v)], context().target()).unwrap();
+    let [saved, other] = [1, 2].map(|seed| Weights::init(context(), &plan, seed).unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.safetensors");
+    checkpoint::save(&saved, &path).unwrap();
+    checkpoint::load(&other, &path).unwrap();
+    assert_eq!(numbers(&saved), numbers(&other));
+
+    // And a file of wider numbers is rounded.
+    let bytes: Vec<u8> = [1.0f32, 0.1, -2.5].iter().flat_map(|x| x.to_le_bytes()).collect();
+    let view = TensorView::new(Dtype::F32, vec![3], &bytes).unwrap();
+    let file = safetensors::serialize([("w", view)], None).unwrap();
+    Load::new().allow_missing("a").reader(&other, "test", Cursor::new(file)).unwrap();
+    assert_eq!(other.read("w").unwrap(), Array::from_f32_as(DType::F16, [3], &[1.0, 0.1, -2.5]).unwrap());
+}
+
+#[test]
+fn narrow_floats_are_widened() {
+    let weights = model();
+    let w: Vec<u8> = (0..6).flat_map(|i| bf16::from_f32(i as f32 - 2.5).to_le_bytes()).collect();
+    let b: Vec<u8> = (0..3).flat_map(|i| f16::from_f32(i as f32 * 0.25).to_le_bytes()).collect();
+    let views = [
+        ("head.w", TensorView::new(Dtype::BF16, vec![2, 3], &w).unwrap()),
+        ("head.b", TensorView::new(Dtype::F16, vec![3], &b).unwrap()),
+    ];
+    load_bytes(&weights, &safetensors::serialize(views, None).unwrap()).unwrap();
+    assert_eq!(weights.read("head.w").unwrap().to_f32(), [-2.5, -1.5, -0.5, 0.5, 1.5, 2.5]);
+    assert_eq!(weights.read("head.b").unwrap().to_f32(), [0.0, 0.25, 0.5]);
+}
+
+#[test]
+fn everything_that_does_not_fit_is_one_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("odd.safetensors");
+    let zeros = [0; 24];
+    let views = [
+        ("head.b", TensorView::new(Dtype::F32, vec![4], &zeros[..16]).unwrap()),
+        ("head.w", TensorView::new(Dtype::I32, vec![2, 3], &zeros).unwrap()),
+        ("step", TensorView::new(Dtype::F32, vec![], &zeros[..4]).unwrap()),
+        ("tail.w", TensorView::new(Dtype::F32, vec![1], &zeros[..4]).unwrap()),
+        ("body", TensorView::new(Dtype::F32, vec![0], &[]).unwrap()),
+    ];
+    fs::write(&path, safetensors::serialize(views, None).unwrap()).unwrap();
+    let weights = trained(1);
+    let before = numbers(&weights);
+    let error = checkpoint::load(&weights, &path).unwrap_err();
+    assert!(error.is_checkpoint());
+    let expected = "does not fit the weights
+  missing: optimizer.momentum_buffer.head.b, optimizer.momentum_buffer.head.w
+  unexpected: body, tail.w
+  shape of head.b: [4] in the file, [3] is wanted
+  type of head.w: I32 in the file, f32 is wanted
+  type of step: F32 in the file, u32 is wanted";
+    assert_eq!(error.to_string(), format!("{}: {expected}", path.display()));
+    assert_eq!(numbers(&weights), before, "nothing is loaded from a file that does not fit");
+}
+
+#[test]
+fn a_model_loads_without_the_state_of_training_and_into_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (full, small) = (folder.path().join("full"), folder.path().join("small"));
+    let (weights, model) = (trained(1), model());
+    checkpoint::save(&weights, &full).unwrap();
+
+    let error = checkpoint::load(&model, &full).unwrap_err();
+    let expected = "does not fit the weights
+  unexpected: optimizer.momentum_buffer.head.b, optimizer.momentum_buffer.head.w, step
+  help: load_parameters leaves the state of training as it is";
+    assert_eq!(error.to_string(), format!("{}: {expected}", full.display()));
+    checkpoint::load_parameters(&model, &full).unwrap();
+    assert_eq!(model.read("head.w").unwrap(), weights.read("head.w").unwrap());
+
+    checkpoint::save(&model, &small).unwrap();
+    let other = trained(2);
+    assert!(checkpoint::load(&other, &small).unwrap_err().to_string().contains("\n  missing: optimizer."));
+    let moments = other.read("optimizer.momentum_buffer.head.w").unwrap();
+    checkpoint::load_parameters(&other, &small).unwrap();
+    assert_eq!(other.read("head.w").unwrap(), weights.read("head.w").unwrap());
+    assert_eq!(other.read("optimizer.momentum_buffer.head.w").unwrap(), moments);
+    assert_eq!(other.read("step").unwrap().to_u32(), [1]);
+}
+
+#[test]
+fn prefixes_may_be_allowed() {
+    let bytes = file(r#"{"head.b":{"dtype":"F32","shape":[3],"data_offsets":[0,12]},"old.x":{"dtype":"F32","shape":[1],"data_offsets":[12,16]}}"#, 16);
+    let weights = model();
+    let load = Load::new().allow_missing("head.w").ignore_unexpected("old.");
+    load.reader(&weights, "test", Cursor::new(&bytes)).unwrap();
+    assert_eq!(refusal(&weights, &bytes), "test: does not fit the weights\n  missing: head.w\n  unexpected: old.x");
+}
+
+#[test]
+fn what_is_no_checkpoint_is_refused() {
+    let weights = model();
+    assert_eq!(refusal(&weights, b"abc"), "test: is no safetensors file: it has 3 bytes");
+    let said = refusal(&weights, b"\xff\xff\xff\xff\xff\xff\xff\xff{}");
+    assert_eq!(said, "test: is no whole safetensors file: its header should have 18446744073709551615 bytes, the file has 10");
+    let said = refusal(&weights, &file("{\"a\":", 0));
+    assert_eq!(said, "test: is no safetensors file: EOF while parsing a value at line 1 column 5");
+    let said = refusal(&weights, &file("\u{fffd}\u{fffd}", 0));
+    assert_eq!(said, "test: is no safetensors file: expected value at line 1 column 1");
+    let said = refusal(&weights, &file(r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#, 4));
+    assert_eq!(said, "test: is no whole safetensors file: its tensors should have 8 bytes, it has 4");
+    let said = refusal(&weights, &file(r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#, 12));
+    assert_eq!(said, "test: is no whole safetensors file: its tensors should have 8 bytes, it has 12");
+    let overlapping = r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}"#;
+    let said = refusal(&weights, &file(overlapping, 12));
+    assert_eq!(said, "test: is no safetensors file: invalid offset for tensor `b`");
+    let said = refusal(&weights, &file(r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}}"#, 8));
+    assert_eq!(said, "test: is no safetensors file: invalid offset for tensor `a`");
+    let said = refusal(&weights, &file(r#"{"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,8]}}"#, 8));
+    assert_eq!(said, "test: is no safetensors file: overflow computing buffer size from shape and/or element type");
+    let said = refusal(&weights, &file(r#"{"a":{"dtype":"F32","shape":[1099511627776],"data_offsets":[0,8]}}"#, 8));
+    assert_eq!(said, "test: is no safetensors file: invalid shape, data type, or offset for tensor");
+    let end = u64::MAX - 3;
+    let said = refusal(&weights, &file(&format!(r#"{{"a":{{"dtype":"F32","shape":[4611686018427387903],"data_offsets":[0,{end}]}}}}"#), 8));
+    assert_eq!(said, "test: is no safetensors file: overflow computing buffer size from shape and/or element type");
+}
+
+#[test]
+fn files_that_cannot_be_read_or_written_say_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("none").join("a.safetensors");
+    let weights = model();
+    let error = checkpoint::load(&weights, &path).unwrap_err();
+    assert!(error.is_checkpoint());
+    let missing = std::io::Error::from_raw_os_error(2);
+    assert_eq!(error.to_string(), format!("{}: cannot be opened: {missing}", path.display()));
+    let error = checkpoint::save(&weights, &path).unwrap_err();
+    assert!(error.is_checkpoint());
+    assert_eq!(error.to_string(), format!("{}: cannot be written: {missing}", path.display()));
+    let error = checkpoint::save(&weights, Path::new("/")).unwrap_err();
+    assert_eq!(error.to_string(), "/: cannot be written: the path has no file name");
+    // A folder cannot be replaced by a file; what was begun is removed.
+    fs::create_dir_all(folder.path().join("taken").join("inside")).unwrap();
+    checkpoint::save(&weights, folder.path().join("taken")).unwrap_err();
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+fn valid_file() -> Vec<u8> {
+    let header = r#"{"head.b":{"dtype":"F32","shape":[3],"data_offsets":[0,12]},"head.w":{"dtype":"F32","shape":[2,3],"data_offsets":[12,36]}}"#;
+    file(header, 36)
+}
+
+#[test]
+fn every_truncation_is_refused() {
+    let (weights, bytes) = (model(), valid_file());
+    load_bytes(&weights, &bytes).unwrap();
+    for length in 0..bytes.len() {
+        refusal(&weights, &bytes[..length]);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn mutated_files_never_panic(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        cut in prop::option::of(any::<prop::sample::Index>()),
+    ) {
+        let mut bytes = valid_file();
+        for (at, byte) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        if let Some(cut) = cut {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        prop_assert!(outcome(&bytes));
+    }
+
+    #[test]
+    fn headers_with_any_numbers_never_panic(shape in prop::collection::vec(any::<u64>(), 0..4), offsets: (u64, u64), data in 0usize..64) {
+        let (from, to) = offsets;
+        let header = format!(r#"{{"head.b":{{"dtype":"F32","shape":{shape:?},"data_offsets":[{from},{to}]}}}}"#);
+        prop_assert!(outcome(&file(&header, data)));
+    }
+}
+
+/// Whether bytes are loaded or refused as a checkpoint.
+fn outcome(bytes: &[u8]) -> bool {
+    thread_local!(static MODEL: Weights = model());
+    MODEL.with(|weights| load_bytes(weights, bytes).err().is_none_or(|error| error.is_checkpoint()))
+}

@@ -1,0 +1,13 @@
+//! Tests across modules, as one program.
+
+mod architecture;
+mod autodiff;
+mod checkpoint;
+mod errors;
+mod fixture;
+mod interop;
+mod models;
+mod plan;
+mod reference;
+mod shaders;
+mod training;

@@ -1,0 +1,70 @@
+//! Whole models against PyTorch.
+
+use crate::fixture::{Fixture, assert_close};
+use wgrad::{autodiff::gradients, models::alexnet, nn::Layer, prelude::*, testing::context};
+
+/// The numbers of a tensor: `uniform` of `fixtures/make.py`, to the bit.
+fn uniform(stream: u32, count: usize, bound: f64) -> Vec<f32> {
+    let hash = |i: u32| {
+        let h = i ^ stream.wrapping_mul(0x9E37_79B9);
+        let h = (h ^ (h >> 16)).wrapping_mul(0x7FEB_352D);
+        let h = (h ^ (h >> 15)).wrapping_mul(0x846C_A68B);
+        h ^ (h >> 16)
+    };
+    (0..count as u32).map(|i| ((hash(i) >> 8) as f32 / 8_388_608.0 - 1.0) * bound as f32).collect()
+}
+
+#[test]
+fn alexnets_loss_and_gradients_equal_pytorchs() {
+    let fixture = Fixture::open("alexnet");
+    // Without dropout, which draws other numbers than PyTorch's.
+    let graph = Graph::new(Mode::Infer);
+    let (x, label) = (graph.input("x", [1, 3, 224, 224]), graph.input_of("label", [1], DType::U32));
+    let logits = alexnet(1000).apply(&x);
+    let loss = logits.cross_entropy(&label);
+    let parameters = graph.parameters();
+    let found = gradients(&loss, &parameters);
+    graph.check().unwrap();
+    let names: Vec<String> = graph.variables().iter().filter(|v| v.init.is_some()).map(|v| v.name.to_string()).collect();
+    assert_eq!(parameters.iter().map(|p| p.shape().numel()).sum::<usize>(), 61_100_840);
+
+    let mut outputs = vec![("loss", &loss), ("logits", &logits)];
+    for (name, gradient) in names.iter().zip(&found) {
+        outputs.push((name, gradient.as_ref().unwrap_or_else(|| panic!("no gradient of {name}"))));
+    }
+    let plan = graph.plan(&outputs, context().target()).unwrap();
+    let weights = Weights::init(context(), &plan, 0).unwrap();
+    for (k, layer) in fixture.table.iter().enumerate() {
+        let shape: Vec<usize> = layer["shape"].as_array().unwrap().iter().map(|n| n.as_u64().unwrap() as usize).collect();
+        let (name, fan_in) = (layer["name"].as_str().unwrap(), shape[1..].iter().product::<usize>() as f64);
+        let stream = 2 * k as u32 + 1;
+        let weight = uniform(stream, shape.iter().product(), (6.0 / fan_in).sqrt());
+        let bias = uniform(stream + 1, shape[0], (1.0 / fan_in).sqrt());
+        weights.write(&format!("{name}.weight"), &Array::from_f32(&shape[..], &weight).unwrap()).unwrap();
+        weights.write(&format!("{name}.bias"), &Array::from_f32([shape[0]], &bias).unwrap()).unwrap();
+    }
+    let session = Session::new(context(), plan, &weights).unwrap();
+    session.write("x", &Array::from_f32([1, 3, 224, 224], &uniform(0, 3 * 224 * 224, 1.0)).unwrap()).unwrap();
+    session.write("label", fixture.get("label")).unwrap();
+    session.run().unwrap();
+
+    let read = |name: &str| session.read_blocking(name).unwrap().to_f32();
+    assert_close("loss", &read("loss"), &fixture.get("loss").to_f32(), 1e-3);
+    assert_close("logits", &read("logits"), &fixture.get("logits").to_f32(), 1e-3);
+    for name in &names {
+        let gradient = read(name);
+        let of = |what: &str| fixture.get(&format!("{name}.{what}"));
+        let &[norm, sum, largest] = &of("summary").to_f32()[..] else { panic!("{name}: no summary") };
+        let doubles = || gradient.iter().map(|&x| f64::from(x));
+        let near = |what: &str, found: f64, expected: f32, scale: f32| {
+            let error = (found - f64::from(expected)).abs();
+            assert!(error <= 1e-3 * f64::from(scale), "{what} of the gradient of {name} is {found}, PyTorch has {expected}");
+        };
+        near("norm", doubles().map(|x| x * x).sum::<f64>().sqrt(), norm, norm);
+        near("sum", doubles().sum(), sum, sum.abs().max(norm));
+        near("largest magnitude", doubles().fold(0.0, |largest, x| x.abs().max(largest)), largest, largest);
+        for (&i, value) in of("index").to_u32().iter().zip(of("value").to_f32()) {
+            near(&format!("element {i}"), f64::from(gradient[i as usize]), value, largest);
+        }
+    }
+}
