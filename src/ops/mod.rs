@@ -15,6 +15,8 @@ macro_rules! ops {
     };
 }
 
+pub use conv2d::Conv2d;
+
 ops! {
     abs
     adam
@@ -26,6 +28,7 @@ ops! {
     clip
     compare
     concat
+    conv2d
     cross_entropy
     detach
     div
