@@ -5,7 +5,7 @@
 //! (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011).
 
 use crate::{
-    data::{DType, TensorDesc},
+    data::TensorDesc,
     error::Misfit,
     graph::{Graph, Init, Op, Pointwise, Tensor},
     shader,
