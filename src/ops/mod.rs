@@ -3,8 +3,6 @@
 mod map;
 mod operators;
 
-pub use operators::Operand;
-
 /// Declares the files of the operations: one word each, in alphabetical order.
 macro_rules! ops {
     ($($name:ident)*) => {
