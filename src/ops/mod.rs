@@ -2,6 +2,7 @@
 
 mod map;
 mod operators;
+mod rows;
 
 /// Declares the files of the operations: one word each, in alphabetical order.
 macro_rules! ops {
@@ -12,18 +13,25 @@ macro_rules! ops {
     };
 }
 
+pub use conv2d::Conv2d;
+
 ops! {
     abs
     adam
     add
+    argmax
     assign
     cast
     clamp
     clip
     compare
+    concat
+    conv2d
+    cross_entropy
     detach
     div
     dropout
+    embedding
     erf
     exp
     expand
@@ -31,22 +39,28 @@ ops! {
     gelu
     gelu_tanh
     increment
+    layer_norm
     log
     logical
     maximum
     minimum
     mul
     neg
+    permute
     pow
     random
     recip
+    reduce
     relu
+    reshape
     rsqrt
     schedule
     sgd
     sigmoid
     sign
     silu
+    slice
+    softmax
     softplus
     sqrt
     square
@@ -54,3 +68,5 @@ ops! {
     tanh
     where_
 }
+
+pub use cross_entropy::{CrossEntropy, Reduction};
