@@ -57,9 +57,8 @@ impl Tensor {
 
 #[cfg(test)]
 mod tests {
-    use super::super::map::tests::{assert_numbers, check_unary, values};
+    use super::super::map::tests::{INFINITY, NAN, NEG_INFINITY, assert_numbers, check_unary, values};
     use crate::{prelude::*, testing::run};
-    use std::f32::{INFINITY, NAN, NEG_INFINITY};
 
     #[test]
     fn widening_keeps_numbers_and_gradients() {

@@ -105,11 +105,11 @@ impl Tensor {
 
 #[cfg(test)]
 mod tests {
+    use super::super::map::tests::{INFINITY, NAN};
     use crate::{
         prelude::*,
         testing::{Check, Numbers, run},
     };
-    use std::f32::{INFINITY, NAN};
 
     /// An operation of the six, the same in `f64`, and the same of integers.
     type Case = (fn(&Tensor, &Tensor) -> Tensor, fn(&f64, &f64) -> bool, fn(&u32, &u32) -> bool);

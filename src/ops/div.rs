@@ -16,9 +16,8 @@ impl Tensor {
 
 #[cfg(test)]
 mod tests {
-    use super::super::map::tests::{assert_numbers, check_binary, pairs};
+    use super::super::map::tests::{INFINITY, NAN, NEG_INFINITY, assert_numbers, check_binary, pairs};
     use crate::prelude::*;
-    use std::f32::{INFINITY, NAN, NEG_INFINITY};
 
     #[test]
     fn div_matches_its_definition() {

@@ -27,11 +27,11 @@ impl Dropout {
     }
 
     /// How many of the 2³² words keep an element.
-    fn threshold(&self) -> u32 {
+    fn threshold(self) -> u32 {
         ((1.0 - f64::from(self.probability)) * 4_294_967_296.0).round().min(f64::from(u32::MAX)) as u32
     }
 
-    fn scale(&self) -> f32 {
+    fn scale(self) -> f32 {
         if self.probability < 1.0 { 1.0 / (1.0 - self.probability) } else { 0.0 }
     }
 }

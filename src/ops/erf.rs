@@ -17,9 +17,8 @@ impl Tensor {
 
 #[cfg(test)]
 mod tests {
-    use super::super::map::tests::{SPECIAL, assert_numbers, check_unary, slope, slopes, values};
+    use super::super::map::tests::{NAN, SPECIAL, assert_numbers, check_unary, slope, slopes, values};
     use crate::{prelude::*, testing::erf};
-    use std::f32::NAN;
 
     #[test]
     fn erf_matches_its_definition() {

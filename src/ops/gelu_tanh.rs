@@ -31,9 +31,8 @@ impl Tensor {
 
 #[cfg(test)]
 mod tests {
-    use super::super::map::tests::{SPECIAL, assert_numbers, check_unary, slope, values};
+    use super::super::map::tests::{INFINITY, NAN, SPECIAL, assert_numbers, check_unary, slope, values};
     use crate::prelude::*;
-    use std::f32::{INFINITY, NAN};
     use std::f64::consts::PI;
 
     #[test]

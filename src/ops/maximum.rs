@@ -27,9 +27,8 @@ impl Tensor {
 
 #[cfg(test)]
 mod tests {
-    use super::super::map::tests::{assert_numbers, check_binary, pairs};
+    use super::super::map::tests::{INFINITY, NAN, assert_numbers, check_binary, pairs};
     use crate::prelude::*;
-    use std::f32::{INFINITY, NAN};
 
     #[test]
     fn maximum_matches_its_definition() {

@@ -17,10 +17,17 @@ impl Tensor {
         POW.of(&[self, exponent])
     }
 
-    /// Every element to the power of a number, `torch.pow`.
+    /// Every element to the power of a number, `torch.pow`, by way of square, square root and reciprocal
+    /// where it is one.
     #[track_caller]
     pub fn powf(&self, exponent: f32) -> Tensor {
-        self.pow(&self.graph().constant(exponent, self.dtype()))
+        match exponent {
+            2.0 => self.square(),
+            0.5 => self.sqrt(),
+            -0.5 => self.rsqrt(),
+            -1.0 => self.recip(),
+            _ => self.pow(&self.graph().constant(exponent, self.dtype())),
+        }
     }
 }
 
@@ -37,9 +44,10 @@ fn gradient(at: &Backward) -> Gradients {
 
 #[cfg(test)]
 mod tests {
-    use super::super::map::tests::{assert_numbers, check_binary, check_unary, pairs, slope};
+    use super::super::map::tests::{
+        INFINITY, NAN, NEG_INFINITY, assert_numbers, check_binary, check_unary, pairs, slope,
+    };
     use crate::prelude::*;
-    use std::f32::{INFINITY, NAN, NEG_INFINITY};
 
     #[test]
     fn pow_matches_its_definition() {

@@ -22,9 +22,8 @@ impl Tensor {
 
 #[cfg(test)]
 mod tests {
-    use super::super::map::tests::{SPECIAL, assert_numbers, check_unary, slope, slopes, values};
+    use super::super::map::tests::{INFINITY, NAN, SPECIAL, assert_numbers, check_unary, slope, slopes, values};
     use crate::prelude::*;
-    use std::f32::{INFINITY, NAN};
 
     #[test]
     fn relu_matches_its_definition() {
