@@ -1,8 +1,12 @@
 //! The operations: one file each, with docs, method, shape rule, dispatches, gradient and tests.
 
+mod map;
 mod operators;
 mod rows;
 
+pub use operators::Operand;
+
+/// Declares the files of the operations: one word each, in alphabetical order.
 macro_rules! ops {
     ($($name:ident)*) => {
         $(mod $name;)*
@@ -10,6 +14,8 @@ macro_rules! ops {
         pub const NAMES: &[&str] = &[$(stringify!($name)),*];
     };
 }
+
+pub use conv2d::Conv2d;
 
 ops! {
     abs
@@ -22,6 +28,7 @@ ops! {
     clip
     compare
     concat
+    conv2d
     cross_entropy
     detach
     div
@@ -36,6 +43,7 @@ ops! {
     increment
     layer_norm
     log
+    logical
     maximum
     minimum
     mul
