@@ -11,6 +11,7 @@ macro_rules! ops {
 }
 
 pub use conv2d::Conv2d;
+pub use max_pool2d::MaxPool2d;
 
 ops! {
     abs
@@ -33,6 +34,7 @@ ops! {
     gelu_tanh
     increment
     log
+    max_pool2d
     maximum
     minimum
     mul
