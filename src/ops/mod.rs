@@ -43,7 +43,6 @@ ops! {
     layer_norm
     log
     logical
-    matmul
     max_pool2d
     maximum
     minimum
