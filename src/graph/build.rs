@@ -48,8 +48,11 @@ pub enum Init {
         /// The standard deviation.
         std: f32,
     },
-    /// The two words of the seed given to `Weights::init`: what dropout draws from.
-    Seed,
+    /// A word of the seed given to `Weights::init`: what dropout draws from.
+    Seed {
+        /// 0 for the low word, 1 for the high one.
+        word: u32,
+    },
 }
 
 impl Init {
@@ -251,16 +254,18 @@ impl Graph {
 
     /// The number of training steps already done: state `step`, a `u32` scalar.
     ///
-    /// A plan of a training graph that reads it adds one at its end.
+    /// A plan of a training graph that declares it adds one at its end.
     #[track_caller]
     pub fn step(&self) -> Tensor {
         self.variable("step".into(), Role::State, TensorDesc::new([], DType::U32), Some(Init::zeros()))
     }
 
-    /// The seed that random operations draw from: state `seed`, two `u32` words.
+    /// The seed that random operations draw from: states `seed.0` and `seed.1`, its two `u32` words.
     #[track_caller]
-    pub fn seed(&self) -> Tensor {
-        self.variable("seed".into(), Role::State, TensorDesc::new([2], DType::U32), Some(Init::Seed))
+    pub fn seed(&self) -> [Tensor; 2] {
+        let desc = TensorDesc::new([], DType::U32);
+        let state = |word| self.variable(format!("seed.{word}"), Role::State, desc.clone(), Some(Init::Seed { word }));
+        [state(0), state(1)]
     }
 
     /// A number for each random operation of the graph, so that no two draw the same.

@@ -40,7 +40,7 @@ macro_rules! library {
         source: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/lib/", $name, ".wgsl")),
     }),*] };
 }
-static LIBRARY: &[&Shader] = library!["chain" "expm1" "index"];
+static LIBRARY: &[&Shader] = library!["chain" "erf" "expm1" "index" "nan" "random"];
 
 /// One pipeline: shader, entry point, constants and element type. Equal kernels share a pipeline.
 #[derive(Clone, PartialEq, Eq, Hash)]

@@ -89,7 +89,7 @@ impl Update<'_> {
     /// The gradient of the loss plus λ/2·‖p‖².
     #[track_caller]
     pub fn decayed_gradient(&self, decay: f64) -> Tensor {
-        if decay == 0.0 { self.gradient.clone() } else { self.gradient.add(&self.parameter.mul_scalar(decay as f32)) }
+        if decay == 0.0 { self.gradient.clone() } else { self.gradient + &self.parameter * decay as f32 }
     }
 
     /// The learning rate, an `f32` scalar.

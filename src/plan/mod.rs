@@ -114,7 +114,7 @@ impl Graph {
         Planner { lowered, target }.plan(options)
     }
 
-    /// The graph, or for a training graph that reads its step a copy that also adds one to it.
+    /// The graph, or for a training graph that counts steps a copy that also adds one to it.
     fn counting_steps(&self) -> Graph {
         let data = self.data();
         let counts = data.mode == Mode::Train && data.find("step").is_some_and(|step| step.role == Role::State);

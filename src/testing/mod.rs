@@ -5,7 +5,7 @@ mod check;
 mod numbers;
 
 pub use check::{Check, check_op};
-pub use numbers::Numbers;
+pub use numbers::{Numbers, erf};
 
 use crate::{
     data::Array,

@@ -99,3 +99,19 @@ impl Numbers {
         copy
     }
 }
+
+/// The error function in `f64`, for definitions: its series near 0, Laplace's continued fraction beyond.
+pub fn erf(x: f64) -> f64 {
+    let a = x.abs();
+    if a < 2.5 {
+        let (mut term, mut sum) = (a, a);
+        for n in 1..80 {
+            term *= -a * a / f64::from(n);
+            sum += term / f64::from(2 * n + 1);
+        }
+        x.signum() * std::f64::consts::FRAC_2_SQRT_PI * sum
+    } else {
+        let fraction = (1..60).rev().fold(a, |below, n| a + f64::from(n) / 2.0 / below);
+        x.signum() * (1.0 - (-a * a).exp() / (fraction * std::f64::consts::PI.sqrt()))
+    }
+}

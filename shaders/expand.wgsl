@@ -1,0 +1,8 @@
+// expand(x) = x, repeated along dimensions of size 1
+fn expand(x: f32) -> f32 {
+    return x;
+}
+
+fn expand_u32(x: u32) -> u32 {
+    return x;
+}

@@ -1,0 +1,4 @@
+// neg(x) = −x
+fn neg(x: f32) -> f32 {
+    return -x;
+}

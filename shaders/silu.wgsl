@@ -1,0 +1,4 @@
+// silu(x) = x/(1 + e^−x)
+fn silu(x: f32) -> f32 {
+    return x / (1.0 + exp(-x));
+}
