@@ -57,12 +57,11 @@ fn build(graph: &Graph, case: &Value, fixture: &Fixture) -> (Tensor, Vec<(String
                 "sum" => Reduction::Sum,
                 _ => Reduction::None,
             };
-            let options = CrossEntropy {
-                reduction,
-                label_smoothing: number(&case["label_smoothing"]),
-                ignore_index: u32::try_from(case["ignore_index"].as_i64().unwrap()).ok(),
-            };
-            get("x").cross_entropy_with(&get("target"), options)
+            let options = CrossEntropy::new()
+                .reduction(reduction)
+                .label_smoothing(number(&case["label_smoothing"]))
+                .ignore_index(case["ignore_index"].as_i64().unwrap());
+            options.apply(&get("x"), &get("target"))
         }
         "embedding" => get("weight").embedding(&get("ids")),
         op => panic!("no operation {op}"),
@@ -145,10 +144,7 @@ fn build_special(case: &Value, x: &[Tensor]) -> Tensor {
         "softmax" => x[0].softmax(dim()),
         "log_softmax" => x[0].log_softmax(dim()),
         "layer_norm" => x[0].layer_norm(&x[1], &x[2], 1e-5),
-        "cross_entropy" => {
-            let options = CrossEntropy { reduction: Reduction::None, ..CrossEntropy::default() };
-            x[0].cross_entropy_with(&x[1], options)
-        }
+        "cross_entropy" => CrossEntropy::new().reduction(Reduction::None).apply(&x[0], &x[1]),
         "max_pool2d" => {
             let [kernel, stride, padding] =
                 ["kernel", "stride", "padding"].map(|key| case[key].as_u64().unwrap() as usize);
