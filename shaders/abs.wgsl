@@ -1,4 +1,4 @@
 // abs(x) = |x|
-fn abs_element(x: f32) -> f32 {
+fn abs_of(x: f32) -> f32 {
     return abs(x);
 }

@@ -1,10 +1,10 @@
-// clamp(x) = min(max(x, low), high); NaN stays NaN
+// clamp(x) = min(max(x, low), high), NaN where x is
 //#import nan
-fn clamp_element(x: f32, low: f32, high: f32) -> f32 {
-    return select(min(max(x, low), high), x, is_nan(x));
+fn clamp_of(x: f32, low: f32, high: f32) -> f32 {
+    return keep_nan(x, min(max(x, low), high));
 }
 
-// dx = dy where low ≤ x ≤ high, else 0
-fn clamp_grad(x: f32, dy: f32, low: f32, high: f32) -> f32 {
-    return select(0.0, dy, (x >= low && x <= high) || is_nan(x));
+// dy where low ≤ x ≤ high.
+fn clamp_grad(dy: f32, x: f32, low: f32, high: f32) -> f32 {
+    return select(0.0, dy, x >= low && x <= high && !is_nan(x));
 }

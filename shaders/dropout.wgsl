@@ -1,6 +1,7 @@
-// dropout(x) = 0 with probability p, else x/(1 − p); which, Philox says from seed, stream, step and index
+// dropout(x) = scale·x where a random word is below the threshold, else 0
 //#import random
-fn dropout(x: f32, seed0: u32, seed1: u32, step: u32, threshold: u32, scale: f32, stream: u32, i: u32) -> f32 {
-    let word = random_block(i, stream, step, vec2(seed0, seed1))[i % 4u];
-    return select(0.0, x * scale, word >= threshold);
+fn dropout(x: f32, low: u32, high: u32, step: u32, scale: f32, threshold: u32, stream: u32, i: u32) -> f32 {
+    // The last counter word sets these words apart from those of initial values.
+    let words = philox(vec4(i, stream, step, 1u), vec2(low, high));
+    return select(0.0, scale * x, words.x < threshold);
 }

@@ -1,5 +1,7 @@
 // erf(x) = 2/√π ∫₀ˣ e^(−t²) dt
 //#import erf
-fn erf(x: f32) -> f32 {
-    return error_function(x);
+
+// 2/√π·e^(−x²)
+fn erf_grad(x: f32) -> f32 {
+    return 1.1283791670955126 * exp(-x * x);
 }

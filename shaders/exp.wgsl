@@ -1,4 +1,4 @@
 // exp(x) = eˣ
-fn exp_element(x: f32) -> f32 {
+fn exp_of(x: f32) -> f32 {
     return exp(x);
 }

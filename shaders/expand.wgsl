@@ -1,4 +1,4 @@
-// expand(x) = x, repeated along dimensions of size 1
+// expand(x) = x, repeated along new dimensions and those of size 1
 fn expand(x: f32) -> f32 {
     return x;
 }

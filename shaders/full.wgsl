@@ -1,4 +1,4 @@
-// full() = value
+// full(i) = value
 fn full(value: f32) -> f32 {
     return value;
 }

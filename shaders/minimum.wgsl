@@ -1,6 +1,10 @@
-// minimum(a, b) = min(a, b)
+// minimum(a, b) = a where a < b, else b; NaN where either is
 //#import nan
 fn minimum(a: f32, b: f32) -> f32 {
-    let nan = select(b, a, is_nan(a));
-    return select(min(a, b), nan, is_nan(a) || is_nan(b));
+    return keep_nan(b, keep_nan(a, select(b, a, a < b)));
+}
+
+// The part of dy that goes to a: all, or half where both are equal.
+fn minimum_grad(dy: f32, a: f32, b: f32) -> f32 {
+    return select(select(dy, 0.5 * dy, a == b), 0.0, a > b);
 }

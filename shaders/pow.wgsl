@@ -1,48 +1,31 @@
-// pow(x, p) = xᵖ, also for negative x with whole p
+// pow(a, b) = aᵇ with the special cases of C and PyTorch: a⁰ = 1ᵇ = 1, (−a)ⁿ = ±aⁿ, and NaN for other powers of −a
 //#import nan
-fn pow_element(x: f32, p: f32) -> f32 {
-    if p == 0.0 || x == 1.0 {
-        return 1.0;
-    }
-    if is_nan(x) || is_nan(p) {
-        return nan();
-    }
-    let a = abs(x);
-    let whole = floor(p) == p;
-    // Above 2²⁴ every f32 is even.
-    let odd = whole && abs(p) < 16777216.0 && abs(p) - 2.0 * floor(abs(p) * 0.5) == 1.0;
-    var magnitude: f32;
-    if a == 0.0 {
-        magnitude = select(0.0, infinity(), p < 0.0);
-    } else if is_infinite(x) {
-        magnitude = select(infinity(), 0.0, p < 0.0);
-    } else if is_infinite(p) {
-        magnitude = select(select(0.0, infinity(), (a > 1.0) == (p > 0.0)), 1.0, a == 1.0);
-    } else if p == 2.0 {
-        magnitude = a * a;
-    } else if p == 3.0 {
-        magnitude = a * a * a;
-    } else if p == -1.0 {
-        magnitude = 1.0 / a;
-    } else {
-        magnitude = pow(a, p);
-    }
-    let negative = (bitcast<u32>(x) & 0x80000000u) != 0u;
-    if negative && odd {
-        return -magnitude;
-    }
-    return select(magnitude, nan(), x < 0.0 && !whole && !is_infinite(x));
-}
+fn pow_of(a: f32, b: f32) -> f32 {
+    let base = abs(a);
+    let n = abs(b);
+    let whole = n == floor(n);
+    let odd = whole && n < 16777216.0 && (u32(min(n, 16777216.0)) & 1u) == 1u;
 
-// d pow/dx = p·xᵖ⁻¹, 0 for p = 0
-fn pow_grad_base(x: f32, p: f32) -> f32 {
-    return select(p * pow_element(x, p - 1.0), 0.0, p == 0.0);
-}
-
-// d pow/dp = xᵖ·ln x, 0 for x = 0 with p ≥ 0
-fn pow_grad_exponent(x: f32, p: f32) -> f32 {
-    if x == 0.0 && p >= 0.0 {
-        return 0.0;
+    // Small whole powers are products, exact where the numbers are; others go through the logarithm.
+    var product = 1.0;
+    var square = base;
+    var bits = u32(min(n, 32.0));
+    for (var i = 0u; i < 6u; i++) {
+        product *= select(1.0, square, (bits & 1u) == 1u);
+        square *= square;
+        bits >>= 1u;
     }
-    return select(pow_element(x, p) * log(x), nan(), x < 0.0);
+    var power = select(exp2(n * log2(base)), product, whole && n <= 32.0);
+    // What n·log2(base) makes NaN of, or drivers may get wrong: powers of 0, 1 and ∞.
+    power = select(power, base, base == 0.0 && n > 0.0);
+    power = select(power, 1.0, base == 1.0 || n == 0.0);
+    power = select(power, 1.0 / power, b < 0.0);
+
+    let negative = bitcast<u32>(a) >> 31u == 1u;
+    power = select(power, -power, negative && odd);
+    // A NaN made of the argument's own bits: constants may not be NaN.
+    let nan = bitcast<f32>(bitcast<u32>(a) | 0x7fc00000u);
+    power = select(power, nan, a < 0.0 && !whole && base <= 3.4028234e38);
+    power = keep_nan(b, keep_nan(a, power));
+    return select(power, 1.0, a == 1.0 || b == 0.0);
 }

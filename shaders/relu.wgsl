@@ -1,10 +1,10 @@
-// relu(x) = max(0, x)
+// relu(x) = max(0, x), NaN where x is
 //#import nan
 fn relu(x: f32) -> f32 {
-    return select(0.0, x, x > 0.0 || is_nan(x));
+    return keep_nan(x, max(x, 0.0));
 }
 
-// dx = dy where x > 0, else 0
-fn relu_grad(x: f32, dy: f32) -> f32 {
-    return select(0.0, dy, x > 0.0 || is_nan(x));
+// dy where y is not 0.
+fn relu_grad(dy: f32, y: f32) -> f32 {
+    return select(dy, 0.0, y <= 0.0);
 }

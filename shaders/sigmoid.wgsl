@@ -1,4 +1,2 @@
-// sigmoid(x) = 1/(1 + e^−x)
-fn sigmoid(x: f32) -> f32 {
-    return 1.0 / (1.0 + exp(-x));
-}
+// sigmoid(x) = 1/(1 + e⁻ˣ)
+//#import sigmoid

@@ -1,5 +1,4 @@
-// sign(x) = −1, 0 or 1
-//#import nan
-fn sign_element(x: f32) -> f32 {
-    return select(sign(x), x, is_nan(x));
+// sign(x) = 1 where x > 0, −1 where x < 0, else 0
+fn sign_of(x: f32) -> f32 {
+    return select(select(0.0, -1.0, x < 0.0), 1.0, x > 0.0);
 }

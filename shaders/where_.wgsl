@@ -1,5 +1,5 @@
-// where(mask, a, b) = a where the mask is not 0, else b
-fn where_element(mask: u32, a: f32, b: f32) -> f32 {
+// where_(mask, a, b) = a where mask is not 0, else b
+fn where_(mask: u32, a: f32, b: f32) -> f32 {
     return select(b, a, mask != 0u);
 }
 

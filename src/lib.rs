@@ -1,4 +1,48 @@
-//! wgrad: a GPU compute engine for neural networks.
+//! wgrad trains and runs neural networks on any GPU, with compute shaders one can read.
+//!
+//! A network is written as a graph of plain data, the graph is differentiated into a longer graph, the
+//! graph is planned into a list of dispatches, and the list is run on any wgpu device.
+//!
+//! ```
+//! use wgrad::{chain, nn::*, optim::Adam, prelude::*};
+//!
+//! # fn main() -> Result<(), Error> {
+//! let graph = Graph::new(Mode::Train);
+//! let x = graph.input("x", [8, 3]);
+//! let loss = chain![linear(16), relu(), linear(1)].apply(&x).square().mean_all();
+//! Adam::new(1e-3).minimise(&loss);
+//!
+//! let context = pollster::block_on(Context::new())?;
+//! let plan = graph.plan(&[("loss", &loss)], context.target())?;
+//! let weights = Weights::init(&context, &plan, 42)?;
+//! let session = Session::new(&context, plan, &weights)?;
+//! session.write("x", &Array::from_f32([8, 3], &[0.5; 24])?)?;
+//! session.run()?; // forward, backward and update in one submit
+//! println!("{:?}", session.read_blocking("loss")?.to_f32());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The types, in the order one meets them
+//!
+//! - [`Graph`](graph::Graph): values and the operations between them. Writing it never fails; the first
+//!   mistake is kept with its line and layer.
+//! - [`Tensor`](graph::Tensor): a handle to a value. Every operation is a method on it.
+//! - [`Layer`](nn::Layer): a recipe that declares parameters and applies operations; [`chain!`] puts
+//!   layers together, closures are layers, [`models`] are layers.
+//! - [`autodiff::gradients`] and [`optim`]: the same graph, longer. Every operation has a checked gradient,
+//!   or asking for it is an error.
+//! - [`Plan`](plan::Plan): what runs in which order, in which memory: [`memory`](plan::Plan::memory) and
+//!   [`report`](plan::Plan::report) say it before anything is allocated.
+//! - [`Context`](gpu::Context): a device, the library's own or an app's.
+//! - [`Weights`](session::Weights): parameters and state on the device, shared by sessions;
+//!   [`checkpoint`] saves and loads them.
+//! - [`Session`](session::Session): a plan with its buffers and pipelines. One run is one submit.
+//!
+//! # Adding an operation
+//!
+//! [`Op`](graph::Op), [`shader!`] and [`Graph::apply`](graph::Graph::apply) are public: an app adds
+//! operations of its own the way the library does, and tests them with [`testing::check_op`].
 
 pub mod autodiff;
 pub mod checkpoint;
@@ -30,3 +74,8 @@ pub mod prelude {
         session::{Session, Weights},
     };
 }
+
+/// The README's examples, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

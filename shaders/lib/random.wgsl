@@ -1,33 +1,41 @@
-// Philox 4×32-10 (Salmon et al. 2011): four random words from a counter and a key, the same on every device.
-fn philox(start: vec4<u32>, seed: vec2<u32>) -> vec4<u32> {
-    var counter = start;
-    var key = seed;
+// Philox 4×32-10 (Salmon et al. 2011): four words that depend on nothing but a counter and a key.
+fn philox(counter: vec4<u32>, key: vec2<u32>) -> vec4<u32> {
+    var words = counter;
+    var k = key;
     for (var round = 0u; round < 10u; round++) {
-        let a = philox_multiply(0xD2511F53u, counter.x);
-        let b = philox_multiply(0xCD9E8D57u, counter.z);
-        counter = vec4(b.y ^ counter.y ^ key.x, b.x, a.y ^ counter.w ^ key.y, a.x);
-        key += vec2(0x9E3779B9u, 0xBB67AE85u);
+        let a = philox_product(0xD2511F53u, words.x);
+        let b = philox_product(0xCD9E8D57u, words.z);
+        words = vec4(b.y ^ words.y ^ k.x, b.x, a.y ^ words.w ^ k.y, a.x);
+        k += vec2(0x9E3779B9u, 0xBB67AE85u);
     }
-    return counter;
+    return words;
 }
 
-// The low and the high word of a product.
-fn philox_multiply(a: u32, b: u32) -> vec2<u32> {
-    let a0 = a & 0xffffu;
-    let a1 = a >> 16u;
-    let b0 = b & 0xffffu;
-    let b1 = b >> 16u;
-    let middle = a1 * b0 + ((a0 * b0) >> 16u);
-    let upper = a0 * b1 + (middle & 0xffffu);
-    return vec2(a * b, a1 * b1 + (middle >> 16u) + (upper >> 16u));
+// The low and the high word of a·b, from products of half words, none of which overflows.
+fn philox_product(a: u32, b: u32) -> vec2<u32> {
+    let low = (a & 0xffffu) * (b & 0xffffu);
+    let middle = (a >> 16u) * (b & 0xffffu) + (low >> 16u);
+    let other = (a & 0xffffu) * (b >> 16u) + (middle & 0xffffu);
+    return vec2(a * b, (a >> 16u) * (b >> 16u) + (middle >> 16u) + (other >> 16u));
 }
 
-// The random words of the block of four elements that element i belongs to.
-fn random_block(i: u32, stream: u32, step: u32, seed: vec2<u32>) -> vec4<u32> {
-    return philox(vec4(i / 4u, stream, step, 0u), seed);
-}
-
-// Uniform in [0, 1), a multiple of 2⁻²⁴.
-fn random_unit(word: u32) -> f32 {
+// Uniform in [0, 1), a multiple of 2⁻²⁴: exact, so the same on every driver.
+fn random_uniform(word: u32) -> f32 {
     return f32(word >> 8u) * 5.9604644775390625e-8;
+}
+
+// Normal with mean 0 and deviation 1, of two words: √(−2 ln u)·cos 2πv (Box and Muller 1958).
+fn random_normal(words: vec2<u32>) -> f32 {
+    let u = f32((words.x >> 8u) + 1u) * 5.9604644775390625e-8;
+    let v = random_uniform(words.y);
+    // cos 2πv = sin z with z = 2π(|v − ½| − ¼) in ±π/2, by Taylor's series: drivers' cosines are coarse.
+    let z = 6.283185307 * (abs(v - 0.5) - 0.25);
+    let s = z * z;
+    var cosine = -2.505210839e-8;
+    cosine = cosine * s + 2.755731922e-6;
+    cosine = cosine * s - 1.984126984e-4;
+    cosine = cosine * s + 8.333333333e-3;
+    cosine = cosine * s - 1.666666667e-1;
+    cosine = cosine * s * z + z;
+    return sqrt(-2.0 * log(u)) * cosine;
 }

@@ -36,11 +36,24 @@ macro_rules! shader {
 /// The shared files under `shaders/lib`, by the name an import gives.
 macro_rules! library {
     ($($name:literal)*) => { &[$(&Shader {
-        name: $name,
+        name: concat!("lib/", $name),
         source: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/lib/", $name, ".wgsl")),
     }),*] };
 }
-static LIBRARY: &[&Shader] = library!["chain" "erf" "expm1" "index" "nan" "random"];
+static LIBRARY: &[&Shader] = library![
+    "chain"
+    "correlate"
+    "correlation"
+    "erf"
+    "expm1"
+    "index"
+    "nan"
+    "random"
+    "rows"
+    "sigmoid"
+    "tanh"
+    "tree"
+];
 
 /// One pipeline: shader, entry point, constants and element type. Equal kernels share a pipeline.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -116,7 +129,7 @@ pub fn assemble(kernel: &Kernel) -> Result<String, String> {
     let mut open: Vec<&str> = imports(kernel.shader.source).collect();
     if let Some(chain) = &kernel.chain {
         text.push_str(&chain.text);
-        seen.push("chain");
+        seen.push("lib/chain");
         for shader in &chain.shaders {
             if !seen.contains(&shader.name) {
                 seen.push(shader.name);
@@ -126,11 +139,12 @@ pub fn assemble(kernel: &Kernel) -> Result<String, String> {
         }
     }
     while let Some(name) = open.pop() {
-        if seen.contains(&name) {
+        let known = |shader: &&&Shader| shader.name.strip_prefix("lib/") == Some(name);
+        let shader = LIBRARY.iter().find(known).ok_or_else(|| name.to_owned())?;
+        if seen.contains(&shader.name) {
             continue;
         }
-        let shader = LIBRARY.iter().find(|shader| shader.name == name).ok_or_else(|| name.to_owned())?;
-        seen.push(name);
+        seen.push(shader.name);
         text.push_str(shader.source);
         open.extend(imports(shader.source));
     }

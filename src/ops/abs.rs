@@ -1,50 +1,32 @@
-//! abs(x) = |x|
+//! abs: y = |x|.
 
-use crate::{
-    data::TensorDesc,
-    error::Misfit,
-    graph::{Backward, Gradients, Op, Pointwise, Tensor},
-    shader,
-};
+use super::map::{Map, one};
+use crate::{graph::Tensor, shader};
 
-#[derive(Debug)]
-struct Abs;
-
-impl Op for Abs {
-    fn name(&self) -> &'static str {
-        "abs"
-    }
-
-    fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {
-        Pointwise::infer(inputs)
-    }
-
-    fn pointwise(&self) -> Option<Pointwise> {
-        Some(Pointwise::new(shader!("abs"), "abs_element"))
-    }
-
-    fn backward(&self, at: &Backward) -> Gradients {
-        Gradients::of([Some(at.dy(0) * at.x(0).sign())])
-    }
-}
+const ABS: Map = Map::new("abs", shader!("abs"), "abs_of", |at| one(at.dy(0) * at.x(0).sign()));
 
 impl Tensor {
-    /// The magnitude; its gradient at 0 is 0, elementwise: `torch.abs`.
+    /// |x|, `torch.abs`; its gradient is 0 at 0.
     #[track_caller]
     pub fn abs(&self) -> Tensor {
-        self.graph().apply1(Abs, &[self])
+        ABS.of(&[self])
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::Check;
+    use super::super::map::tests::{SPECIAL, assert_numbers, check_unary, slopes, values};
+    use crate::prelude::*;
+    use std::f32::{INFINITY, NAN};
 
     #[test]
     fn abs_matches_its_definition() {
-        Check::new(|[x]| x.abs(), |[x]| x.map(|x| x.abs()))
-            
-            .shapes([[3, 5]]).shapes([[1, 1]]).shapes([[70, 300]])
-            .run();
+        check_unary((-2.0, 2.0), |[x]| x.abs(), f64::abs);
+    }
+
+    #[test]
+    fn special_numbers_are_pytorchs() {
+        assert_numbers(&values(&SPECIAL, Tensor::abs), &[NAN, INFINITY, INFINITY, 0.0, 0.0, 1.0, 200.0, 200.0]);
+        assert_numbers(&slopes(&SPECIAL, Tensor::abs), &[0.0, 1.0, -1.0, 0.0, 0.0, -1.0, 1.0, -1.0]);
     }
 }

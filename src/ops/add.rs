@@ -1,56 +1,39 @@
-//! add(a, b) = a + b
+//! add: y = a + b.
 
-use crate::{
-    data::TensorDesc,
-    error::Misfit,
-    graph::{Backward, Gradients, Op, Pointwise, Tensor},
-    shader,
+use super::{
+    Operand,
+    map::{Map, two},
 };
+use crate::{graph::Tensor, shader};
 
-#[derive(Debug)]
-struct Add;
-
-impl Op for Add {
-    fn name(&self) -> &'static str {
-        "add"
-    }
-
-    fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {
-        Pointwise::infer(inputs)
-    }
-
-    fn pointwise(&self) -> Option<Pointwise> {
-        Some(Pointwise::new(shader!("add"), "add"))
-    }
-
-    fn backward(&self, at: &Backward) -> Gradients {
-        Gradients::of([0, 1].map(|i| at.needs(i).then(|| at.dy(0).sum_to(&at.x(i).shape()))))
-    }
-}
+const ADD: Map =
+    Map::new("add", shader!("add"), "add", |at| two(at, || at.dy(0), || at.dy(0)));
 
 impl Tensor {
-    /// The sum, elementwise with NumPy's broadcasting: `torch.add`.
-    ///
-    /// # Errors
-    /// Shapes that do not broadcast, or different element types.
+    /// a + b, `torch.add`; also the operator `a + b`. Shapes broadcast.
     #[track_caller]
-    pub fn add(&self, other: &Tensor) -> Tensor {
-        self.graph().apply1(Add, &[self, other])
+    pub fn add(&self, other: impl Operand) -> Tensor {
+        ADD.of(&[self, &other.beside(self)])
+    }
+
+    /// Every element plus a number; also the operator `x + 1.0`.
+    #[track_caller]
+    pub fn add_scalar(&self, number: f32) -> Tensor {
+        self.add(number)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::Check;
+    use super::super::map::tests::{check_binary, check_unary};
 
     #[test]
     fn add_matches_its_definition() {
-        Check::new(|[a, b]| a.add(&b), |[a, b]| a.zip(&b, |a, b| a + b))
-            .shapes([&[3, 5][..], &[3, 5]])
-            .shapes([&[1][..], &[1]])
-            .shapes([&[4, 1, 8][..], &[3, 1]])
-            .shapes([&[][..], &[2, 3]])
-            .shapes([&[70, 300][..], &[300]])
-            .run();
+        check_binary((-2.0, 2.0), |[a, b]| a.add(&b), |a, b| a + b);
+    }
+
+    #[test]
+    fn a_number_is_added_to_every_element() {
+        check_unary((-2.0, 2.0), |[x]| x.add_scalar(0.5), |x| x + 0.5);
     }
 }

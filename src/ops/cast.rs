@@ -1,4 +1,4 @@
-//! cast(x) = x in another element type
+//! cast: y = x in another element type.
 
 use crate::{
     data::{DType, TensorDesc},
@@ -23,24 +23,28 @@ impl Op for Cast {
     }
 
     fn pointwise(&self) -> Option<Pointwise> {
-        let function = match (self.from.is_float(), self.to.is_float()) {
-            (true, true) => "cast_float",
-            (true, false) => "cast_to_u32",
-            (false, true) => "cast_from_u32",
-            (false, false) => "cast_u32",
+        let function = match (self.from, self.to) {
+            (DType::U32, DType::F32) => "cast_u32_f32",
+            (DType::U32, DType::F16) => "cast_u32_half",
+            (DType::U32, DType::U32) => return Some(Pointwise::new(shader!("expand"), "expand_u32")),
+            (_, DType::F32) => "cast_f32",
+            (_, DType::F16) => "cast_half",
+            (_, DType::U32) => "cast_u32",
         };
         Some(Pointwise::new(shader!("cast"), function))
     }
 
     fn backward(&self, at: &Backward) -> Gradients {
-        let floats = self.from.is_float() && self.to.is_float();
-        Gradients::of([floats.then(|| at.dy(0).cast(self.from))])
+        let flows = self.from.is_float() && self.to.is_float();
+        Gradients::of([flows.then(|| at.dy(0).cast(self.from))])
     }
 }
 
 impl Tensor {
-    /// The same numbers in another element type: `Tensor.to`. Towards `u32` the fraction is dropped and
-    /// what does not fit becomes the nearest end of the range; no gradient flows through integers.
+    /// The numbers in another element type, `torch.Tensor.to`.
+    ///
+    /// To `f16` they are rounded to the nearest, to ±∞ beyond its range. To `u32` they are cut off
+    /// towards 0 and to the type's range, NaN to 0, and no gradient flows.
     #[track_caller]
     pub fn cast(&self, dtype: DType) -> Tensor {
         if self.dtype() == dtype { self.clone() } else { self.graph().apply1(Cast { from: self.dtype(), to: dtype }, &[self]) }
@@ -49,28 +53,41 @@ impl Tensor {
 
 #[cfg(test)]
 mod tests {
-    use crate::{
-        prelude::*,
-        testing::{Check, context, run},
-    };
+    use super::super::map::tests::{assert_numbers, check_unary, values};
+    use crate::{prelude::*, testing::run};
+    use std::f32::{INFINITY, NAN, NEG_INFINITY};
 
     #[test]
-    fn casting_there_and_back_keeps_small_whole_numbers() {
-        let graph = Graph::new(Mode::Infer);
-        let x = graph.input("x", [5]);
-        let whole = x.cast(DType::U32);
-        let inputs = [("x", Array::from_f32([5], &[0.0, 1.9, 7.0, 65_504.0, 3.5]).unwrap())];
-        let outputs = [("whole", &whole), ("back", &whole.cast(DType::F32))];
-        let found = run(&graph, &outputs, &inputs).unwrap();
-        assert_eq!(found[0].to_u32(), [0, 1, 7, 65_504, 3]);
-        assert_eq!(found[1].to_f32(), [0.0, 1.0, 7.0, 65_504.0, 3.0]);
+    fn widening_keeps_numbers_and_gradients() {
+        check_unary((-2.0, 2.0), |[x]| x.cast(DType::F32).square().cast(x.dtype()), |x| x * x);
     }
 
     #[test]
-    fn gradients_pass_between_widths() {
-        if context().target().f16 {
-            let narrow = |x: &Tensor| x.cast(if x.dtype() == DType::F32 { DType::F16 } else { DType::F32 });
-            Check::new(|[x]| narrow(&narrow(&x)), |[x]| x).shapes([[3, 5]]).tolerance(4e-3).run();
-        }
+    fn narrowing_rounds_also_between_fused_operations() {
+        let numbers = [1.0 + 2.0_f32.powi(-11), 1.0 + 3.0 * 2.0_f32.powi(-11), 65519.0, 65520.0, -1e9, NAN, 1e-7, 0.1];
+        let expected = numbers.map(|x| half::f16::from_f32(x).to_f32());
+        assert_eq!(expected[3..5], [INFINITY, NEG_INFINITY]);
+        assert_numbers(&values(&numbers, |x| x.cast(DType::F16).cast(DType::F32)), &expected);
+    }
+
+    #[test]
+    fn integers_are_cut_off() {
+        let numbers = [0.0, 0.9, 1.0, 2.5, -3.0, NAN, INFINITY, NEG_INFINITY, 16_777_217.0, 4e9];
+        let graph = Graph::new(Mode::Infer);
+        let y = graph.input("x", [10]).cast(DType::U32);
+        let found = run(&graph, &[("y", &y)], &[("x", Array::from_f32([10], &numbers).unwrap())]).unwrap();
+        assert_eq!(found[0].to_u32(), [0, 0, 1, 2, 0, 0, 4_294_967_040, 0, 16_777_216, 4_000_000_000]);
+    }
+
+    #[test]
+    fn integers_become_numbers() {
+        let numbers = [0, 7, 2049, 70_000, u32::MAX];
+        let graph = Graph::new(Mode::Infer);
+        let x = graph.input_of("x", [5], DType::U32);
+        let (wide, half) = (x.cast(DType::F32), x.cast(DType::F16).cast(DType::F32));
+        let array = Array::from_u32([5], &numbers).unwrap();
+        let found = run(&graph, &[("wide", &wide), ("half", &half)], &[("x", array)]).unwrap();
+        assert_numbers(&found[0].to_f32(), &numbers.map(|x| x as f32));
+        assert_numbers(&found[1].to_f32(), &[0.0, 7.0, 2048.0, INFINITY, INFINITY]);
     }
 }

@@ -1,5 +1,6 @@
-//! clamp(x) = min(max(x, low), high)
+//! clamp: y = min(max(x, low), high).
 
+use super::map::one;
 use crate::{
     data::TensorDesc,
     error::Misfit,
@@ -7,7 +8,7 @@ use crate::{
     shader,
 };
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Clamp {
     low: f32,
     high: f32,
@@ -19,24 +20,25 @@ impl Op for Clamp {
     }
 
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {
+        let Clamp { low, high } = self;
+        if low.is_nan() || high.is_nan() {
+            return Err(Misfit::shape(format!("bounds {low} and {high} are not numbers")));
+        }
         Pointwise::infer(inputs)
     }
 
     fn pointwise(&self) -> Option<Pointwise> {
-        Some(Pointwise::new(shader!("clamp"), "clamp_element").scalar(self.low).scalar(self.high))
+        Some(Pointwise::new(shader!("clamp"), "clamp_of").scalar(self.low).scalar(self.high))
     }
 
     fn backward(&self, at: &Backward) -> Gradients {
-        let slope = ClampGrad { low: self.low, high: self.high };
-        Gradients::of([Some(at.x(0).graph().apply1(slope, &[at.x(0), &at.dy(0)]))])
+        one(at.x(0).graph().apply1(ClampGrad(*self), &[&at.dy(0), at.x(0)]))
     }
 }
 
-#[derive(Debug)]
-struct ClampGrad {
-    low: f32,
-    high: f32,
-}
+/// dx of dy and x.
+#[derive(Clone, Copy, Debug)]
+struct ClampGrad(Clamp);
 
 impl Op for ClampGrad {
     fn name(&self) -> &'static str {
@@ -48,18 +50,19 @@ impl Op for ClampGrad {
     }
 
     fn pointwise(&self) -> Option<Pointwise> {
-        Some(Pointwise::new(shader!("clamp"), "clamp_grad").scalar(self.low).scalar(self.high))
+        Some(Pointwise::new(shader!("clamp"), "clamp_grad").scalar(self.0.low).scalar(self.0.high))
     }
 
     fn backward(&self, at: &Backward) -> Gradients {
-        let slope = ClampGrad { low: self.low, high: self.high };
-        Gradients::of([None, Some(at.x(0).graph().apply1(slope, &[at.x(0), &at.dy(0)]))])
+        Gradients::of([Some(at.x(1).graph().apply1(*self, &[&at.dy(0), at.x(1)])), None])
     }
 }
 
 impl Tensor {
-    /// Each element, or the bound it exceeds; infinite bounds are none. NaN stays NaN; the gradient is
-    /// 1 from bound to bound, both included: `torch.clamp`.
+    /// Every number brought into `low..=high`, NaN left as it is, `torch.clamp`.
+    ///
+    /// Either bound may be infinite; where `low` exceeds `high` the result is `high`. The gradient is 1
+    /// within the bounds and on them, 0 outside.
     #[track_caller]
     pub fn clamp(&self, low: f32, high: f32) -> Tensor {
         self.graph().apply1(Clamp { low, high }, &[self])
@@ -68,13 +71,34 @@ impl Tensor {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::check_op;
+    use super::super::map::tests::{SPECIAL, assert_numbers, check_unary, slope, slopes, values};
+    use crate::prelude::*;
+    use std::f32::{INFINITY, NAN};
 
     #[test]
     fn clamp_matches_its_definition() {
-        for shape in [[3, 5], [1, 1], [70, 300]] {
-            check_op([shape], |[x]| x.clamp(-0.7, 1.1), |[x]| x.map(|x| x.clamp(f64::from(-0.7_f32), f64::from(1.1_f32))));
-        }
-        check_op([[3, 5]], |[x]| x.clamp(0.0, f32::INFINITY), |[x]| x.map(|x| x.max(0.0)));
+        check_unary((-2.0, 2.0), |[x]| x.clamp(-0.7, 1.1), |x| x.clamp(-0.7, 1.1));
+        check_unary((-2.0, 2.0), |[x]| x.clamp(0.3, INFINITY), |x| x.max(0.3));
+    }
+
+    #[test]
+    fn second_derivative() {
+        let square = |x: &Tensor| x.clamp(-1.0, 1.0).square();
+        check_unary((-2.0, 2.0), |[x]| slope(&x, square), |x| if x.abs() < 1.0 { 2.0 * x } else { 0.0 });
+    }
+
+    #[test]
+    fn special_numbers_are_pytorchs() {
+        let clamp = |x: &Tensor| x.clamp(-1.0, 200.0);
+        assert_numbers(&values(&SPECIAL, clamp), &[NAN, 200.0, -1.0, 0.0, 0.0, -1.0, 200.0, -1.0]);
+        assert_numbers(&slopes(&SPECIAL, clamp), &[0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0]);
+        assert_numbers(&values(&[-5.0, 1.5, 9.0, NAN], |x| x.clamp(2.0, 1.0)), &[1.0, 1.0, 1.0, NAN]);
+    }
+
+    #[test]
+    fn bounds_must_be_numbers() {
+        let graph = Graph::new(Mode::Infer);
+        graph.input("x", [2]).clamp(NAN, 1.0);
+        assert_eq!(graph.check().unwrap_err().message(), "clamp: bounds NaN and 1 are not numbers");
     }
 }

@@ -1,5 +1,6 @@
-//! compare(a, b) = 1 where the relation holds, else 0
+//! eq ne lt le gt ge: y = 1 where two elements compare so, else 0.
 
+use super::{Operand, map::alike};
 use crate::{
     data::{DType, TensorDesc},
     error::Misfit,
@@ -7,100 +8,98 @@ use crate::{
     shader,
 };
 
-/// A relation; greater is less with the operands exchanged.
-#[derive(Clone, Copy, Debug)]
-enum Relation {
-    Equal,
-    NotEqual,
-    Less,
-    LessOrEqual,
-}
-
 #[derive(Debug)]
 struct Compare {
     relation: Relation,
-    integers: bool,
+    dtype: DType,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Relation {
+    Eq,
+    Ne,
+    Lt,
+    Le,
+    Gt,
+    Ge,
+}
+
+impl Compare {
+    /// The operation's name and its WGSL functions for floating point numbers and for integers.
+    fn names(&self) -> [&'static str; 3] {
+        match self.relation {
+            Relation::Eq => ["eq", "compare_eq", "compare_eq_u32"],
+            Relation::Ne => ["ne", "compare_ne", "compare_ne_u32"],
+            Relation::Lt => ["lt", "compare_lt", "compare_lt_u32"],
+            Relation::Le => ["le", "compare_le", "compare_le_u32"],
+            Relation::Gt => ["gt", "compare_gt", "compare_gt_u32"],
+            Relation::Ge => ["ge", "compare_ge", "compare_ge_u32"],
+        }
+    }
 }
 
 impl Op for Compare {
     fn name(&self) -> &'static str {
-        match self.relation {
-            Relation::Equal => "eq",
-            Relation::NotEqual => "ne",
-            Relation::Less => "lt",
-            Relation::LessOrEqual => "le",
-        }
+        self.names()[0]
     }
 
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {
-        let [a, b] = [&inputs[0], &inputs[1]];
-        if a.dtype != b.dtype {
-            return Err(Misfit::dtype(format!("mixes {a} and {b}")));
-        }
-        Ok(vec![TensorDesc::new(a.shape.broadcast(&b.shape)?, DType::U32)])
+        Ok(vec![TensorDesc::new(alike(inputs)?.shape, DType::U32)])
     }
 
     fn pointwise(&self) -> Option<Pointwise> {
-        let function = match (self.relation, self.integers) {
-            (Relation::Equal, false) => "equal",
-            (Relation::NotEqual, false) => "not_equal",
-            (Relation::Less, false) => "less",
-            (Relation::LessOrEqual, false) => "less_or_equal",
-            (Relation::Equal, true) => "equal_u32",
-            (Relation::NotEqual, true) => "not_equal_u32",
-            (Relation::Less, true) => "less_u32",
-            (Relation::LessOrEqual, true) => "less_or_equal_u32",
-        };
+        let function = self.names()[if self.dtype.is_float() { 1 } else { 2 }];
         Some(Pointwise::new(shader!("compare"), function))
     }
 
-    /// A mask is a constant between the places where it jumps: no gradient flows through it.
     fn backward(&self, _at: &Backward) -> Gradients {
         Gradients::of([None, None])
     }
 }
 
-#[track_caller]
-fn compare(relation: Relation, a: &Tensor, b: &Tensor) -> Tensor {
-    a.graph().apply1(Compare { relation, integers: !a.dtype().is_float() }, &[a, b])
-}
-
-/// Comparisons: `u32` masks of 0 and 1, with NumPy's broadcasting. NaN is unequal to everything.
+/// Comparisons of each two elements, of numbers or indices: masks of 0 and 1, `u32`. Shapes broadcast.
+///
+/// NaN equals nothing, itself included, and has no order. No gradient flows through a mask.
 impl Tensor {
-    /// a = b: `torch.eq`.
+    /// a = b, `torch.eq`.
     #[track_caller]
-    pub fn eq(&self, other: &Tensor) -> Tensor {
-        compare(Relation::Equal, self, other)
+    pub fn eq(&self, other: impl Operand) -> Tensor {
+        self.compare(Relation::Eq, other)
     }
 
-    /// a ≠ b: `torch.ne`.
+    /// a ≠ b, `torch.ne`.
     #[track_caller]
-    pub fn ne(&self, other: &Tensor) -> Tensor {
-        compare(Relation::NotEqual, self, other)
+    pub fn ne(&self, other: impl Operand) -> Tensor {
+        self.compare(Relation::Ne, other)
     }
 
-    /// a < b: `torch.lt`.
+    /// a < b, `torch.lt`.
     #[track_caller]
-    pub fn lt(&self, other: &Tensor) -> Tensor {
-        compare(Relation::Less, self, other)
+    pub fn lt(&self, other: impl Operand) -> Tensor {
+        self.compare(Relation::Lt, other)
     }
 
-    /// a ≤ b: `torch.le`.
+    /// a ≤ b, `torch.le`.
     #[track_caller]
-    pub fn le(&self, other: &Tensor) -> Tensor {
-        compare(Relation::LessOrEqual, self, other)
+    pub fn le(&self, other: impl Operand) -> Tensor {
+        self.compare(Relation::Le, other)
     }
 
-    /// a > b: `torch.gt`.
+    /// a > b, `torch.gt`.
     #[track_caller]
-    pub fn gt(&self, other: &Tensor) -> Tensor {
-        compare(Relation::Less, other, self)
+    pub fn gt(&self, other: impl Operand) -> Tensor {
+        self.compare(Relation::Gt, other)
     }
 
-    /// a ≥ b: `torch.ge`.
+    /// a ≥ b, `torch.ge`.
     #[track_caller]
-    pub fn ge(&self, other: &Tensor) -> Tensor {
-        compare(Relation::LessOrEqual, other, self)
+    pub fn ge(&self, other: impl Operand) -> Tensor {
+        self.compare(Relation::Ge, other)
+    }
+
+    #[track_caller]
+    fn compare(&self, relation: Relation, other: impl Operand) -> Tensor {
+        self.graph().apply1(Compare { relation, dtype: self.dtype() }, &[self, &other.beside(self)])
     }
 }
 
@@ -108,49 +107,67 @@ impl Tensor {
 mod tests {
     use crate::{
         prelude::*,
-        testing::{Check, run},
+        testing::{Check, Numbers, run},
     };
+    use std::f32::{INFINITY, NAN};
+
+    /// An operation of the six, the same in `f64`, and the same of integers.
+    type Case = (fn(&Tensor, &Tensor) -> Tensor, fn(&f64, &f64) -> bool, fn(&u32, &u32) -> bool);
+
+    const CASES: [Case; 6] = [
+        (|a, b| a.eq(b), f64::eq, u32::eq),
+        (|a, b| a.ne(b), f64::ne, u32::ne),
+        (|a, b| a.lt(b), f64::lt, u32::lt),
+        (|a, b| a.le(b), f64::le, u32::le),
+        (|a, b| a.gt(b), f64::gt, u32::gt),
+        (|a, b| a.ge(b), f64::ge, u32::ge),
+    ];
 
     #[test]
     fn comparisons_match_their_definitions() {
-        type Method = fn(&Tensor, &Tensor) -> Tensor;
-        type Relation = fn(&f64, &f64) -> bool;
-        let all: [(Method, Relation); 6] = [
-            (Tensor::eq, f64::eq),
-            (Tensor::ne, f64::ne),
-            (Tensor::lt, f64::lt),
-            (Tensor::le, f64::le),
-            (Tensor::gt, f64::gt),
-            (Tensor::ge, f64::ge),
-        ];
-        for (method, relation) in all {
-            Check::new(|[a, b]| method(&a, &b), |[a, b]| a.zip(&b, |a, b| f64::from(u8::from(relation(&a, &b)))))
-                .shapes([&[3, 5][..], &[3, 5]])
-                .shapes([&[70, 300][..], &[300]])
+        for (op, definition, _) in CASES {
+            let of = |a: f64, b: f64| f64::from(definition(&a.round(), &b.round()));
+            let rounded = |x: &Tensor| x.sign() * (x.abs() + 0.5).cast(DType::U32).cast(x.dtype());
+            Check::new(|[a, b]: [Tensor; 2]| op(&rounded(&a), &rounded(&b)), |[a, b]: [Numbers; 2]| a.zip(&b, of))
+                .shapes([&[3, 5][..], &[5]])
+                .shapes([&[2, 1][..], &[1, 4]])
+                .shapes([&[4100][..], &[]])
                 .no_gradient()
                 .run();
         }
     }
 
     #[test]
-    fn nan_is_unequal_to_everything() {
+    fn nan_has_no_order_and_integers_all_their_bits() {
+        let (a, b) = ([NAN, NAN, 1.0, INFINITY, -0.0], [NAN, 1.0, NAN, INFINITY, 0.0]);
+        let (i, j) = ([0, 16_777_217, u32::MAX, 7, 3], [0, 16_777_216, 0, 7, u32::MAX]);
         let graph = Graph::new(Mode::Infer);
-        let (a, b) = (graph.input("a", [3]), graph.input("b", [3]));
-        let outputs = [("eq", &a.eq(&b)), ("ne", &a.ne(&b)), ("lt", &a.lt(&b)), ("ge", &a.ge(&b))];
-        let array = |x: [f32; 3]| Array::from_f32([3], &x).unwrap();
-        let inputs = [("a", array([f32::NAN, 1.0, f32::INFINITY])), ("b", array([f32::NAN, f32::NAN, f32::INFINITY]))];
-        let found: Vec<Vec<u32>> = run(&graph, &outputs, &inputs).unwrap().iter().map(Array::to_u32).collect();
-        assert_eq!(found, [[0, 0, 1], [1, 1, 0], [0, 0, 0], [0, 0, 1]]);
+        let floats = [graph.input("a", [5]), graph.input("b", [5])];
+        let integers = [graph.input_of("i", [5], DType::U32), graph.input_of("j", [5], DType::U32)];
+        for (op, float, integer) in CASES {
+            let outputs = [("x", &op(&floats[0], &floats[1])), ("y", &op(&integers[0], &integers[1]))];
+            let found = run(
+                &graph,
+                &outputs,
+                &[
+                    ("a", Array::from_f32([5], &a).unwrap()),
+                    ("b", Array::from_f32([5], &b).unwrap()),
+                    ("i", Array::from_u32([5], &i).unwrap()),
+                    ("j", Array::from_u32([5], &j).unwrap()),
+                ],
+            )
+            .unwrap();
+            let of_floats = (0..5).map(|k| u32::from(float(&f64::from(a[k]), &f64::from(b[k]))));
+            assert_eq!(found[0].to_u32(), of_floats.collect::<Vec<_>>());
+            let of_integers = (0..5).map(|k| u32::from(integer(&i[k], &j[k])));
+            assert_eq!(found[1].to_u32(), of_integers.collect::<Vec<_>>());
+        }
     }
 
     #[test]
-    fn integers_compare_exactly() {
+    fn element_types_may_not_mix() {
         let graph = Graph::new(Mode::Infer);
-        let (a, b) = (graph.input_of("a", [3], DType::U32), graph.input_of("b", [3], DType::U32));
-        let outputs = [("eq", &a.eq(&b)), ("ne", &a.ne(&b)), ("lt", &a.lt(&b)), ("le", &a.le(&b))];
-        let array = |x: [u32; 3]| Array::from_u32([3], &x).unwrap();
-        let inputs = [("a", array([16_777_217, 3, 0])), ("b", array([16_777_216, 3, u32::MAX]))];
-        let found: Vec<Vec<u32>> = run(&graph, &outputs, &inputs).unwrap().iter().map(Array::to_u32).collect();
-        assert_eq!(found, [[0, 1, 0], [1, 0, 1], [0, 0, 1], [0, 1, 1]]);
+        graph.input("a", [2]).le(&graph.input_of("b", [2], DType::U32));
+        assert_eq!(graph.check().unwrap_err().message(), "le: mixes f32[2] and u32[2]");
     }
 }

@@ -1,60 +1,36 @@
-//! div(a, b) = a/b
+//! div: y = a/b.
 
-use crate::{
-    data::TensorDesc,
-    error::Misfit,
-    graph::{Backward, Gradients, Op, Pointwise, Tensor},
-    shader,
+use super::{
+    Operand,
+    map::{Map, two},
 };
+use crate::{graph::Tensor, shader};
 
-#[derive(Debug)]
-struct Div;
-
-impl Op for Div {
-    fn name(&self) -> &'static str {
-        "div"
-    }
-
-    fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {
-        Pointwise::infer(inputs)
-    }
-
-    fn pointwise(&self) -> Option<Pointwise> {
-        Some(Pointwise::new(shader!("div"), "div"))
-    }
-
-    fn backward(&self, at: &Backward) -> Gradients {
-        let [a, b] = [at.x(0).shape(), at.x(1).shape()];
-        let slope = at.dy(0) / at.x(1);
-        let db = at.needs(1).then(|| (-(&slope * at.y(0))).sum_to(&b));
-        Gradients::of([at.needs(0).then(|| slope.sum_to(&a)), db])
-    }
-}
+const DIV: Map =
+    Map::new("div", shader!("div"), "div", |at| two(at, || at.dy(0) / at.x(1), || -at.dy(0) * at.y(0) / at.x(1)));
 
 impl Tensor {
-    /// The quotient, elementwise with NumPy's broadcasting: `torch.div`.
-    ///
-    /// # Errors
-    /// Shapes that do not broadcast, or different element types.
+    /// a/b for each element, `torch.div`; also the operator `a / b`. Shapes broadcast.
     #[track_caller]
-    pub fn div(&self, other: &Tensor) -> Tensor {
-        self.graph().apply1(Div, &[self, other])
+    pub fn div(&self, other: impl Operand) -> Tensor {
+        DIV.of(&[self, &other.beside(self)])
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::Check;
+    use super::super::map::tests::{assert_numbers, check_binary, pairs};
+    use crate::prelude::*;
+    use std::f32::{INFINITY, NAN, NEG_INFINITY};
 
     #[test]
     fn div_matches_its_definition() {
-        Check::new(|[a, b]| a.div(&b), |[a, b]| a.zip(&b, |a, b| a / b))
-            .range(0.5, 3.0)
-            .shapes([&[3, 5][..], &[3, 5]])
-            .shapes([&[1][..], &[1]])
-            .shapes([&[4, 1, 8][..], &[3, 1]])
-            .shapes([&[][..], &[2, 3]])
-            .shapes([&[70, 300][..], &[300]])
-            .run();
+        check_binary((0.4, 3.0), |[a, b]| a.div(&b), |a, b| a / b);
+    }
+
+    #[test]
+    fn special_numbers_are_pytorchs() {
+        let [y, _, _] = pairs(&[1.0, -1.0, 0.0, INFINITY, NAN, 6.0], &[0.0, 0.0, 0.0, INFINITY, 1.0, 3.0], Tensor::div);
+        assert_numbers(&y, &[INFINITY, NEG_INFINITY, NAN, NAN, NAN, 2.0]);
     }
 }

@@ -1,17 +1,39 @@
-//! dropout(x) = 0 with probability p, else x/(1 − p)
+//! dropout: y = x/(1 − p) with probability 1 − p, else 0.
+//!
+//! The choice depends on the seed, the step, the operation's stream and the element's index, by
+//! Philox 4×32-10 and a comparison of integers: the same on every driver. Backward draws it again
+//! instead of keeping a mask.
 
 use crate::{
     data::{DType, TensorDesc},
-    error::{Error, ErrorKind, Misfit},
+    error::Misfit,
     graph::{Backward, Gradients, Mode, Op, Pointwise, Tensor},
     shader,
 };
 
-/// Inputs: x, the two words of the seed, the step. The gradient draws the same numbers again.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Dropout {
     probability: f32,
     stream: u32,
+}
+
+impl Dropout {
+    fn check(probability: f32) -> Result<(), Misfit> {
+        if (0.0..=1.0).contains(&probability) {
+            Ok(())
+        } else {
+            Err(Misfit::shape(format!("probability {probability} is not in 0..=1")))
+        }
+    }
+
+    /// How many of the 2³² words keep an element.
+    fn threshold(&self) -> u32 {
+        ((1.0 - f64::from(self.probability)) * 4_294_967_296.0).round().min(f64::from(u32::MAX)) as u32
+    }
+
+    fn scale(&self) -> f32 {
+        if self.probability < 1.0 { 1.0 / (1.0 - self.probability) } else { 0.0 }
+    }
 }
 
 impl Op for Dropout {
@@ -20,113 +42,139 @@ impl Op for Dropout {
     }
 
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {
-        match inputs[0].dtype {
-            DType::U32 => Err(Misfit::dtype(format!("needs floating point numbers, not {}", inputs[0]))),
-            _ => Ok(vec![inputs[0].clone()]),
-        }
+        Dropout::check(self.probability)?;
+        let [x, words @ ..] = inputs else { return Err(Misfit::shape("needs an input, two words of a seed and a step")) };
+        debug_assert!(words.iter().all(|word| *word == TensorDesc::new([], DType::U32)));
+        Pointwise::infer(std::slice::from_ref(x))
     }
 
     fn pointwise(&self) -> Option<Pointwise> {
-        // A whole-number threshold decides the same on every driver.
-        let threshold = (f64::from(self.probability) * 4_294_967_296.0) as u32;
-        let scale = if self.probability < 1.0 { 1.0 / (1.0 - self.probability) } else { 0.0 };
         let function = Pointwise::new(shader!("dropout"), "dropout");
-        Some(function.scalar_u32(threshold).scalar(scale).scalar_u32(self.stream).indexed())
+        Some(function.scalar(self.scale()).scalar_u32(self.threshold()).scalar_u32(self.stream).indexed())
     }
 
     fn backward(&self, at: &Backward) -> Gradients {
-        let dx = at.x(0).graph().apply1(self.clone(), &[&at.dy(0), at.x(1), at.x(2), at.x(3)]);
+        let dx = at.x(0).graph().apply1(*self, &[&at.dy(0), at.x(1), at.x(2), at.x(3)]);
         Gradients::of([Some(dx), None, None, None])
     }
 }
 
 impl Tensor {
-    /// In a training graph 0 with probability `p`, else x/(1 − p), drawn anew in every step; in an
-    /// inference graph x itself: `torch.nn.functional.dropout` (Srivastava et al. 2014).
-    ///
-    /// What is dropped depends on the seed of the weights, the step, and the place in the graph only.
+    /// In a training graph each element is 0 with a probability and scaled by 1/(1 − probability)
+    /// otherwise, another choice in every step; in an inference graph the input itself,
+    /// `torch.nn.functional.dropout` (Srivastava et al. 2014).
     ///
     /// # Errors
-    /// A probability outside 0 to 1.
+    /// Recorded in the graph: a probability outside 0..=1.
     #[track_caller]
-    pub fn dropout(&self, p: f32) -> Tensor {
+    pub fn dropout(&self, probability: f32) -> Tensor {
         let graph = self.graph();
-        if !(0.0..=1.0).contains(&p) {
-            graph.fail(Error::new(ErrorKind::Shape, format!("dropout: probability {p} is not from 0 to 1")));
+        if let Err(misfit) = Dropout::check(probability) {
+            graph.fail(misfit.of("dropout"));
             return graph.failed();
         }
-        if graph.mode() == Mode::Infer || p == 0.0 || self.is_failed() {
+        if graph.mode() == Mode::Infer || probability == 0.0 {
             return self.clone();
         }
-        let [low, high] = graph.seed();
-        let op = Dropout { probability: p, stream: graph.next_stream() };
-        graph.apply1(op, &[self, &low, &high, &graph.step()])
+        let ([low, high], step) = (graph.seed(), graph.step());
+        graph.apply1(Dropout { probability, stream: graph.next_stream() }, &[self, &low, &high, &step])
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::{autodiff::gradients, prelude::*, testing::context};
+    use super::super::{map::tests::slope, random::tests::philox};
+    use crate::{
+        kernel::DeviceClass,
+        prelude::*,
+        testing::{context, run, run_on},
+    };
 
-    const COUNT: usize = 40_000;
+    /// The seed, the step and the number of elements of these tests.
+    const SEED: u64 = 1;
+    const LEN: usize = 5000;
 
-    fn session(p: f32) -> Session {
+    /// What a dropout with this stream keeps at a step.
+    fn keeps(probability: f64, stream: u32, step: u32, i: usize) -> bool {
+        let word = philox([i as u32, stream, step, 1], [SEED as u32, (SEED >> 32) as u32])[0];
+        f64::from(word) < (1.0 - probability) * 4_294_967_296.0
+    }
+
+    fn numbers() -> Vec<f32> {
+        (0..LEN).map(|i| 1.0 + i as f32).collect()
+    }
+
+    #[test]
+    fn it_keeps_what_the_generator_says_in_both_directions_and_classes() {
+        for dtype in [DType::F32, DType::F16] {
+            let graph = Graph::new(Mode::Train);
+            let x = graph.input_of("x", [LEN], dtype);
+            let (first, second) = (x.dropout(0.25), x.dropout(0.25));
+            let dx = slope(&x, |_| first.clone());
+            let outputs = [("first", &first), ("second", &second), ("dx", &dx)];
+            let input = [("x", Array::from_f32_as(dtype, [LEN], &[3.0; LEN]).unwrap())];
+            for class in [DeviceClass::Software, DeviceClass::Portable] {
+                let target = context().target().with_class(class);
+                let found = run_on(&graph, &outputs, &input, &target, Default::default()).unwrap();
+                for (output, (stream, value)) in found.iter().zip([(1, 4.0), (2, 4.0), (1, 4.0 / 3.0)]) {
+                    for (i, y) in output.to_f32().into_iter().enumerate() {
+                        let expected = if keeps(0.25, stream, 0, i) { value } else { 0.0 };
+                        assert!((y - expected).abs() < 1e-3, "{dtype} {class:?} stream {stream} element {i}: {y}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_step_drops_others_and_about_as_many_as_asked() {
         let graph = Graph::new(Mode::Train);
-        let x = graph.input("x", [COUNT]);
-        let (y, z) = (x.dropout(p), x.dropout(p));
-        let dx = gradients(&y.sum_all(), &[x])[0].clone().unwrap();
-        let plan = graph.plan(&[("y", &y), ("z", &z), ("dx", &dx)], context().target()).unwrap();
-        let weights = Weights::init(context(), &plan, 11).unwrap();
+        let y = graph.input("x", [LEN]).dropout(0.4);
+        let plan = graph.plan(&[("y", &y)], context().target()).unwrap();
+        let weights = Weights::init(context(), &plan, SEED).unwrap();
         let session = Session::new(context(), plan, &weights).unwrap();
-        session.write("x", &Array::from_f32([COUNT], &[1.0; COUNT]).unwrap()).unwrap();
-        session.run().unwrap();
-        session
-    }
-
-    fn read(session: &Session, name: &str) -> Vec<f32> {
-        session.read_blocking(name).unwrap().to_f32()
-    }
-
-    #[test]
-    fn drops_the_right_share_and_scales_the_rest() {
-        let session = session(0.3);
-        let y = read(&session, "y");
-        assert!(y.iter().all(|&y| y == 0.0 || (y - 1.0 / 0.7).abs() < 1e-6));
-        let dropped = y.iter().filter(|y| **y == 0.0).count() as f64 / COUNT as f64;
-        assert!((dropped - 0.3).abs() < 0.01, "{dropped}");
-        let neighbours = y.windows(2).filter(|pair| pair[0] == 0.0 && pair[1] == 0.0).count() as f64 / COUNT as f64;
-        assert!((neighbours - 0.09).abs() < 0.01, "{neighbours}");
+        session.write("x", &Array::from_f32([LEN], &numbers()).unwrap()).unwrap();
+        for step in 0..3 {
+            session.run().unwrap();
+            let y = session.read_blocking("y").unwrap().to_f32();
+            let kept = y.iter().enumerate().filter(|(i, y)| {
+                assert_eq!(**y != 0.0, keeps(0.4, 1, step, *i), "step {step} element {i}");
+                **y != 0.0
+            });
+            let share = kept.count() as f64 / LEN as f64;
+            assert!((share - 0.6).abs() < 0.03, "kept {share} of all elements");
+        }
     }
 
     #[test]
-    fn the_gradient_is_dropped_alike() {
-        let session = session(0.5);
-        assert_eq!(read(&session, "y"), read(&session, "dx"));
-    }
-
-    #[test]
-    fn places_and_steps_draw_differently_and_seeds_repeat() {
-        let first = session(0.5);
-        let (y, z) = (read(&first, "y"), read(&first, "z"));
-        assert_ne!(y, z);
-        assert_eq!(y, read(&session(0.5), "y"));
-        first.run().unwrap();
-        assert_ne!(y, read(&first, "y"));
-    }
-
-    #[test]
-    fn the_ends_of_the_range() {
-        assert!(read(&session(1.0), "y").iter().all(|&y| y == 0.0));
-        assert!(read(&session(0.0), "y").iter().all(|&y| y == 1.0));
+    fn all_or_nothing() {
         let graph = Graph::new(Mode::Train);
-        graph.input("x", [2]).dropout(1.5);
-        assert_eq!(graph.check().unwrap_err().message(), "dropout: probability 1.5 is not from 0 to 1");
+        let x = graph.input("x", [LEN]);
+        let all = x.dropout(0.0);
+        assert_eq!(all.id(), x.id());
+        let found = run(&graph, &[("y", &x.dropout(1.0))], &[("x", Array::from_f32([LEN], &numbers()).unwrap())]);
+        assert_eq!(found.unwrap()[0].to_f32(), vec![0.0; LEN]);
+        let infer = Graph::new(Mode::Infer).input("x", [3]);
+        assert_eq!(infer.dropout(0.5).id(), infer.id());
     }
 
     #[test]
-    fn inference_keeps_everything() {
-        let graph = Graph::new(Mode::Infer);
-        let x = graph.input("x", [2]);
-        assert_eq!(x.dropout(0.5).id(), x.id());
+    fn a_scalar_may_be_dropped() {
+        let graph = Graph::new(Mode::Train);
+        let y = graph.input("x", []).dropout(0.5);
+        let found = run(&graph, &[("y", &y)], &[("x", Array::from_f32([], &[3.0]).unwrap())]).unwrap();
+        assert_eq!(found[0].to_f32(), [if keeps(0.5, 1, 0, 0) { 6.0 } else { 0.0 }]);
+    }
+
+    #[test]
+    fn a_probability_is_between_0_and_1() {
+        for (probability, text) in [(1.5, "1.5"), (-0.1, "-0.1"), (f32::NAN, "NaN")] {
+            let graph = Graph::new(Mode::Infer);
+            let y = graph.input("x", [3]).dropout(probability);
+            assert!(y.is_failed());
+            let error = graph.check().unwrap_err();
+            let text = format!("dropout: probability {text} is not in 0..=1\n  at {}:{}:41", file!(), line!() - 3);
+            assert_eq!(error.to_string(), text);
+        }
     }
 }

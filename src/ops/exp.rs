@@ -1,50 +1,32 @@
-//! exp(x) = eˣ
+//! exp: y = eˣ.
 
-use crate::{
-    data::TensorDesc,
-    error::Misfit,
-    graph::{Backward, Gradients, Op, Pointwise, Tensor},
-    shader,
-};
+use super::map::{Map, one};
+use crate::{graph::Tensor, shader};
 
-#[derive(Debug)]
-struct Exp;
-
-impl Op for Exp {
-    fn name(&self) -> &'static str {
-        "exp"
-    }
-
-    fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {
-        Pointwise::infer(inputs)
-    }
-
-    fn pointwise(&self) -> Option<Pointwise> {
-        Some(Pointwise::new(shader!("exp"), "exp_element"))
-    }
-
-    fn backward(&self, at: &Backward) -> Gradients {
-        Gradients::of([Some(at.dy(0) * at.y(0))])
-    }
-}
+const EXP: Map = Map::new("exp", shader!("exp"), "exp_of", |at| one(at.dy(0) * at.y(0)));
 
 impl Tensor {
-    /// e to the power x, elementwise: `torch.exp`.
+    /// eˣ, `torch.exp`.
     #[track_caller]
     pub fn exp(&self) -> Tensor {
-        self.graph().apply1(Exp, &[self])
+        EXP.of(&[self])
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::Check;
+    use super::super::map::tests::{SPECIAL, assert_numbers, check_unary, slopes, values};
+    use crate::prelude::*;
+    use std::f32::{INFINITY, NAN};
 
     #[test]
     fn exp_matches_its_definition() {
-        Check::new(|[x]| x.exp(), |[x]| x.map(|x| x.exp()))
-            
-            .shapes([[3, 5]]).shapes([[1, 1]]).shapes([[70, 300]])
-            .run();
+        check_unary((-6.0, 2.0), |[x]| x.exp(), f64::exp);
+    }
+
+    #[test]
+    fn special_numbers_are_pytorchs() {
+        assert_numbers(&values(&SPECIAL, Tensor::exp), &[NAN, INFINITY, 0.0, 1.0, 1.0, 0.36787944, INFINITY, 0.0]);
+        assert_numbers(&slopes(&SPECIAL, Tensor::exp), &[NAN, INFINITY, 0.0, 1.0, 1.0, 0.36787944, INFINITY, 0.0]);
     }
 }

@@ -1,7 +1,8 @@
-//! expand(x) = x, repeated along dimensions of size 1
+//! expand: y = x repeated along new dimensions and along those of size 1.
 
+use super::map::{one, reduced};
 use crate::{
-    data::{Shape, TensorDesc},
+    data::{DType, Shape, TensorDesc},
     error::Misfit,
     graph::{Backward, Gradients, Op, Pointwise, Tensor},
     shader,
@@ -10,7 +11,7 @@ use crate::{
 #[derive(Debug)]
 struct Expand {
     shape: Shape,
-    integers: bool,
+    dtype: DType,
 }
 
 impl Op for Expand {
@@ -19,35 +20,31 @@ impl Op for Expand {
     }
 
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {
-        let x = &inputs[0];
-        match x.shape.broadcast(&self.shape) {
-            Ok(shape) if shape == self.shape => Ok(vec![TensorDesc::new(shape, x.dtype)]),
-            _ => Err(Misfit::shape(format!("shape {} does not expand to {}", x.shape, self.shape))),
+        let (from, to) = (&inputs[0].shape, &self.shape);
+        match from.broadcast(to) {
+            Ok(shape) if shape == *to => Ok(vec![TensorDesc::new(to, inputs[0].dtype)]),
+            _ => Err(Misfit::shape(format!("shape {from} does not broadcast to {to}"))),
         }
     }
 
     fn pointwise(&self) -> Option<Pointwise> {
-        Some(Pointwise::new(shader!("expand"), if self.integers { "expand_u32" } else { "expand" }))
+        Some(Pointwise::new(shader!("expand"), if self.dtype.is_float() { "expand" } else { "expand_u32" }))
     }
 
     fn backward(&self, at: &Backward) -> Gradients {
-        Gradients::of([Some(at.dy(0).sum_to(&at.x(0).shape()))])
+        one(reduced(at, 0, at.dy(0)))
     }
 }
 
 impl Tensor {
-    /// The tensor repeated to a larger shape by NumPy's broadcasting: `Tensor.expand`. Nothing is
-    /// copied where a pointwise operation uses it.
+    /// The tensor repeated to a larger shape: new dimensions in front, and any size where it has 1,
+    /// `torch.Tensor.expand`.
     ///
-    /// # Errors
-    /// A shape it does not broadcast to.
+    /// Arithmetic broadcasts by itself and does not need it.
     #[track_caller]
     pub fn expand(&self, shape: impl Into<Shape>) -> Tensor {
         let shape = shape.into();
-        if self.shape() == shape {
-            return self.clone();
-        }
-        self.graph().apply1(Expand { shape, integers: !self.dtype().is_float() }, &[self])
+        if self.shape() == shape { self.clone() } else { self.graph().apply1(Expand { shape, dtype: self.dtype() }, &[self]) }
     }
 }
 
@@ -55,21 +52,36 @@ impl Tensor {
 mod tests {
     use crate::{
         prelude::*,
-        testing::{Check, check_op},
+        testing::{Check, Numbers, run},
     };
 
     #[test]
     fn expand_matches_its_definition() {
-        check_op([[3, 1]], |[x]| x.expand([2, 3, 4]), |[x]| x.expand([2, 3, 4]));
-        check_op([[1, 1]], |[x]| x.expand([70, 300]), |[x]| x.expand([70, 300]));
-        check_op([[5, 8]], |[x]| x.expand([3, 5, 8]), |[x]| x.expand([3, 5, 8]));
-        Check::new(|[x]| x.expand([4, 1, 6]) * 2.0, |[x]| x.expand([4, 1, 6]).map(|x| x * 2.0)).shapes([[6]]).run();
+        let check = |from: &[usize], to: &[usize]| {
+            Check::new(|[x]: [Tensor; 1]| x.expand(to), |[x]: [Numbers; 1]| x.expand(to)).shapes([from]).run();
+        };
+        check(&[], &[3]);
+        check(&[3, 1], &[2, 3, 4]);
+        check(&[5], &[5]);
+        check(&[1, 8], &[600, 8]);
+        check(&[2, 1, 3, 1], &[2, 5, 3, 7]);
     }
 
     #[test]
-    fn a_shape_that_does_not_fit_is_an_error() {
+    fn indices_repeat_too() {
         let graph = Graph::new(Mode::Infer);
-        graph.input("x", [3, 2]).expand([3, 4]);
-        assert_eq!(graph.check().unwrap_err().message(), "expand: shape [3, 2] does not expand to [3, 4]");
+        let y = graph.input_of("ids", [2, 1], DType::U32).expand([2, 3]);
+        let found = run(&graph, &[("y", &y)], &[("ids", Array::from_u32([2, 1], &[4, u32::MAX]).unwrap())]).unwrap();
+        assert_eq!(found[0].to_u32(), [4, 4, 4, u32::MAX, u32::MAX, u32::MAX]);
+    }
+
+    #[test]
+    fn shapes_that_do_not_broadcast_are_refused() {
+        for (from, to) in [(&[3][..], &[2][..]), (&[2, 3], &[3]), (&[3], &[1])] {
+            let graph = Graph::new(Mode::Infer);
+            graph.input("x", from).expand(to);
+            let text = format!("expand: shape {} does not broadcast to {}", Shape::from(from), Shape::from(to));
+            assert_eq!(graph.check().unwrap_err().message(), text);
+        }
     }
 }

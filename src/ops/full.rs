@@ -1,16 +1,16 @@
-//! full() = value: constants
+//! full: y = a number, everywhere.
 
 use crate::{
     data::{DType, Shape, TensorDesc},
     error::Misfit,
-    graph::{Graph, Op, Pointwise, Tensor},
+    graph::{Backward, Gradients, Graph, Op, Pointwise, Scalar, Tensor},
     shader,
 };
 
 #[derive(Debug)]
 struct Full {
-    value: f32,
     desc: TensorDesc,
+    value: Scalar,
 }
 
 impl Op for Full {
@@ -23,25 +23,37 @@ impl Op for Full {
     }
 
     fn pointwise(&self) -> Option<Pointwise> {
-        Some(match self.desc.dtype {
-            DType::U32 => Pointwise::new(shader!("full"), "full_u32").scalar_u32(self.value as u32),
-            _ => Pointwise::new(shader!("full"), "full").scalar(self.value),
+        Some(match self.value {
+            Scalar::F32(value) => Pointwise::new(shader!("full"), "full").scalar(value),
+            Scalar::U32(value) => Pointwise::new(shader!("full"), "full_u32").scalar_u32(value),
         })
+    }
+
+    fn backward(&self, _at: &Backward) -> Gradients {
+        Gradients::of([])
     }
 }
 
 impl Graph {
-    /// A number, as a tensor without dimensions that broadcasts to any shape. It takes no memory where
-    /// it is used by pointwise operations.
+    /// One number without dimensions, which broadcasts to any shape. It costs no memory.
     #[track_caller]
     pub fn constant(&self, value: f32, dtype: DType) -> Tensor {
         self.full([], value, dtype)
     }
 
-    /// A tensor of one number: `torch.full`.
+    /// A number in every element, cut off towards 0 for `u32`, `torch.full`.
+    ///
+    /// It takes memory only where something other than pointwise work reads it.
     #[track_caller]
     pub fn full(&self, shape: impl Into<Shape>, value: f32, dtype: DType) -> Tensor {
-        self.apply1(Full { value, desc: TensorDesc::new(shape, dtype) }, &[])
+        let value = if dtype.is_float() { Scalar::F32(value) } else { Scalar::U32(value as u32) };
+        self.apply1(Full { desc: TensorDesc::new(shape, dtype), value }, &[])
+    }
+
+    /// All 32 bits of a number in every element.
+    #[track_caller]
+    pub(crate) fn full_u32(&self, shape: impl Into<Shape>, value: u32) -> Tensor {
+        self.apply1(Full { desc: TensorDesc::new(shape, DType::U32), value: Scalar::U32(value) }, &[])
     }
 }
 
@@ -50,14 +62,24 @@ mod tests {
     use crate::{prelude::*, testing::run};
 
     #[test]
-    fn constants_fill_and_broadcast() {
+    fn a_number_fills_any_shape_and_type() {
         let graph = Graph::new(Mode::Infer);
-        let filled = graph.full([2, 3], 1.5, DType::F32);
-        let sum = &filled + graph.constant(2.0, DType::F32);
-        let whole = graph.full([3], 7.0, DType::U32);
-        let found = run(&graph, &[("filled", &filled), ("sum", &sum), ("whole", &whole)], &[]).unwrap();
-        assert_eq!(found[0].to_f32(), [1.5; 6]);
-        assert_eq!(found[1].to_f32(), [3.5; 6]);
-        assert_eq!(found[2].to_u32(), [7; 3]);
+        let tensors = [
+            graph.constant(1.5, DType::F32),
+            graph.full([3, 5], -0.1, DType::F32),
+            graph.full([4100], 2.0, DType::U32),
+            graph.full([7], 0.1, DType::F16),
+            graph.full_u32([2], u32::MAX - 1),
+            graph.full([2, 2], f32::INFINITY, DType::F32),
+        ];
+        let names = ["0", "1", "2", "3", "4", "5"];
+        let outputs: Vec<(&str, &Tensor)> = names.into_iter().zip(&tensors).collect();
+        let found = run(&graph, &outputs, &[]).unwrap();
+        assert_eq!(found[0], Array::from_f32([], &[1.5]).unwrap());
+        assert_eq!(found[1], Array::from_f32([3, 5], &[-0.1; 15]).unwrap());
+        assert_eq!(found[2], Array::from_u32([4100], &[2; 4100]).unwrap());
+        assert_eq!(found[3], Array::from_f32_as(DType::F16, [7], &[0.1; 7]).unwrap());
+        assert_eq!(found[4].to_u32(), [u32::MAX - 1; 2]);
+        assert_eq!(found[5].to_f32(), [f32::INFINITY; 4]);
     }
 }

@@ -1,82 +1,47 @@
-//! gelu(x) = x·Φ(x) = x/2·(1 + erf(x/√2))
+//! gelu: y = x·Φ(x) with the normal distribution's Φ(x) = ½(1 + erf(x/√2)).
 
-use crate::{
-    data::TensorDesc,
-    error::Misfit,
-    graph::{Backward, Gradients, Op, Pointwise, Tensor},
-    shader,
-};
+use super::map::{Map, one};
+use crate::{graph::Tensor, shader};
 
-/// The function and its derivatives.
-#[derive(Debug)]
-enum Gelu {
-    Value,
-    First,
-    Second,
-}
+const GELU: Map = Map::new("gelu", shader!("gelu"), "gelu", |at| one(at.dy(0) * GELU_GRAD.of(&[at.x(0)])));
 
-impl Op for Gelu {
-    fn name(&self) -> &'static str {
-        "gelu"
-    }
-
-    fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {
-        Pointwise::infer(inputs)
-    }
-
-    fn pointwise(&self) -> Option<Pointwise> {
-        let function = match self {
-            Gelu::Value => "gelu",
-            Gelu::First => "gelu_grad",
-            Gelu::Second => "gelu_grad_grad",
-        };
-        Some(Pointwise::new(shader!("gelu"), function))
-    }
-
-    fn backward(&self, at: &Backward) -> Gradients {
-        let times = |next: Gelu| Gradients::of([Some(at.dy(0) * at.x(0).graph().apply1(next, &[at.x(0)]))]);
-        match self {
-            Gelu::Value => times(Gelu::First),
-            Gelu::First => times(Gelu::Second),
-            Gelu::Second => Gradients::none(),
-        }
-    }
-}
+// f″ = (2 − x²)·φ(x) with φ(x) = e^(−x²/2)/√(2π)
+const GELU_GRAD: Map = Map::new("gelu_grad", shader!("gelu"), "gelu_grad", |at| {
+    let square = at.x(0).square();
+    one(at.dy(0) * (2.0 - &square) * (square * -0.5).exp() * 0.398_942_3)
+});
 
 impl Tensor {
-    /// x·Φ(x) with the normal distribution's Φ, by the error function (Hendrycks and Gimpel 2016): `torch.nn.functional.gelu`.
+    /// x·Φ(x) by the error function (Hendrycks and Gimpel 2016), `torch.nn.functional.gelu`.
     #[track_caller]
     pub fn gelu(&self) -> Tensor {
-        self.graph().apply1(Gelu::Value, &[self])
+        GELU.of(&[self])
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::{autodiff::gradients, testing::Check};
-
-    fn definition(x: f64) -> f64 {
-        0.5 * x * (1.0 + crate::testing::erf(x / 2.0_f64.sqrt()))
-    }
+    use super::super::map::tests::{SPECIAL, assert_numbers, check_unary, slope, values};
+    use crate::{ops::erf::tests::erf_series, prelude::*};
+    use std::f64::consts::PI;
+    use std::f32::{INFINITY, NAN};
 
     #[test]
     fn gelu_matches_its_definition() {
-        let check = Check::new(|[x]| x.gelu(), |[x]| x.map(definition)).range(-6.0, 6.0);
-        check.shapes([[3, 5]]).shapes([[1, 1]]).shapes([[70, 300]]).run();
+        check_unary((-6.0, 6.0), |[x]| x.gelu(), |x| x * cdf(x));
     }
 
     #[test]
-    fn its_gradient_has_a_gradient() {
-        let slope = |x: f64| (definition(x + 1e-5) - definition(x - 1e-5)) / 2e-5;
-        Check::new(
-            |[x]| {
-                let first = gradients(&x.gelu().sum_all(), std::slice::from_ref(&x));
-                first[0].clone().unwrap_or(x)
-            },
-            |[x]| x.map(slope),
-        )
-        .shapes([[3, 5]])
-        .tolerance(1e-4)
-        .run();
+    fn second_derivative() {
+        check_unary((-6.0, 6.0), |[x]| slope(&x, Tensor::gelu), |x| cdf(x) + x * (-0.5 * x * x).exp() / (2.0 * PI).sqrt());
+    }
+
+    #[test]
+    fn special_numbers_are_pytorchs() {
+        assert_numbers(&values(&SPECIAL, Tensor::gelu), &[NAN, INFINITY, NAN, 0.0, -0.0, -0.15865526, 200.0, -0.0]);
+    }
+
+    fn cdf(x: f64) -> f64 {
+        0.5 * (1.0 + erf_series(x * std::f64::consts::FRAC_1_SQRT_2))
     }
 }

@@ -1,82 +1,59 @@
-//! gelu_tanh(x) = x/2·(1 + tanh(√(2/π)·(x + 0.044715·x³)))
+//! gelu_tanh: y = ½·x·(1 + tanh u) with u = √(2/π)·(x + 0.044715·x³).
 
-use crate::{
-    data::TensorDesc,
-    error::Misfit,
-    graph::{Backward, Gradients, Op, Pointwise, Tensor},
-    shader,
-};
+use super::map::{Map, one};
+use crate::{graph::Tensor, shader};
 
-/// The function and its derivatives.
-#[derive(Debug)]
-enum GeluTanh {
-    Value,
-    First,
-    Second,
-}
+const GELU_TANH: Map = Map::new("gelu_tanh", shader!("gelu_tanh"), "gelu_tanh", |at| one(at.dy(0) * GELU_TANH_GRAD.of(&[at.x(0)])));
 
-impl Op for GeluTanh {
-    fn name(&self) -> &'static str {
-        "gelu_tanh"
-    }
+// f″ = t′ + ½·x·t″ with t = tanh u, t′ = (1 − t²)·u′ and t″ = (1 − t²)·u″ − 2·t·t′·u′
+const GELU_TANH_GRAD: Map = Map::new("gelu_tanh_grad", shader!("gelu_tanh"), "gelu_tanh_grad", |at| {
+    let (x, square) = (at.x(0), at.x(0).square());
+    let t = (x * (&square * CUBIC + 1.0) * SCALE).tanh();
+    let du = (&square * (3.0 * CUBIC) + 1.0) * SCALE;
+    let rest = 1.0 - t.square();
+    let dt = &rest * &du;
+    let ddt = rest * x * (6.0 * CUBIC * SCALE) - t * &dt * du * 2.0;
+    one(at.dy(0) * (dt + x * ddt * 0.5))
+});
 
-    fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {
-        Pointwise::infer(inputs)
-    }
-
-    fn pointwise(&self) -> Option<Pointwise> {
-        let function = match self {
-            GeluTanh::Value => "gelu_tanh",
-            GeluTanh::First => "gelu_tanh_grad",
-            GeluTanh::Second => "gelu_tanh_grad_grad",
-        };
-        Some(Pointwise::new(shader!("gelu_tanh"), function))
-    }
-
-    fn backward(&self, at: &Backward) -> Gradients {
-        let times = |next: GeluTanh| Gradients::of([Some(at.dy(0) * at.x(0).graph().apply1(next, &[at.x(0)]))]);
-        match self {
-            GeluTanh::Value => times(GeluTanh::First),
-            GeluTanh::First => times(GeluTanh::Second),
-            GeluTanh::Second => Gradients::none(),
-        }
-    }
-}
+const SCALE: f32 = 0.797_884_6; // √(2/π)
+const CUBIC: f32 = 0.044_715;
 
 impl Tensor {
-    /// The approximation of gelu by tanh that GPT-2 uses: `torch.nn.functional.gelu(approximate='tanh')`.
+    /// The approximation of [`gelu`](Tensor::gelu) by tanh that GPT-2 uses, `torch.nn.functional.gelu` with
+    /// `approximate="tanh"`.
     #[track_caller]
     pub fn gelu_tanh(&self) -> Tensor {
-        self.graph().apply1(GeluTanh::Value, &[self])
+        GELU_TANH.of(&[self])
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::{autodiff::gradients, testing::Check};
-
-    fn definition(x: f64) -> f64 {
-        0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3))).tanh())
-    }
+    use super::super::map::tests::{SPECIAL, assert_numbers, check_unary, slope, values};
+    use crate::prelude::*;
+    use std::f64::consts::PI;
+    use std::f32::{INFINITY, NAN};
 
     #[test]
     fn gelu_tanh_matches_its_definition() {
-        let check = Check::new(|[x]| x.gelu_tanh(), |[x]| x.map(definition)).range(-6.0, 6.0);
-        check.shapes([[3, 5]]).shapes([[1, 1]]).shapes([[70, 300]]).run();
+        check_unary((-6.0, 6.0), |[x]| x.gelu_tanh(), |x| 0.5 * x * (1.0 + argument(x).tanh()));
     }
 
     #[test]
-    fn its_gradient_has_a_gradient() {
-        let slope = |x: f64| (definition(x + 1e-5) - definition(x - 1e-5)) / 2e-5;
-        Check::new(
-            |[x]| {
-                let first = gradients(&x.gelu_tanh().sum_all(), std::slice::from_ref(&x));
-                first[0].clone().unwrap_or(x)
-            },
-            |[x]| x.map(slope),
-        )
-        .shapes([[3, 5]])
-        .tolerance(1e-4)
-        .run();
+    fn second_derivative() {
+        check_unary((-6.0, 6.0), |[x]| slope(&x, Tensor::gelu_tanh), |x| {
+            let t = argument(x).tanh();
+            0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * (2.0 / PI).sqrt() * (1.0 + 3.0 * 0.044715 * x * x)
+        });
+    }
+
+    #[test]
+    fn special_numbers_are_pytorchs() {
+        assert_numbers(&values(&SPECIAL, Tensor::gelu_tanh), &[NAN, INFINITY, NAN, 0.0, -0.0, -0.158808, 200.0, -0.0]);
+    }
+
+    fn argument(x: f64) -> f64 {
+        (2.0 / PI).sqrt() * (x + 0.044715 * x.powi(3))
     }
 }

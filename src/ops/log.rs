@@ -1,50 +1,32 @@
-//! log(x) = ln x
+//! log: y = ln x.
 
-use crate::{
-    data::TensorDesc,
-    error::Misfit,
-    graph::{Backward, Gradients, Op, Pointwise, Tensor},
-    shader,
-};
+use super::map::{Map, one};
+use crate::{graph::Tensor, shader};
 
-#[derive(Debug)]
-struct Log;
-
-impl Op for Log {
-    fn name(&self) -> &'static str {
-        "log"
-    }
-
-    fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {
-        Pointwise::infer(inputs)
-    }
-
-    fn pointwise(&self) -> Option<Pointwise> {
-        Some(Pointwise::new(shader!("log"), "log_element"))
-    }
-
-    fn backward(&self, at: &Backward) -> Gradients {
-        Gradients::of([Some(at.dy(0) / at.x(0))])
-    }
-}
+const LOG: Map = Map::new("log", shader!("log"), "log_of", |at| one(at.dy(0) / at.x(0)));
 
 impl Tensor {
-    /// The natural logarithm; −∞ of 0, NaN of negative numbers, elementwise: `torch.log`.
+    /// ln x, `torch.log`; −∞ at 0, NaN below.
     #[track_caller]
     pub fn log(&self) -> Tensor {
-        self.graph().apply1(Log, &[self])
+        LOG.of(&[self])
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::Check;
+    use super::super::map::tests::{SPECIAL, assert_numbers, check_unary, slopes, values};
+    use crate::prelude::*;
+    use std::f32::{INFINITY, NAN, NEG_INFINITY};
 
     #[test]
     fn log_matches_its_definition() {
-        Check::new(|[x]| x.log(), |[x]| x.map(|x| x.ln()))
-            .range(0.1, 4.0)
-            .shapes([[3, 5]]).shapes([[1, 1]]).shapes([[70, 300]])
-            .run();
+        check_unary((0.1, 4.0), |[x]| x.log(), f64::ln);
+    }
+
+    #[test]
+    fn special_numbers_are_pytorchs() {
+        assert_numbers(&values(&SPECIAL, Tensor::log), &[NAN, INFINITY, NAN, NEG_INFINITY, NEG_INFINITY, NAN, 5.2983174, NAN]);
+        assert_numbers(&slopes(&SPECIAL, Tensor::log), &[NAN, 0.0, -0.0, INFINITY, NEG_INFINITY, -1.0, 0.005, -0.005]);
     }
 }

@@ -1,61 +1,50 @@
-//! maximum(a, b) = max(a, b)
+//! maximum: y = the larger of a and b.
 
+use super::{
+    Operand,
+    map::{Map, two},
+};
 use crate::{
-    data::TensorDesc,
-    error::Misfit,
-    graph::{Backward, Gradients, Op, Pointwise, Tensor},
+    graph::{Gradients, Tensor},
     shader,
 };
 
-#[derive(Debug)]
-struct Maximum;
+const MAXIMUM: Map = Map::new("maximum", shader!("maximum"), "maximum", |at| {
+    let (dy, a, b) = (at.dy(0), at.x(0), at.x(1));
+    two(at, || MAXIMUM_GRAD.of(&[&dy, a, b]), || MAXIMUM_GRAD.of(&[&dy, b, a]))
+});
 
-impl Op for Maximum {
-    fn name(&self) -> &'static str {
-        "maximum"
-    }
-
-    fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {
-        Pointwise::infer(inputs)
-    }
-
-    fn pointwise(&self) -> Option<Pointwise> {
-        Some(Pointwise::new(shader!("maximum"), "maximum"))
-    }
-
-    fn backward(&self, at: &Backward) -> Gradients {
-        let [a, b] = [at.x(0).shape(), at.x(1).shape()];
-        let (dy, half) = (at.dy(0), at.dy(0) * 0.5);
-        let zero = at.x(0).graph().constant(0.0, dy.dtype());
-        let share = |x: &Tensor, other: &Tensor| x.eq(other).where_(&half, &x.gt(other).where_(&dy, &zero));
-        let da = at.needs(0).then(|| share(at.x(0), at.x(1)).sum_to(&a));
-        Gradients::of([da, at.needs(1).then(|| share(at.x(1), at.x(0)).sum_to(&b))])
-    }
-}
+const MAXIMUM_GRAD: Map = Map::new("maximum_grad", shader!("maximum"), "maximum_grad", |at| {
+    Gradients::of([Some(MAXIMUM_GRAD.of(&[&at.dy(0), at.x(1), at.x(2)])), None, None])
+});
 
 impl Tensor {
-    /// The larger of two, NaN if either is; on a tie each gets half of the gradient, elementwise with NumPy's broadcasting: `torch.maximum`.
-    ///
-    /// # Errors
-    /// Shapes that do not broadcast, or different element types.
+    /// The larger of each two elements, NaN where either is, `torch.maximum`. Shapes broadcast.
+    /// 
+    /// Where both are equal each gets half of the gradient.
     #[track_caller]
-    pub fn maximum(&self, other: &Tensor) -> Tensor {
-        self.graph().apply1(Maximum, &[self, other])
+    pub fn maximum(&self, other: impl Operand) -> Tensor {
+        MAXIMUM.of(&[self, &other.beside(self)])
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::Check;
+    use super::super::map::tests::{assert_numbers, check_binary, pairs};
+    use crate::prelude::*;
+    use std::f32::{INFINITY, NAN};
 
     #[test]
     fn maximum_matches_its_definition() {
-        Check::new(|[a, b]| a.maximum(&b), |[a, b]| a.zip(&b, |a, b| a.max(b)))
-            .shapes([&[3, 5][..], &[3, 5]])
-            .shapes([&[1][..], &[1]])
-            .shapes([&[4, 1, 8][..], &[3, 1]])
-            .shapes([&[][..], &[2, 3]])
-            .shapes([&[70, 300][..], &[300]])
-            .run();
+        check_binary((-2.0, 2.0), |[a, b]| a.maximum(&b), f64::max);
+    }
+
+    #[test]
+    fn nan_wins_and_ties_share_the_gradient() {
+        let (a, b) = ([NAN, 1.0, 2.0, 1.0, INFINITY, NAN], [1.0, NAN, 1.0, 1.0, INFINITY, NAN]);
+        let [y, da, db] = pairs(&a, &b, Tensor::maximum);
+        assert_numbers(&y, &[NAN, NAN, 2.0, 1.0, INFINITY, NAN]);
+        assert_numbers(&da, &[1.0, 1.0, 1.0, 0.5, 0.5, 1.0]);
+        assert_numbers(&db, &[1.0, 1.0, 0.0, 0.5, 0.5, 1.0]);
     }
 }

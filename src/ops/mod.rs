@@ -1,7 +1,12 @@
 //! The operations: one file each, with docs, method, shape rule, dispatches, gradient and tests.
 
+mod map;
 mod operators;
+mod rows;
 
+pub use operators::Operand;
+
+/// Declares the files of the operations: one word each, in alphabetical order.
 macro_rules! ops {
     ($($name:ident)*) => {
         $(mod $name;)*
@@ -10,18 +15,25 @@ macro_rules! ops {
     };
 }
 
+pub use conv2d::Conv2d;
+
 ops! {
     abs
     adam
     add
+    argmax
     assign
     cast
     clamp
     clip
     compare
+    concat
+    conv2d
+    cross_entropy
     detach
     div
     dropout
+    embedding
     erf
     exp
     expand
@@ -29,21 +41,28 @@ ops! {
     gelu
     gelu_tanh
     increment
+    layer_norm
     log
+    logical
     maximum
     minimum
     mul
     neg
+    permute
     pow
     random
     recip
+    reduce
     relu
+    reshape
     rsqrt
     schedule
     sgd
     sigmoid
     sign
     silu
+    slice
+    softmax
     softplus
     sqrt
     square
@@ -51,3 +70,5 @@ ops! {
     tanh
     where_
 }
+
+pub use cross_entropy::{CrossEntropy, Reduction};

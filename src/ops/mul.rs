@@ -1,58 +1,39 @@
-//! mul(a, b) = a·b
+//! mul: y = a·b.
 
-use crate::{
-    data::TensorDesc,
-    error::Misfit,
-    graph::{Backward, Gradients, Op, Pointwise, Tensor},
-    shader,
+use super::{
+    Operand,
+    map::{Map, two},
 };
+use crate::{graph::Tensor, shader};
 
-#[derive(Debug)]
-struct Mul;
-
-impl Op for Mul {
-    fn name(&self) -> &'static str {
-        "mul"
-    }
-
-    fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {
-        Pointwise::infer(inputs)
-    }
-
-    fn pointwise(&self) -> Option<Pointwise> {
-        Some(Pointwise::new(shader!("mul"), "mul"))
-    }
-
-    fn backward(&self, at: &Backward) -> Gradients {
-        let [a, b] = [at.x(0).shape(), at.x(1).shape()];
-        let da = at.needs(0).then(|| (at.dy(0) * at.x(1)).sum_to(&a));
-        Gradients::of([da, at.needs(1).then(|| (at.dy(0) * at.x(0)).sum_to(&b))])
-    }
-}
+const MUL: Map =
+    Map::new("mul", shader!("mul"), "mul", |at| two(at, || at.dy(0) * at.x(1), || at.dy(0) * at.x(0)));
 
 impl Tensor {
-    /// The product, elementwise with NumPy's broadcasting: `torch.mul`.
-    ///
-    /// # Errors
-    /// Shapes that do not broadcast, or different element types.
+    /// a·b for each element, `torch.mul`; also the operator `a * b`. Shapes broadcast.
     #[track_caller]
-    pub fn mul(&self, other: &Tensor) -> Tensor {
-        self.graph().apply1(Mul, &[self, other])
+    pub fn mul(&self, other: impl Operand) -> Tensor {
+        MUL.of(&[self, &other.beside(self)])
+    }
+
+    /// Every element times a number; also the operator `x * 2.0`.
+    #[track_caller]
+    pub fn mul_scalar(&self, number: f32) -> Tensor {
+        self.mul(number)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::Check;
+    use super::super::map::tests::{check_binary, check_unary};
 
     #[test]
     fn mul_matches_its_definition() {
-        Check::new(|[a, b]| a.mul(&b), |[a, b]| a.zip(&b, |a, b| a * b))
-            .shapes([&[3, 5][..], &[3, 5]])
-            .shapes([&[1][..], &[1]])
-            .shapes([&[4, 1, 8][..], &[3, 1]])
-            .shapes([&[][..], &[2, 3]])
-            .shapes([&[70, 300][..], &[300]])
-            .run();
+        check_binary((-2.0, 2.0), |[a, b]| a.mul(&b), |a, b| a * b);
+    }
+
+    #[test]
+    fn every_element_is_multiplied_by_a_number() {
+        check_unary((-2.0, 2.0), |[x]| x.mul_scalar(-1.5), |x| -1.5 * x);
     }
 }

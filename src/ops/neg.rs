@@ -1,50 +1,31 @@
-//! neg(x) = −x
+//! neg: y = −x.
 
-use crate::{
-    data::TensorDesc,
-    error::Misfit,
-    graph::{Backward, Gradients, Op, Pointwise, Tensor},
-    shader,
-};
+use super::map::{Map, one};
+use crate::{graph::Tensor, shader};
 
-#[derive(Debug)]
-struct Neg;
-
-impl Op for Neg {
-    fn name(&self) -> &'static str {
-        "neg"
-    }
-
-    fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {
-        Pointwise::infer(inputs)
-    }
-
-    fn pointwise(&self) -> Option<Pointwise> {
-        Some(Pointwise::new(shader!("neg"), "neg"))
-    }
-
-    fn backward(&self, at: &Backward) -> Gradients {
-        Gradients::of([Some(-at.dy(0))])
-    }
-}
+const NEG: Map = Map::new("neg", shader!("neg"), "neg", |at| one(-at.dy(0)));
 
 impl Tensor {
-    /// The negative, elementwise: `torch.neg`.
+    /// −x, `torch.neg`; also the operator `-x`.
     #[track_caller]
     pub fn neg(&self) -> Tensor {
-        self.graph().apply1(Neg, &[self])
+        NEG.of(&[self])
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::Check;
+    use super::super::map::tests::{SPECIAL, assert_numbers, check_unary, values};
+    use crate::prelude::*;
+    use std::f32::{INFINITY, NAN, NEG_INFINITY};
 
     #[test]
     fn neg_matches_its_definition() {
-        Check::new(|[x]| x.neg(), |[x]| x.map(|x| -x))
-            
-            .shapes([[3, 5]]).shapes([[1, 1]]).shapes([[70, 300]])
-            .run();
+        check_unary((-2.0, 2.0), |[x]| x.neg(), |x| -x);
+    }
+
+    #[test]
+    fn special_numbers_are_pytorchs() {
+        assert_numbers(&values(&SPECIAL, Tensor::neg), &[NAN, NEG_INFINITY, INFINITY, -0.0, 0.0, 1.0, -200.0, 200.0]);
     }
 }

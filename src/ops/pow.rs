@@ -1,90 +1,116 @@
-//! pow(x, p) = xᵖ
+//! pow: y = aᵇ.
 
+use super::{
+    Operand,
+    map::{Map, two},
+};
 use crate::{
-    data::TensorDesc,
-    error::Misfit,
-    graph::{Backward, Gradients, Op, Pointwise, Tensor},
+    graph::{Backward, Gradients, Tensor},
     shader,
 };
 
-/// xᵖ and its derivatives with respect to x and p.
-#[derive(Clone, Copy, Debug)]
-enum Pow {
-    Value,
-    BaseSlope,
-    ExponentSlope,
-}
-
-impl Op for Pow {
-    fn name(&self) -> &'static str {
-        "pow"
-    }
-
-    fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {
-        Pointwise::infer(inputs)
-    }
-
-    fn pointwise(&self) -> Option<Pointwise> {
-        let function = match self {
-            Pow::Value => "pow_element",
-            Pow::BaseSlope => "pow_grad_base",
-            Pow::ExponentSlope => "pow_grad_exponent",
-        };
-        Some(Pointwise::new(shader!("pow"), function))
-    }
-
-    fn backward(&self, at: &Backward) -> Gradients {
-        let (x, p, dy) = (at.x(0), at.x(1), at.dy(0));
-        let slope = |pow: Pow| x.graph().apply1(pow, &[x, p]);
-        let share = |i: usize, slope: &dyn Fn() -> Tensor| at.needs(i).then(|| (&dy * slope()).sum_to(&at.x(i).shape()));
-        match self {
-            Pow::Value => Gradients::of([share(0, &|| slope(Pow::BaseSlope)), share(1, &|| slope(Pow::ExponentSlope))]),
-            // p·(p − 1)·xᵖ⁻², and ∂/∂p (p·xᵖ⁻¹) = xᵖ⁻¹·(1 + p·ln x)
-            Pow::BaseSlope => Gradients::of([
-                share(0, &|| p * (p - 1.0) * x.pow(&(p - 2.0))),
-                share(1, &|| x.pow(&(p - 1.0)) * (p * x.log() + 1.0)),
-            ]),
-            Pow::ExponentSlope => Gradients::none(),
-        }
-    }
-}
+const POW: Map = Map::new("pow", shader!("pow"), "pow_of", gradient);
 
 impl Tensor {
-    /// x to the power p, elementwise with NumPy's broadcasting: `torch.pow`. x⁰ is 1 for every x;
-    /// negative x with a p that is no whole number is NaN.
+    /// aᵇ, `torch.pow`; shapes broadcast.
     ///
-    /// # Errors
-    /// Shapes that do not broadcast, or different element types.
+    /// A negative base has whole powers only, NaN for others; x⁰ is 1 whatever x is.
     #[track_caller]
-    pub fn pow(&self, exponent: &Tensor) -> Tensor {
-        self.graph().apply1(Pow::Value, &[self, exponent])
+    pub fn pow(&self, exponent: impl Operand) -> Tensor {
+        POW.of(&[self, &exponent.beside(self)])
     }
 
-    /// [`pow`](Tensor::pow) with a number.
+    /// Every element to the power of a number, `torch.pow`.
     #[track_caller]
     pub fn powf(&self, exponent: f32) -> Tensor {
-        self.pow(&self.graph().constant(exponent, self.dtype()))
+        self.pow(exponent)
     }
+}
+
+/// da = dy·b·aᵇ⁻¹, 0 where b is 0; db = dy·aᵇ·ln a, 0 where a is 0 and b is not negative.
+fn gradient(at: &Backward) -> Gradients {
+    let (a, b) = (at.x(0), at.x(1));
+    let zero = a.graph().constant(0.0, a.dtype());
+    two(
+        at,
+        || at.dy(0) * b.eq(&zero).where_(&zero, &(b * a.pow(b - 1.0))),
+        || at.dy(0) * a.eq(&zero).logical_and(&b.ge(&zero)).where_(&zero, &(at.y(0) * a.log())),
+    )
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{Check, check_op};
+    use super::super::map::tests::{assert_numbers, check_binary, check_unary, pairs, slope};
+    use crate::prelude::*;
+    use std::f32::{INFINITY, NAN, NEG_INFINITY};
 
     #[test]
     fn pow_matches_its_definition() {
-        Check::new(|[x, p]| x.pow(&p), |[x, p]| x.zip(&p, f64::powf))
-            .range(0.3, 2.0)
-            .shapes([&[3, 5][..], &[3, 5]])
-            .shapes([&[1][..], &[1]])
-            .shapes([&[70, 300][..], &[300]])
-            .run();
+        check_binary((0.2, 2.5), |[a, b]| a.pow(&b), f64::powf);
     }
 
     #[test]
-    fn whole_powers_of_negative_numbers() {
-        for p in [1.0_f32, 2.0, 3.0, 4.0, 5.0] {
-            check_op([[4, 9]], |[x]| x.powf(p), |[x]| x.map(|x| x.powf(f64::from(p))));
+    fn powers_by_a_number() {
+        for n in [0.0, 1.0, 2.0, 3.0, 7.0] {
+            check_unary((-2.0, 2.0), |[x]| x.powf(n), |x| x.powf(f64::from(n)));
         }
+        for n in [-1.0, -2.0, 0.5, -0.5, 3.7] {
+            check_unary((0.5, 2.0), |[x]| x.powf(n), |x| x.powf(f64::from(n)));
+        }
+    }
+
+    #[test]
+    fn second_derivative() {
+        check_unary((-2.0, 2.0), |[x]| slope(&x, |x| x.powf(3.0)), |x| 3.0 * x * x);
+    }
+
+    #[test]
+    fn whole_powers_of_whole_numbers_are_exact() {
+        let [y, _, _] = pairs(&[3.0, -3.0, 2.0, 10.0, 7.0], &[2.0, 3.0, 30.0, 8.0, 5.0], Tensor::pow);
+        assert_eq!(y, [9.0, -27.0, 1_073_741_824.0, 1e8, 16807.0]);
+    }
+
+    #[test]
+    fn special_numbers_are_pytorchs() {
+        let cases = [
+            (-2.0, 3.0, -8.0),
+            (-2.0, 0.5, NAN),
+            (-2.0, 41.0, -2.0_f32.powi(41)),
+            (-2.0, 40.0, 2.0_f32.powi(40)),
+            (0.0, 0.0, 1.0),
+            (NAN, 0.0, 1.0),
+            (1.0, NAN, 1.0),
+            (NAN, 1.0, NAN),
+            (2.0, NAN, NAN),
+            (0.0, -1.0, INFINITY),
+            (-0.0, -1.0, NEG_INFINITY),
+            (-0.0, -2.0, INFINITY),
+            (0.0, 2.5, 0.0),
+            (INFINITY, 2.0, INFINITY),
+            (INFINITY, -2.0, 0.0),
+            (NEG_INFINITY, 3.0, NEG_INFINITY),
+            (NEG_INFINITY, 2.0, INFINITY),
+            (NEG_INFINITY, -3.0, 0.0),
+            (NEG_INFINITY, 0.5, INFINITY),
+            (2.0, INFINITY, INFINITY),
+            (0.5, INFINITY, 0.0),
+            (-1.0, INFINITY, 1.0),
+            (1.0, NEG_INFINITY, 1.0),
+            (2.0, NEG_INFINITY, 0.0),
+            (0.5, NEG_INFINITY, INFINITY),
+            (-2.0, INFINITY, INFINITY),
+            (2.0, 200.0, INFINITY),
+            (2.0, -200.0, 0.0),
+        ];
+        let (a, b): (Vec<f32>, Vec<f32>) = cases.iter().map(|&(a, b, _)| (a, b)).unzip();
+        let expected: Vec<f32> = cases.iter().map(|&(_, _, y)| y).collect();
+        assert_numbers(&pairs(&a, &b, Tensor::pow)[0], &expected);
+    }
+
+    #[test]
+    fn gradients_at_zero_are_pytorchs() {
+        let [_, da, db] = pairs(&[0.0, 0.0, 2.0, -2.0], &[0.0, 2.0, 0.0, 2.0], Tensor::pow);
+        assert_numbers(&da, &[0.0, 0.0, 0.0, -4.0]);
+        assert_numbers(&db, &[0.0, 0.0, 2.0_f32.ln(), NAN]);
     }
 }

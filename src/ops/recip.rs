@@ -1,50 +1,31 @@
-//! recip(x) = 1/x
+//! recip: y = 1/x.
 
-use crate::{
-    data::TensorDesc,
-    error::Misfit,
-    graph::{Backward, Gradients, Op, Pointwise, Tensor},
-    shader,
-};
+use super::map::{Map, one};
+use crate::{graph::Tensor, shader};
 
-#[derive(Debug)]
-struct Recip;
-
-impl Op for Recip {
-    fn name(&self) -> &'static str {
-        "recip"
-    }
-
-    fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {
-        Pointwise::infer(inputs)
-    }
-
-    fn pointwise(&self) -> Option<Pointwise> {
-        Some(Pointwise::new(shader!("recip"), "recip"))
-    }
-
-    fn backward(&self, at: &Backward) -> Gradients {
-        Gradients::of([Some(-(at.dy(0) * at.y(0) * at.y(0)))])
-    }
-}
+const RECIP: Map = Map::new("recip", shader!("recip"), "recip", |at| one(-at.dy(0) * at.y(0).square()));
 
 impl Tensor {
-    /// The inverse, elementwise: `torch.reciprocal`.
+    /// 1/x, `torch.reciprocal`.
     #[track_caller]
     pub fn recip(&self) -> Tensor {
-        self.graph().apply1(Recip, &[self])
+        RECIP.of(&[self])
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::Check;
+    use super::super::map::tests::{SPECIAL, assert_numbers, check_unary, values};
+    use crate::prelude::*;
+    use std::f32::{INFINITY, NAN, NEG_INFINITY};
 
     #[test]
     fn recip_matches_its_definition() {
-        Check::new(|[x]| x.recip(), |[x]| x.map(|x| 1.0 / x))
-            .range(0.25, 4.0)
-            .shapes([[3, 5]]).shapes([[1, 1]]).shapes([[70, 300]])
-            .run();
+        check_unary((0.3, 3.0), |[x]| x.recip(), |x| 1.0 / x);
+    }
+
+    #[test]
+    fn special_numbers_are_pytorchs() {
+        assert_numbers(&values(&SPECIAL, Tensor::recip), &[NAN, 0.0, -0.0, INFINITY, NEG_INFINITY, -1.0, 0.005, -0.005]);
     }
 }

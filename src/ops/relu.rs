@@ -1,71 +1,45 @@
-//! relu(x) = max(0, x)
+//! relu: y = max(0, x).
 
+use super::map::{Map, one};
 use crate::{
-    data::TensorDesc,
-    error::Misfit,
-    graph::{Backward, Gradients, Op, Pointwise, Tensor},
+    graph::{Gradients, Tensor},
     shader,
 };
 
-#[derive(Debug)]
-struct Relu;
+const RELU: Map =
+    Map::new("relu", shader!("relu"), "relu", |at| one(RELU_GRAD.of(&[&at.dy(0), at.y(0)])));
 
-impl Op for Relu {
-    fn name(&self) -> &'static str {
-        "relu"
-    }
-
-    fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {
-        Pointwise::infer(inputs)
-    }
-
-    fn pointwise(&self) -> Option<Pointwise> {
-        Some(Pointwise::new(shader!("relu"), "relu"))
-    }
-
-    fn backward(&self, at: &Backward) -> Gradients {
-        // By the output, which is kept anyway: positive exactly where the input is.
-        Gradients::of([Some(at.x(0).graph().apply1(ReluGrad, &[at.y(0), &at.dy(0)]))])
-    }
-}
-
-#[derive(Debug)]
-struct ReluGrad;
-
-impl Op for ReluGrad {
-    fn name(&self) -> &'static str {
-        "relu_grad"
-    }
-
-    fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {
-        Pointwise::infer(inputs)
-    }
-
-    fn pointwise(&self) -> Option<Pointwise> {
-        Some(Pointwise::new(shader!("relu"), "relu_grad"))
-    }
-
-    fn backward(&self, at: &Backward) -> Gradients {
-        Gradients::of([None, Some(at.x(0).graph().apply1(ReluGrad, &[at.x(0), &at.dy(0)]))])
-    }
-}
+const RELU_GRAD: Map = Map::new("relu_grad", shader!("relu"), "relu_grad", |at| {
+    Gradients::of([Some(RELU_GRAD.of(&[&at.dy(0), at.x(1)])), None])
+});
 
 impl Tensor {
-    /// max(0, x), elementwise; NaN stays NaN, the gradient at 0 is 0: `torch.relu`.
+    /// max(0, x), `torch.relu`; its gradient is 0 at 0.
     #[track_caller]
     pub fn relu(&self) -> Tensor {
-        self.graph().apply1(Relu, &[self])
+        RELU.of(&[self])
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::check_op;
+    use super::super::map::tests::{SPECIAL, assert_numbers, check_unary, slope, slopes, values};
+    use crate::prelude::*;
+    use std::f32::{INFINITY, NAN};
 
     #[test]
     fn relu_matches_its_definition() {
-        for shape in [[3, 5], [1, 1], [70, 300]] {
-            check_op([shape], |[x]| x.relu(), |[x]| x.map(|x| x.max(0.0)));
-        }
+        check_unary((-2.0, 2.0), |[x]| x.relu(), |x| x.max(0.0));
+    }
+
+    #[test]
+    fn second_derivative() {
+        check_unary((-2.0, 2.0), |[x]| slope(&x, Tensor::relu), |x| f64::from(x > 0.0));
+    }
+
+    #[test]
+    fn special_numbers_are_pytorchs() {
+        assert_numbers(&values(&SPECIAL, Tensor::relu), &[NAN, INFINITY, 0.0, 0.0, 0.0, 0.0, 200.0, 0.0]);
+        assert_numbers(&slopes(&SPECIAL, Tensor::relu), &[1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0]);
     }
 }

@@ -1,50 +1,31 @@
-//! rsqrt(x) = 1/√x
+//! rsqrt: y = 1/√x.
 
-use crate::{
-    data::TensorDesc,
-    error::Misfit,
-    graph::{Backward, Gradients, Op, Pointwise, Tensor},
-    shader,
-};
+use super::map::{Map, one};
+use crate::{graph::Tensor, shader};
 
-#[derive(Debug)]
-struct Rsqrt;
-
-impl Op for Rsqrt {
-    fn name(&self) -> &'static str {
-        "rsqrt"
-    }
-
-    fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {
-        Pointwise::infer(inputs)
-    }
-
-    fn pointwise(&self) -> Option<Pointwise> {
-        Some(Pointwise::new(shader!("rsqrt"), "rsqrt"))
-    }
-
-    fn backward(&self, at: &Backward) -> Gradients {
-        Gradients::of([Some(at.dy(0) * at.y(0) * at.y(0) * at.y(0) * -0.5)])
-    }
-}
+const RSQRT: Map = Map::new("rsqrt", shader!("rsqrt"), "rsqrt_of", |at| one(at.dy(0) * -0.5 * at.y(0) * at.y(0).square()));
 
 impl Tensor {
-    /// The inverse of the square root; ∞ of 0, NaN of negative numbers, elementwise: `torch.rsqrt`.
+    /// 1/√x, `torch.rsqrt`; ∞ at 0, NaN below.
     #[track_caller]
     pub fn rsqrt(&self) -> Tensor {
-        self.graph().apply1(Rsqrt, &[self])
+        RSQRT.of(&[self])
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::Check;
+    use super::super::map::tests::{SPECIAL, assert_numbers, check_unary, values};
+    use crate::prelude::*;
+    use std::f32::{INFINITY, NAN, NEG_INFINITY};
 
     #[test]
     fn rsqrt_matches_its_definition() {
-        Check::new(|[x]| x.rsqrt(), |[x]| x.map(|x| 1.0 / x.sqrt()))
-            .range(0.1, 4.0)
-            .shapes([[3, 5]]).shapes([[1, 1]]).shapes([[70, 300]])
-            .run();
+        check_unary((0.2, 4.0), |[x]| x.rsqrt(), |x| 1.0 / x.sqrt());
+    }
+
+    #[test]
+    fn special_numbers_are_pytorchs() {
+        assert_numbers(&values(&SPECIAL, Tensor::rsqrt), &[NAN, 0.0, NAN, INFINITY, NEG_INFINITY, NAN, 0.07071068, NAN]);
     }
 }

@@ -1,51 +1,32 @@
-//! sigmoid(x) = 1/(1 + e^−x)
+//! sigmoid: y = 1/(1 + e⁻ˣ).
 
-use crate::{
-    data::TensorDesc,
-    error::Misfit,
-    graph::{Backward, Gradients, Op, Pointwise, Tensor},
-    shader,
-};
+use super::map::{Map, one};
+use crate::{graph::Tensor, shader};
 
-#[derive(Debug)]
-struct Sigmoid;
-
-impl Op for Sigmoid {
-    fn name(&self) -> &'static str {
-        "sigmoid"
-    }
-
-    fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {
-        Pointwise::infer(inputs)
-    }
-
-    fn pointwise(&self) -> Option<Pointwise> {
-        Some(Pointwise::new(shader!("sigmoid"), "sigmoid"))
-    }
-
-    fn backward(&self, at: &Backward) -> Gradients {
-        let y = at.y(0);
-        Gradients::of([Some(at.dy(0) * (y - y * y))])
-    }
-}
+const SIGMOID: Map = Map::new("sigmoid", shader!("sigmoid"), "sigmoid", |at| one(at.dy(0) * at.y(0) * (1.0 - at.y(0))));
 
 impl Tensor {
-    /// The logistic function, elementwise: `torch.sigmoid`.
+    /// 1/(1 + e⁻ˣ), `torch.sigmoid`.
     #[track_caller]
     pub fn sigmoid(&self) -> Tensor {
-        self.graph().apply1(Sigmoid, &[self])
+        SIGMOID.of(&[self])
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::Check;
+    use super::super::map::tests::{SPECIAL, assert_numbers, check_unary, slopes, values};
+    use crate::prelude::*;
+    use std::f32::{NAN};
 
     #[test]
     fn sigmoid_matches_its_definition() {
-        Check::new(|[x]| x.sigmoid(), |[x]| x.map(|x| 1.0 / (1.0 + (-x).exp())))
-            
-            .shapes([[3, 5]]).shapes([[1, 1]]).shapes([[70, 300]])
-            .run();
+        check_unary((-6.0, 6.0), |[x]| x.sigmoid(), |x| 1.0 / (1.0 + (-x).exp()));
+    }
+
+    #[test]
+    fn special_numbers_are_pytorchs() {
+        assert_numbers(&values(&SPECIAL, Tensor::sigmoid), &[NAN, 1.0, 0.0, 0.5, 0.5, 0.26894143, 1.0, 0.0]);
+        assert_numbers(&slopes(&SPECIAL, Tensor::sigmoid), &[NAN, 0.0, 0.0, 0.25, 0.25, 0.19661194, 0.0, 0.0]);
     }
 }

@@ -1,50 +1,33 @@
-//! sign(x) = −1, 0 or 1
+//! sign: y = 1 where x > 0, −1 where x < 0, else 0.
 
+use super::map::Map;
 use crate::{
-    data::TensorDesc,
-    error::Misfit,
-    graph::{Backward, Gradients, Op, Pointwise, Tensor},
+    graph::{Gradients, Tensor},
     shader,
 };
 
-#[derive(Debug)]
-struct Sign;
-
-impl Op for Sign {
-    fn name(&self) -> &'static str {
-        "sign"
-    }
-
-    fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {
-        Pointwise::infer(inputs)
-    }
-
-    fn pointwise(&self) -> Option<Pointwise> {
-        Some(Pointwise::new(shader!("sign"), "sign_element"))
-    }
-
-    fn backward(&self, _at: &Backward) -> Gradients {
-        Gradients::of([None])
-    }
-}
+const SIGN: Map = Map::new("sign", shader!("sign"), "sign_of", |_| Gradients::of([None]));
 
 impl Tensor {
-    /// The sign; no gradient flows through it, elementwise: `torch.sign`.
+    /// The sign of each number, 0 for 0 and NaN, `torch.sign`. No gradient flows through it.
     #[track_caller]
     pub fn sign(&self) -> Tensor {
-        self.graph().apply1(Sign, &[self])
+        SIGN.of(&[self])
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::Check;
+    use super::super::map::tests::{SPECIAL, assert_numbers, check_unary, values};
+    use crate::prelude::*;
 
     #[test]
     fn sign_matches_its_definition() {
-        Check::new(|[x]| x.sign(), |[x]| x.map(|x| x.signum()))
-            
-            .shapes([[3, 5]]).shapes([[1, 1]]).shapes([[70, 300]])
-            .run();
+        check_unary((-2.0, 2.0), |[x]| x.sign(), f64::signum);
+    }
+
+    #[test]
+    fn special_numbers_are_pytorchs() {
+        assert_numbers(&values(&SPECIAL, Tensor::sign), &[0.0, 1.0, -1.0, 0.0, 0.0, -1.0, 1.0, -1.0]);
     }
 }

@@ -1,52 +1,45 @@
-//! silu(x) = x/(1 + e^−x)
+//! silu: y = x·σ(x) with σ(x) = 1/(1 + e⁻ˣ).
 
-use crate::{
-    data::TensorDesc,
-    error::Misfit,
-    graph::{Backward, Gradients, Op, Pointwise, Tensor},
-    shader,
-};
+use super::map::{Map, one};
+use crate::{graph::Tensor, shader};
 
-#[derive(Debug)]
-struct Silu;
+const SILU: Map = Map::new("silu", shader!("silu"), "silu", |at| one(at.dy(0) * SILU_GRAD.of(&[at.x(0)])));
 
-impl Op for Silu {
-    fn name(&self) -> &'static str {
-        "silu"
-    }
-
-    fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {
-        Pointwise::infer(inputs)
-    }
-
-    fn pointwise(&self) -> Option<Pointwise> {
-        Some(Pointwise::new(shader!("silu"), "silu"))
-    }
-
-    fn backward(&self, at: &Backward) -> Gradients {
-        let s = at.x(0).sigmoid();
-        let slope = &s * (at.x(0) * (1.0 - &s) + 1.0);
-        Gradients::of([Some(at.dy(0) * slope)])
-    }
-}
+// f″ = σ′·(2 + x·(1 − 2σ)) with σ′ = σ·(1 − σ)
+const SILU_GRAD: Map = Map::new("silu_grad", shader!("silu"), "silu_grad", |at| {
+    let (x, s) = (at.x(0), at.x(0).sigmoid());
+    one(at.dy(0) * (&s * (1.0 - &s)) * (x * (1.0 - &s * 2.0) + 2.0))
+});
 
 impl Tensor {
-    /// x·sigmoid(x), also called swish, elementwise: `torch.nn.functional.silu`.
+    /// x·σ(x), also called swish (Elfwing et al. 2017), `torch.nn.functional.silu`.
     #[track_caller]
     pub fn silu(&self) -> Tensor {
-        self.graph().apply1(Silu, &[self])
+        SILU.of(&[self])
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::Check;
+    use super::super::map::tests::{SPECIAL, assert_numbers, check_unary, slope, values};
+    use crate::prelude::*;
+    use std::f32::{INFINITY, NAN};
 
     #[test]
     fn silu_matches_its_definition() {
-        Check::new(|[x]| x.silu(), |[x]| x.map(|x| x / (1.0 + (-x).exp())))
-            
-            .shapes([[3, 5]]).shapes([[1, 1]]).shapes([[70, 300]])
-            .run();
+        check_unary((-6.0, 6.0), |[x]| x.silu(), |x| x / (1.0 + (-x).exp()));
+    }
+
+    #[test]
+    fn second_derivative() {
+        check_unary((-6.0, 6.0), |[x]| slope(&x, Tensor::silu), |x| {
+            let s = 1.0 / (1.0 + (-x).exp());
+            s * (1.0 + x * (1.0 - s))
+        });
+    }
+
+    #[test]
+    fn special_numbers_are_pytorchs() {
+        assert_numbers(&values(&SPECIAL, Tensor::silu), &[NAN, INFINITY, NAN, 0.0, -0.0, -0.26894143, 200.0, -0.0]);
     }
 }

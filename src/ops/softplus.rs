@@ -1,50 +1,38 @@
-//! softplus(x) = ln(1 + eˣ)
+//! softplus: y = log(1 + eˣ).
 
-use crate::{
-    data::TensorDesc,
-    error::Misfit,
-    graph::{Backward, Gradients, Op, Pointwise, Tensor},
-    shader,
-};
+use super::map::{Map, one};
+use crate::{graph::Tensor, shader};
 
-#[derive(Debug)]
-struct Softplus;
-
-impl Op for Softplus {
-    fn name(&self) -> &'static str {
-        "softplus"
-    }
-
-    fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {
-        Pointwise::infer(inputs)
-    }
-
-    fn pointwise(&self) -> Option<Pointwise> {
-        Some(Pointwise::new(shader!("softplus"), "softplus"))
-    }
-
-    fn backward(&self, at: &Backward) -> Gradients {
-        Gradients::of([Some(at.dy(0) * at.x(0).sigmoid())])
-    }
-}
+const SOFTPLUS: Map = Map::new("softplus", shader!("softplus"), "softplus", |at| one(at.dy(0) * at.x(0).sigmoid()));
 
 impl Tensor {
-    /// A smooth relu, x itself above 20, elementwise: `torch.nn.functional.softplus`.
+    /// log(1 + eˣ), `torch.nn.functional.softplus` with its default β = 1; from about 17 on it is x itself.
     #[track_caller]
     pub fn softplus(&self) -> Tensor {
-        self.graph().apply1(Softplus, &[self])
+        SOFTPLUS.of(&[self])
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::Check;
+    use super::super::map::tests::{SPECIAL, assert_numbers, check_unary, slopes, values};
+    use crate::prelude::*;
+    use std::f32::{INFINITY, NAN};
 
     #[test]
     fn softplus_matches_its_definition() {
-        Check::new(|[x]| x.softplus(), |[x]| x.map(|x| (1.0 + x.exp()).ln()))
-            .range(-9.0, 9.0)
-            .shapes([[3, 5]]).shapes([[1, 1]]).shapes([[70, 300]])
-            .run();
+        check_unary((-6.0, 6.0), |[x]| x.softplus(), |x| x.exp().ln_1p());
+    }
+
+    #[test]
+    fn special_numbers_are_pytorchs() {
+        assert_numbers(&values(&SPECIAL, Tensor::softplus), &[NAN, INFINITY, 0.0, 0.6931472, 0.6931472, 0.3132617, 200.0, 0.0]);
+        assert_numbers(&slopes(&SPECIAL, Tensor::softplus), &[NAN, 1.0, 0.0, 0.5, 0.5, 0.26894143, 1.0, 0.0]);
+    }
+
+    #[test]
+    fn small_values_keep_their_digits() {
+        let numbers = [-20.0, -15.0, -8.0, -0.5, 19.0, 21.0, 30.0];
+        assert_numbers(&values(&numbers, Tensor::softplus), &numbers.map(|x| x.exp().ln_1p()));
     }
 }

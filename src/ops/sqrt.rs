@@ -1,50 +1,32 @@
-//! sqrt(x) = √x
+//! sqrt: y = √x.
 
-use crate::{
-    data::TensorDesc,
-    error::Misfit,
-    graph::{Backward, Gradients, Op, Pointwise, Tensor},
-    shader,
-};
+use super::map::{Map, one};
+use crate::{graph::Tensor, shader};
 
-#[derive(Debug)]
-struct Sqrt;
-
-impl Op for Sqrt {
-    fn name(&self) -> &'static str {
-        "sqrt"
-    }
-
-    fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {
-        Pointwise::infer(inputs)
-    }
-
-    fn pointwise(&self) -> Option<Pointwise> {
-        Some(Pointwise::new(shader!("sqrt"), "sqrt_element"))
-    }
-
-    fn backward(&self, at: &Backward) -> Gradients {
-        Gradients::of([Some(at.dy(0) / (at.y(0) * 2.0))])
-    }
-}
+const SQRT: Map = Map::new("sqrt", shader!("sqrt"), "sqrt_of", |at| one(at.dy(0) * 0.5 / at.y(0)));
 
 impl Tensor {
-    /// The square root; NaN of negative numbers, elementwise: `torch.sqrt`.
+    /// √x, `torch.sqrt`; NaN below 0.
     #[track_caller]
     pub fn sqrt(&self) -> Tensor {
-        self.graph().apply1(Sqrt, &[self])
+        SQRT.of(&[self])
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::Check;
+    use super::super::map::tests::{SPECIAL, assert_numbers, check_unary, slopes, values};
+    use crate::prelude::*;
+    use std::f32::{INFINITY, NAN, NEG_INFINITY};
 
     #[test]
     fn sqrt_matches_its_definition() {
-        Check::new(|[x]| x.sqrt(), |[x]| x.map(|x| x.sqrt()))
-            .range(0.1, 4.0)
-            .shapes([[3, 5]]).shapes([[1, 1]]).shapes([[70, 300]])
-            .run();
+        check_unary((0.1, 4.0), |[x]| x.sqrt(), f64::sqrt);
+    }
+
+    #[test]
+    fn special_numbers_are_pytorchs() {
+        assert_numbers(&values(&SPECIAL, Tensor::sqrt), &[NAN, INFINITY, NAN, 0.0, -0.0, NAN, 14.142136, NAN]);
+        assert_numbers(&slopes(&SPECIAL, Tensor::sqrt), &[NAN, 0.0, NAN, INFINITY, NEG_INFINITY, NAN, 0.035355338, NAN]);
     }
 }

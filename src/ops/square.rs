@@ -1,50 +1,32 @@
-//! square(x) = x²
+//! square: y = x².
 
-use crate::{
-    data::TensorDesc,
-    error::Misfit,
-    graph::{Backward, Gradients, Op, Pointwise, Tensor},
-    shader,
-};
+use super::map::{Map, one};
+use crate::{graph::Tensor, shader};
 
-#[derive(Debug)]
-struct Square;
-
-impl Op for Square {
-    fn name(&self) -> &'static str {
-        "square"
-    }
-
-    fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {
-        Pointwise::infer(inputs)
-    }
-
-    fn pointwise(&self) -> Option<Pointwise> {
-        Some(Pointwise::new(shader!("square"), "square"))
-    }
-
-    fn backward(&self, at: &Backward) -> Gradients {
-        Gradients::of([Some(at.dy(0) * at.x(0) * 2.0)])
-    }
-}
+const SQUARE: Map = Map::new("square", shader!("square"), "square", |at| one(at.dy(0) * 2.0 * at.x(0)));
 
 impl Tensor {
-    /// The square, elementwise: `torch.square`.
+    /// x², `torch.square`.
     #[track_caller]
     pub fn square(&self) -> Tensor {
-        self.graph().apply1(Square, &[self])
+        SQUARE.of(&[self])
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::Check;
+    use super::super::map::tests::{SPECIAL, assert_numbers, check_unary, slopes, values};
+    use crate::prelude::*;
+    use std::f32::{INFINITY, NAN, NEG_INFINITY};
 
     #[test]
     fn square_matches_its_definition() {
-        Check::new(|[x]| x.square(), |[x]| x.map(|x| x * x))
-            
-            .shapes([[3, 5]]).shapes([[1, 1]]).shapes([[70, 300]])
-            .run();
+        check_unary((-2.0, 2.0), |[x]| x.square(), |x| x * x);
+    }
+
+    #[test]
+    fn special_numbers_are_pytorchs() {
+        assert_numbers(&values(&SPECIAL, Tensor::square), &[NAN, INFINITY, INFINITY, 0.0, 0.0, 1.0, 40000.0, 40000.0]);
+        assert_numbers(&slopes(&SPECIAL, Tensor::square), &[NAN, INFINITY, NEG_INFINITY, 0.0, 0.0, -2.0, 400.0, -400.0]);
     }
 }

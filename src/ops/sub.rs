@@ -1,58 +1,28 @@
-//! sub(a, b) = a − b
+//! sub: y = a − b.
 
-use crate::{
-    data::TensorDesc,
-    error::Misfit,
-    graph::{Backward, Gradients, Op, Pointwise, Tensor},
-    shader,
+use super::{
+    Operand,
+    map::{Map, two},
 };
+use crate::{graph::Tensor, shader};
 
-#[derive(Debug)]
-struct Sub;
-
-impl Op for Sub {
-    fn name(&self) -> &'static str {
-        "sub"
-    }
-
-    fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {
-        Pointwise::infer(inputs)
-    }
-
-    fn pointwise(&self) -> Option<Pointwise> {
-        Some(Pointwise::new(shader!("sub"), "sub"))
-    }
-
-    fn backward(&self, at: &Backward) -> Gradients {
-        let [a, b] = [at.x(0).shape(), at.x(1).shape()];
-        let da = at.needs(0).then(|| at.dy(0).sum_to(&a));
-        Gradients::of([da, at.needs(1).then(|| (-at.dy(0)).sum_to(&b))])
-    }
-}
+const SUB: Map =
+    Map::new("sub", shader!("sub"), "sub", |at| two(at, || at.dy(0), || -at.dy(0)));
 
 impl Tensor {
-    /// The difference, elementwise with NumPy's broadcasting: `torch.sub`.
-    ///
-    /// # Errors
-    /// Shapes that do not broadcast, or different element types.
+    /// a − b, `torch.sub`; also the operator `a - b`. Shapes broadcast.
     #[track_caller]
-    pub fn sub(&self, other: &Tensor) -> Tensor {
-        self.graph().apply1(Sub, &[self, other])
+    pub fn sub(&self, other: impl Operand) -> Tensor {
+        SUB.of(&[self, &other.beside(self)])
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::Check;
+    use super::super::map::tests::check_binary;
 
     #[test]
     fn sub_matches_its_definition() {
-        Check::new(|[a, b]| a.sub(&b), |[a, b]| a.zip(&b, |a, b| a - b))
-            .shapes([&[3, 5][..], &[3, 5]])
-            .shapes([&[1][..], &[1]])
-            .shapes([&[4, 1, 8][..], &[3, 1]])
-            .shapes([&[][..], &[2, 3]])
-            .shapes([&[70, 300][..], &[300]])
-            .run();
+        check_binary((-2.0, 2.0), |[a, b]| a.sub(&b), |a, b| a - b);
     }
 }

@@ -1,51 +1,38 @@
-//! tanh(x) = (eˣ − e^−x)/(eˣ + e^−x)
+//! tanh: y = tanh x.
 
-use crate::{
-    data::TensorDesc,
-    error::Misfit,
-    graph::{Backward, Gradients, Op, Pointwise, Tensor},
-    shader,
-};
+use super::map::{Map, one};
+use crate::{graph::Tensor, shader};
 
-#[derive(Debug)]
-struct Tanh;
-
-impl Op for Tanh {
-    fn name(&self) -> &'static str {
-        "tanh"
-    }
-
-    fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {
-        Pointwise::infer(inputs)
-    }
-
-    fn pointwise(&self) -> Option<Pointwise> {
-        Some(Pointwise::new(shader!("tanh"), "tanh_element"))
-    }
-
-    fn backward(&self, at: &Backward) -> Gradients {
-        let y = at.y(0);
-        Gradients::of([Some(at.dy(0) * (1.0 - y * y))])
-    }
-}
+const TANH: Map = Map::new("tanh", shader!("tanh"), "tanh_safe", |at| one(at.dy(0) * (1.0 - at.y(0).square())));
 
 impl Tensor {
-    /// The hyperbolic tangent, elementwise: `torch.tanh`.
+    /// tanh x, `torch.tanh`.
     #[track_caller]
     pub fn tanh(&self) -> Tensor {
-        self.graph().apply1(Tanh, &[self])
+        TANH.of(&[self])
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::Check;
+    use super::super::map::tests::{SPECIAL, assert_numbers, check_unary, slopes, values};
+    use crate::prelude::*;
+    use std::f32::{NAN};
 
     #[test]
     fn tanh_matches_its_definition() {
-        Check::new(|[x]| x.tanh(), |[x]| x.map(|x| x.tanh()))
-            
-            .shapes([[3, 5]]).shapes([[1, 1]]).shapes([[70, 300]])
-            .run();
+        check_unary((-2.0, 2.0), |[x]| x.tanh(), f64::tanh);
+    }
+
+    #[test]
+    fn special_numbers_are_pytorchs() {
+        assert_numbers(&values(&SPECIAL, Tensor::tanh), &[NAN, 1.0, -1.0, 0.0, -0.0, -0.7615942, 1.0, -1.0]);
+        assert_numbers(&slopes(&SPECIAL, Tensor::tanh), &[NAN, 0.0, 0.0, 1.0, 1.0, 0.41997434, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn small_numbers_keep_their_digits() {
+        let numbers = [1e-6, -1e-4, 1e-2, 0.624, 0.626, 5.0, -9.0];
+        assert_numbers(&values(&numbers, Tensor::tanh), &numbers.map(f32::tanh));
     }
 }

@@ -1,0 +1,41 @@
+//! `cargo bench --bench models`: whole steps, beside the rooflines of the same run.
+
+mod measure;
+
+use measure::{head, row, session};
+use wgrad::{
+    models::{alexnet, lenet},
+    optim::{AdamW, Sgd},
+    prelude::*,
+};
+
+/// A training step of a classifier of images.
+fn training(network: &dyn Layer, image: [usize; 4], update: impl Fn(&Tensor)) -> (Graph, Tensor) {
+    let graph = Graph::new(Mode::Train);
+    let label = graph.input_of("label", [image[0]], DType::U32);
+    let loss = network.apply(&graph.input("x", image)).cross_entropy(&label);
+    update(&loss);
+    (graph, loss)
+}
+
+fn main() -> Result<(), Error> {
+    let context = pollster::block_on(Context::new())?;
+    let roofline = head(&context)?;
+    let adam = |loss: &Tensor| AdamW::new(1e-3).minimise(loss);
+    let sgd = |loss: &Tensor| Sgd::new(0.01).minimise(loss);
+
+    let (graph, loss) = training(&lenet(10), [32, 1, 8, 8], adam);
+    let digits = session(&context, &graph, &[("loss", &loss)])?;
+    row("digits step, batch 32", &digits, &roofline)?;
+    let (graph, loss) = training(&lenet(10), [64, 1, 28, 28], sgd);
+    row("28x28 step, batch 64", &session(&context, &graph, &[("loss", &loss)])?, &roofline)?;
+
+    let graph = Graph::new(Mode::Infer);
+    let y = alexnet(1000).apply(&graph.input("x", [1, 3, 224, 224]));
+    row("alexnet, batch 1", &session(&context, &graph, &[("y", &y)])?, &roofline)?;
+    let (graph, loss) = training(&alexnet(1000), [4, 3, 224, 224], sgd);
+    row("alexnet step, batch 4", &session(&context, &graph, &[("loss", &loss)])?, &roofline)?;
+
+    println!("\ndigits step, dispatch by dispatch:\n{}", digits.plan().report());
+    Ok(())
+}

@@ -1,0 +1,156 @@
+// y[i, e] = W[ids[i], e]; ids past the last row of W give NaN.
+//#import chain
+//#import index
+
+struct Params {
+    // The number of ids.
+    count: u32,
+    // Columns of W.
+    width: u32,
+    // Rows of W.
+    rows: u32,
+    // The rows of W this dispatch sees, and the element at which its binding begins.
+    first: u32,
+    last: u32,
+    base: u32,
+}
+
+@group(0) @binding(0) var<storage, read> w: array<vec4<real>>; // [rows, width]
+@group(0) @binding(1) var<storage, read> ids: array<u32>; // [count]
+@group(0) @binding(5) var<storage, read_write> y: array<real>; // [count, width]
+@group(0) @binding(15) var<uniform> p: Params;
+
+// Whether rows are whole vectors: width is a multiple of 4.
+override ALIGNED: bool = false;
+
+// A number that is no number: there is no constant for it.
+fn not_a_number() -> f32 {
+    return bitcast<f32>(0x7fc00000u | (p.rows & 1u));
+}
+
+// A thread for four columns of an id.
+@compute @workgroup_size(64)
+fn gather(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let number = workgroup_index(group, groups) * 64u + thread;
+    let across = (p.width + 3u) / 4u;
+    let i = number / across;
+    let e = number % across * 4u;
+    if i >= p.count {
+        return;
+    }
+    let id = ids[i];
+    // The dispatch with the first rows also answers for ids that have none.
+    let missing = id >= p.rows;
+    if select(id < p.first || id >= p.last, p.first != 0u, missing) {
+        return;
+    }
+    let from = select(id, p.first, missing) * p.width + e - p.base;
+    let to = i * p.width + e;
+    if ALIGNED {
+        store4(to, select(vec4<f32>(w[from / 4u]), vec4(not_a_number()), missing));
+    } else {
+        for (var j = 0u; j < min(4u, p.width - e); j++) {
+            store(to + j, select(f32(w[(from + j) / 4u][(from + j) % 4u]), not_a_number(), missing));
+        }
+    }
+}
+
+// Backward: dW[v] = Σ dy[i] over the i with ids[i] = v, in the order of i.
+// Equal ids are linked first, so that one thread sums a column of all of them.
+
+@group(0) @binding(2) var<storage, read> links_saved: array<vec2<u32>>; // [count]
+@group(0) @binding(3) var<storage, read> dy: array<vec4<real>>; // [count, width]
+@group(0) @binding(6) var<storage, read_write> links: array<vec2<u32>>; // [count]
+@group(0) @binding(7) var<storage, read_write> dw: array<vec4<real>>; // [rows, width]
+
+// links[i] = (1 where no earlier id equals ids[i], the next i with the same id or `count`).
+@compute @workgroup_size(64)
+fn link(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let i = workgroup_index(group, groups) * 64u + thread;
+    if i >= p.count {
+        return;
+    }
+    let id = ids[i];
+    var is_first = 1u;
+    var next = p.count;
+    // All threads read the same id at a time, which is cheap on every device.
+    for (var j = 0u; j < p.count; j++) {
+        if ids[j] == id {
+            is_first = select(is_first, 0u, j < i);
+            next = select(next, min(next, j), j > i);
+        }
+    }
+    links[i] = vec2(is_first, next);
+}
+
+// Zeros in `count` vectors of dW from the binding's beginning.
+@compute @workgroup_size(64)
+fn clear(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let first = (workgroup_index(group, groups) * 64u + thread) * 4u;
+    for (var i = first; i < min(first + 4u, p.count); i++) {
+        dw[i] = vec4<real>(0.0);
+    }
+}
+
+fn load_dy(i: u32) -> vec4<f32> {
+    if ALIGNED {
+        return vec4<f32>(dy[i / 4u]);
+    }
+    // Past the last column this reads the next row, or zero behind the array; it is not used.
+    return vec4(
+        f32(dy[i / 4u][i % 4u]),
+        f32(dy[(i + 1u) / 4u][(i + 1u) % 4u]),
+        f32(dy[(i + 2u) / 4u][(i + 2u) % 4u]),
+        f32(dy[(i + 3u) / 4u][(i + 3u) % 4u]),
+    );
+}
+
+// A thread for four columns of an id; that of the first of equal ids sums them all.
+@compute @workgroup_size(64)
+fn scatter(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let number = workgroup_index(group, groups) * 64u + thread;
+    let across = (p.width + 3u) / 4u;
+    var i = number / across;
+    let e = number % across * 4u;
+    if i >= p.count || links_saved[i].x == 0u {
+        return;
+    }
+    let id = ids[i];
+    if id < p.first || id >= p.last {
+        return;
+    }
+    var total = vec4(0.0);
+    while i < p.count {
+        // Blocks of 16, so that rounding errors stay those of short sums.
+        var block = vec4(0.0);
+        for (var k = 0u; k < 16u && i < p.count; k++) {
+            block += load_dy(i * p.width + e);
+            i = links_saved[i].y;
+        }
+        total += block;
+    }
+    let to = id * p.width + e - p.base;
+    if ALIGNED {
+        dw[to / 4u] = vec4<real>(total);
+    } else {
+        for (var j = 0u; j < min(4u, p.width - e); j++) {
+            dw[(to + j) / 4u][(to + j) % 4u] = real(total[j]);
+        }
+    }
+}

@@ -1,0 +1,295 @@
+// y = γ·(x − mean)·rstd + β over rows of n, with rstd = 1/√(variance + ε) and the biased variance.
+// All of it is computed from d = x − x₀, the differences from the row's first element: they are exact
+// where the elements are close to each other, however far they are from zero. `mean` is that of d.
+//#import chain
+//#import index
+//#import rows
+//#import tree
+
+struct Params {
+    rows: u32,
+    n: u32,
+    inner: u32, // 1
+    eps: f32,
+    // Rows of one partial sum.
+    chunk: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<vec4<real>>; // [rows, n]
+@group(0) @binding(1) var<storage, read> weight: array<vec4<real>>; // γ [n]
+@group(0) @binding(2) var<storage, read> bias: array<vec4<real>>; // β [n]
+@group(0) @binding(6) var<storage, read_write> y: array<real>; // [rows, n]
+@group(0) @binding(7) var<storage, read_write> mean: array<f32>; // [rows]
+@group(0) @binding(8) var<storage, read_write> rstd: array<f32>; // [rows]
+@group(0) @binding(15) var<uniform> p: Params;
+
+fn origin(start: u32) -> f32 {
+    return f32(x[start / 4u][start % 4u]);
+}
+
+fn load_d(start: u32, k: u32, x0: f32) -> vec4<f32> {
+    if ALIGNED {
+        return vec4<f32>(x[(start + k) / 4u]) - x0;
+    }
+    let i = row_indices(start, k);
+    return vec4(
+        f32(x[i.x / 4u][i.x % 4u]),
+        f32(x[i.y / 4u][i.y % 4u]),
+        f32(x[i.z / 4u][i.z % 4u]),
+        f32(x[i.w / 4u][i.w % 4u]),
+    ) - x0;
+}
+
+fn load_weight(k: u32) -> vec4<f32> {
+    if ALIGNED {
+        return vec4<f32>(weight[k / 4u]);
+    }
+    let i = row_indices(0u, k);
+    return vec4(
+        f32(weight[i.x / 4u][i.x % 4u]),
+        f32(weight[i.y / 4u][i.y % 4u]),
+        f32(weight[i.z / 4u][i.z % 4u]),
+        f32(weight[i.w / 4u][i.w % 4u]),
+    );
+}
+
+fn load_bias(k: u32) -> vec4<f32> {
+    if ALIGNED {
+        return vec4<f32>(bias[k / 4u]);
+    }
+    let i = row_indices(0u, k);
+    return vec4(
+        f32(bias[i.x / 4u][i.x % 4u]),
+        f32(bias[i.y / 4u][i.y % 4u]),
+        f32(bias[i.z / 4u][i.z % 4u]),
+        f32(bias[i.w / 4u][i.w % 4u]),
+    );
+}
+
+fn sum_d(start: u32, x0: f32, first: u32, step: u32) -> f32 {
+    var total = vec4(0.0);
+    var k = first;
+    while k < p.n {
+        var block = vec4(0.0);
+        let stop = min(k + BLOCK * step, p.n);
+        for (; k < stop; k += step) {
+            block += row_keep(k, load_d(start, k, x0));
+        }
+        total += block;
+    }
+    return (total.x + total.y) + (total.z + total.w);
+}
+
+fn sum_squares(start: u32, x0: f32, m: f32, first: u32, step: u32) -> f32 {
+    var total = vec4(0.0);
+    var k = first;
+    while k < p.n {
+        var block = vec4(0.0);
+        let stop = min(k + BLOCK * step, p.n);
+        for (; k < stop; k += step) {
+            let c = load_d(start, k, x0) - m;
+            block += row_keep(k, c * c);
+        }
+        total += block;
+    }
+    return (total.x + total.y) + (total.z + total.w);
+}
+
+fn write(start: u32, x0: f32, m: f32, r: f32, first: u32, step: u32) {
+    for (var k = first; k < p.n; k += step) {
+        let value = load_weight(k) * ((load_d(start, k, x0) - m) * r) + load_bias(k);
+        if ALIGNED {
+            store4(start + k, value);
+        } else {
+            for (var j = 0u; j < min(4u, p.n - k); j++) {
+                store(start + k + j, value[j]);
+            }
+        }
+    }
+}
+
+// A thread for each row.
+@compute @workgroup_size(64)
+fn rows(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let row = workgroup_index(group, groups) * 64u + thread;
+    if row >= p.rows {
+        return;
+    }
+    let start = row_start(row);
+    let x0 = origin(start);
+    let m = sum_d(start, x0, 0u, 4u) / f32(p.n);
+    let r = 1.0 / sqrt(sum_squares(start, x0, m, 0u, 4u) / f32(p.n) + p.eps);
+    write(start, x0, m, r, 0u, 4u);
+    mean[row] = m;
+    rstd[row] = r;
+}
+
+// LANES threads for each row.
+@compute @workgroup_size(64)
+fn shared_rows(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let row = workgroup_index(group, groups) * (64u / LANES) + thread / LANES;
+    let start = row_start(row);
+    let x0 = origin(start);
+    // Threads past the last row take no elements but meet the barriers.
+    let first = select(p.n, thread % LANES * 4u, row < p.rows);
+    let step = 4u * LANES;
+    let m = tree(SUM, thread, sum_d(start, x0, first, step)) / f32(p.n);
+    let r = 1.0 / sqrt(tree(SUM, thread, sum_squares(start, x0, m, first, step)) / f32(p.n) + p.eps);
+    write(start, x0, m, r, first, step);
+    if row < p.rows && thread % LANES == 0u {
+        mean[row] = m;
+        rstd[row] = r;
+    }
+}
+
+// Backward, with the normalised x̂ = (d − mean)·rstd and g = γ·dy:
+// dx = rstd·(g − (Σ g + x̂·Σ g·x̂) / n)
+
+@group(0) @binding(3) var<storage, read> mean_saved: array<f32>; // [rows]
+@group(0) @binding(4) var<storage, read> rstd_saved: array<f32>; // [rows]
+@group(0) @binding(5) var<storage, read> dy: array<vec4<real>>; // [rows, n]
+@group(0) @binding(9) var<storage, read_write> dx: array<vec4<real>>; // [rows, n]
+
+fn load_dy(start: u32, k: u32) -> vec4<f32> {
+    if ALIGNED {
+        return vec4<f32>(dy[(start + k) / 4u]);
+    }
+    let i = row_indices(start, k);
+    return vec4(
+        f32(dy[i.x / 4u][i.x % 4u]),
+        f32(dy[i.y / 4u][i.y % 4u]),
+        f32(dy[i.z / 4u][i.z % 4u]),
+        f32(dy[i.w / 4u][i.w % 4u]),
+    );
+}
+
+// What a row's elements have in common.
+struct Row {
+    start: u32,
+    x0: f32,
+    m: f32,
+    r: f32,
+}
+
+fn row_of(row: u32) -> Row {
+    let start = row_start(row);
+    return Row(start, origin(start), mean_saved[row], rstd_saved[row]);
+}
+
+fn normalised(row: Row, k: u32) -> vec4<f32> {
+    return (load_d(row.start, k, row.x0) - row.m) * row.r;
+}
+
+// Σ g and Σ g·x̂
+fn sums(row: Row, first: u32, step: u32) -> vec2<f32> {
+    var total = vec4(0.0);
+    var total_x = vec4(0.0);
+    var k = first;
+    while k < p.n {
+        var block = vec4(0.0);
+        var block_x = vec4(0.0);
+        let stop = min(k + BLOCK * step, p.n);
+        for (; k < stop; k += step) {
+            let g = row_keep(k, load_weight(k) * load_dy(row.start, k));
+            block += g;
+            block_x += g * normalised(row, k);
+        }
+        total += block;
+        total_x += block_x;
+    }
+    return vec2((total.x + total.y) + (total.z + total.w), (total_x.x + total_x.y) + (total_x.z + total_x.w));
+}
+
+fn write_dx(row: Row, sum: vec2<f32>, first: u32, step: u32) {
+    let means = sum / f32(p.n);
+    for (var k = first; k < p.n; k += step) {
+        let g = load_weight(k) * load_dy(row.start, k);
+        let value = row.r * (g - means.x - normalised(row, k) * means.y);
+        if ALIGNED {
+            dx[(row.start + k) / 4u] = vec4<real>(value);
+        } else {
+            for (var j = 0u; j < min(4u, p.n - k); j++) {
+                let i = row.start + k + j;
+                dx[i / 4u][i % 4u] = real(value[j]);
+            }
+        }
+    }
+}
+
+@compute @workgroup_size(64)
+fn backward_rows(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let row = workgroup_index(group, groups) * 64u + thread;
+    if row < p.rows {
+        let values = row_of(row);
+        write_dx(values, sums(values, 0u, 4u), 0u, 4u);
+    }
+}
+
+@compute @workgroup_size(64)
+fn backward_shared_rows(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let row = workgroup_index(group, groups) * (64u / LANES) + thread / LANES;
+    let values = row_of(row);
+    let first = select(p.n, thread % LANES * 4u, row < p.rows);
+    let step = 4u * LANES;
+    let part = sums(values, first, step);
+    let sum = vec2(tree(SUM, thread, part.x), tree(SUM, thread, part.y));
+    write_dx(values, sum, first, step);
+}
+
+
+// dγ = Σ dy·x̂ and dβ = Σ dy over the rows, here over those of each part: a thread for four columns.
+
+@group(0) @binding(10) var<storage, read_write> dweight: array<f32>; // [parts, n]
+@group(0) @binding(11) var<storage, read_write> dbias: array<f32>; // [parts, n]
+
+@compute @workgroup_size(64)
+fn backward_columns(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let across = (p.n + 3u) / 4u;
+    let number = workgroup_index(group, groups) * 64u + thread;
+    let part = number / across;
+    let k = number % across * 4u;
+    var row = part * p.chunk;
+    if row >= p.rows {
+        return;
+    }
+    let end = min(row + p.chunk, p.rows);
+    var total = vec4(0.0);
+    var total_x = vec4(0.0);
+    while row < end {
+        var block = vec4(0.0);
+        var block_x = vec4(0.0);
+        let stop = min(row + BLOCK, end);
+        for (; row < stop; row++) {
+            let values = row_of(row);
+            let g = load_dy(values.start, k);
+            block += g;
+            block_x += g * normalised(values, k);
+        }
+        total += block;
+        total_x += block_x;
+    }
+    for (var j = 0u; j < min(4u, p.n - k); j++) {
+        dweight[part * p.n + k + j] = total_x[j];
+        dbias[part * p.n + k + j] = total[j];
+    }
+}

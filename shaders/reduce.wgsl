@@ -1,0 +1,164 @@
+// y[o, p, i] = scale · Σ x[o, k, i] over the k of part p: a sum (of squares), maximum or minimum.
+// x [outer, n, inner] is cut along n into parts of `chunk`; further stages reduce the parts.
+//#import chain
+//#import index
+//#import tree
+
+struct Params {
+    n: u32,
+    inner: u32,
+    chunk: u32,
+    parts: u32,
+    // The rows (o, p) of this dispatch.
+    first: u32,
+    last: u32,
+    // The element of x at which the binding begins.
+    base: u32,
+    // What leaves the other operand as it is: 0, −∞ or ∞.
+    identity: f32,
+    scale: f32,
+}
+
+// x is read as words, so that stages may read one width of float and write the other.
+@group(0) @binding(0) var<storage, read> x: array<vec4<u32>>; // [outer, n, inner]
+@group(0) @binding(1) var<storage, read_write> y: array<real>; // [outer, parts, inner]
+@group(0) @binding(15) var<uniform> p: Params;
+
+override KIND: u32 = 0u;
+override SQUARE: bool = false;
+// Whether x has 16-bit floats.
+override HALF: bool = false;
+// Whether a thread of `columns` takes four neighbouring columns.
+override WIDE: bool = false;
+
+// Vectors summed before they are added to the total, so that rounding errors stay those of short sums.
+const BLOCK = 16u;
+
+fn loaded(value: vec4<f32>) -> vec4<f32> {
+    return select(value, value * value, SQUARE);
+}
+
+fn load_x(i: u32) -> f32 {
+    if HALF {
+        return loaded(vec4(unpack2x16float(x[i / 8u][i / 2u % 4u])[i % 2u])).x;
+    }
+    return loaded(vec4(bitcast<f32>(x[i / 4u][i % 4u]))).x;
+}
+
+// Four elements from a multiple of four on.
+fn load_x4(i: u32) -> vec4<f32> {
+    if HALF {
+        let words = x[i / 8u];
+        let pair = select(words.xy, words.zw, i % 8u != 0u);
+        return loaded(vec4(unpack2x16float(pair.x), unpack2x16float(pair.y)));
+    }
+    return loaded(bitcast<vec4<f32>>(x[i / 4u]));
+}
+
+fn row_begin(row: u32) -> u32 {
+    return row / p.parts * p.n + row % p.parts * p.chunk;
+}
+
+fn row_length(row: u32) -> u32 {
+    return min(p.chunk, p.n - row % p.parts * p.chunk);
+}
+
+// The elements of a contiguous row that belong to one of `lanes` threads.
+fn reduce_row(row: u32, lane: u32, lanes: u32) -> f32 {
+    let from = row_begin(row) - p.base;
+    let to = from + row_length(row);
+    let whole_from = min((from + 3u) / 4u * 4u, to);
+    let whole_to = max(to / 4u * 4u, whole_from);
+    let step = 4u * lanes;
+
+    var total = vec4(p.identity);
+    var i = whole_from + 4u * lane;
+    while i < whole_to {
+        var block = vec4(p.identity);
+        let stop = min(i + BLOCK * step, whole_to);
+        for (; i < stop; i += step) {
+            block = combine4(KIND, block, load_x4(i));
+        }
+        total = combine4(KIND, total, block);
+    }
+    // At most three elements lie before the whole vectors, and three behind.
+    for (var k = from + lane; k < whole_from; k += lanes) {
+        total.x = combine(KIND, total.x, load_x(k));
+    }
+    for (var k = whole_to + lane; k < to; k += lanes) {
+        total.y = combine(KIND, total.y, load_x(k));
+    }
+    return combine_lanes(KIND, total);
+}
+
+// inner = 1: a thread for each row.
+@compute @workgroup_size(64)
+fn rows(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let row = p.first + workgroup_index(group, groups) * 64u + thread;
+    if row < p.last {
+        store(row, p.scale * reduce_row(row, 0u, 1u));
+    }
+}
+
+// inner = 1: LANES threads for each row.
+@compute @workgroup_size(64)
+fn shared_rows(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let lane = thread % LANES;
+    let row = p.first + workgroup_index(group, groups) * (64u / LANES) + thread / LANES;
+    var part = p.identity;
+    if row < p.last {
+        part = reduce_row(row, lane, LANES);
+    }
+    let total = tree(KIND, thread, part);
+    if row < p.last && lane == 0u {
+        store(row, p.scale * total);
+    }
+}
+
+// inner > 1: a thread for each column, or for four neighbouring ones.
+@compute @workgroup_size(64)
+fn columns(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let width = select(1u, 4u, WIDE);
+    let across = p.inner / width;
+    let number = workgroup_index(group, groups) * 64u + thread;
+    let row = p.first + number / across;
+    if row >= p.last {
+        return;
+    }
+    let column = number % across * width;
+
+    var i = row_begin(row) * p.inner + column - p.base;
+    var left = row_length(row);
+    var total = vec4(p.identity);
+    while left > 0u {
+        var block = vec4(p.identity);
+        let count = min(left, BLOCK);
+        for (var k = 0u; k < count; k++) {
+            if WIDE {
+                block = combine4(KIND, block, load_x4(i));
+            } else {
+                block.x = combine(KIND, block.x, load_x(i));
+            }
+            i += p.inner;
+        }
+        total = combine4(KIND, total, block);
+        left -= count;
+    }
+    if WIDE {
+        store4(row * p.inner + column, p.scale * total);
+    } else {
+        store(row * p.inner + column, p.scale * total.x);
+    }
+}

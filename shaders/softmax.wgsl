@@ -1,0 +1,202 @@
+// softmax: y = exp(x − m) / Σ exp(x − m) with m = max x; log_softmax: y = x − m − log Σ exp(x − m)
+//#import chain
+//#import index
+//#import rows
+//#import tree
+
+struct Params {
+    rows: u32,
+    n: u32,
+    inner: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<vec4<real>>; // [outer, n, inner]
+@group(0) @binding(3) var<storage, read_write> y: array<real>; // [outer, n, inner]
+@group(0) @binding(15) var<uniform> p: Params;
+
+// Whether the result is the logarithm.
+override LOG: bool = false;
+
+fn load_x(start: u32, k: u32) -> vec4<f32> {
+    if ALIGNED {
+        return vec4<f32>(x[(start + k) / 4u]);
+    }
+    let i = row_indices(start, k);
+    return vec4(
+        f32(x[i.x / 4u][i.x % 4u]),
+        f32(x[i.y / 4u][i.y % 4u]),
+        f32(x[i.z / 4u][i.z % 4u]),
+        f32(x[i.w / 4u][i.w % 4u]),
+    );
+}
+
+// A row has at least one element, and its maximum only has to keep exp from overflowing.
+fn row_maximum(start: u32, first: u32, step: u32) -> f32 {
+    var m = vec4(-3.402823e38);
+    for (var k = first; k < p.n; k += step) {
+        m = max(m, load_x(start, k));
+    }
+    return max(max(m.x, m.y), max(m.z, m.w));
+}
+
+fn sum_exp(start: u32, m: f32, first: u32, step: u32) -> f32 {
+    var total = vec4(0.0);
+    var k = first;
+    while k < p.n {
+        var block = vec4(0.0);
+        let stop = min(k + BLOCK * step, p.n);
+        for (; k < stop; k += step) {
+            block += row_keep(k, exp(load_x(start, k) - m));
+        }
+        total += block;
+    }
+    return (total.x + total.y) + (total.z + total.w);
+}
+
+fn write(start: u32, m: f32, sum: f32, first: u32, step: u32) {
+    let logarithm = log(sum);
+    for (var k = first; k < p.n; k += step) {
+        var value = load_x(start, k) - m;
+        if LOG {
+            value -= logarithm;
+        } else {
+            value = exp(value) / sum;
+        }
+        if ALIGNED {
+            store4(start + k, value);
+        } else {
+            for (var j = 0u; j < min(4u, p.n - k); j++) {
+                store(start + (k + j) * p.inner, value[j]);
+            }
+        }
+    }
+}
+
+// A thread for each row.
+@compute @workgroup_size(64)
+fn rows(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let row = workgroup_index(group, groups) * 64u + thread;
+    if row < p.rows {
+        let start = row_start(row);
+        let m = row_maximum(start, 0u, 4u);
+        write(start, m, sum_exp(start, m, 0u, 4u), 0u, 4u);
+    }
+}
+
+// LANES threads for each row.
+@compute @workgroup_size(64)
+fn shared_rows(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let row = workgroup_index(group, groups) * (64u / LANES) + thread / LANES;
+    let start = row_start(row);
+    // Threads past the last row take no elements but meet the barriers.
+    let first = select(p.n, thread % LANES * 4u, row < p.rows);
+    let step = 4u * LANES;
+    let m = tree(MAX, thread, row_maximum(start, first, step));
+    let sum = tree(SUM, thread, sum_exp(start, m, first, step));
+    write(start, m, sum, first, step);
+}
+
+// Backward: dx = y·(dy − Σ dy·y), for the logarithm dx = dy − exp(y)·Σ dy.
+
+
+@group(0) @binding(1) var<storage, read> result: array<vec4<real>>; // y [outer, n, inner]
+@group(0) @binding(2) var<storage, read> dy: array<vec4<real>>; // [outer, n, inner]
+@group(0) @binding(4) var<storage, read_write> dx: array<vec4<real>>; // [outer, n, inner]
+
+fn load_y(start: u32, k: u32) -> vec4<f32> {
+    if ALIGNED {
+        return vec4<f32>(result[(start + k) / 4u]);
+    }
+    let i = row_indices(start, k);
+    return vec4(
+        f32(result[i.x / 4u][i.x % 4u]),
+        f32(result[i.y / 4u][i.y % 4u]),
+        f32(result[i.z / 4u][i.z % 4u]),
+        f32(result[i.w / 4u][i.w % 4u]),
+    );
+}
+
+fn load_dy(start: u32, k: u32) -> vec4<f32> {
+    if ALIGNED {
+        return vec4<f32>(dy[(start + k) / 4u]);
+    }
+    let i = row_indices(start, k);
+    return vec4(
+        f32(dy[i.x / 4u][i.x % 4u]),
+        f32(dy[i.y / 4u][i.y % 4u]),
+        f32(dy[i.z / 4u][i.z % 4u]),
+        f32(dy[i.w / 4u][i.w % 4u]),
+    );
+}
+
+fn sum_dy(start: u32, first: u32, step: u32) -> f32 {
+    var total = vec4(0.0);
+    var k = first;
+    while k < p.n {
+        var block = vec4(0.0);
+        let stop = min(k + BLOCK * step, p.n);
+        for (; k < stop; k += step) {
+            var value = load_dy(start, k);
+            if !LOG {
+                value *= load_y(start, k);
+            }
+            block += row_keep(k, value);
+        }
+        total += block;
+    }
+    return (total.x + total.y) + (total.z + total.w);
+}
+
+fn write_dx(start: u32, sum: f32, first: u32, step: u32) {
+    for (var k = first; k < p.n; k += step) {
+        let y_k = load_y(start, k);
+        let dy_k = load_dy(start, k);
+        var value = y_k * (dy_k - sum);
+        if LOG {
+            value = dy_k - exp(y_k) * sum;
+        }
+        if ALIGNED {
+            dx[(start + k) / 4u] = vec4<real>(value);
+        } else {
+            for (var j = 0u; j < min(4u, p.n - k); j++) {
+                let i = start + (k + j) * p.inner;
+                dx[i / 4u][i % 4u] = real(value[j]);
+            }
+        }
+    }
+}
+
+@compute @workgroup_size(64)
+fn backward_rows(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let row = workgroup_index(group, groups) * 64u + thread;
+    if row < p.rows {
+        let start = row_start(row);
+        write_dx(start, sum_dy(start, 0u, 4u), 0u, 4u);
+    }
+}
+
+@compute @workgroup_size(64)
+fn backward_shared_rows(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let row = workgroup_index(group, groups) * (64u / LANES) + thread / LANES;
+    let start = row_start(row);
+    let first = select(p.n, thread % LANES * 4u, row < p.rows);
+    let step = 4u * LANES;
+    let sum = tree(SUM, thread, sum_dy(start, first, step));
+    write_dx(start, sum, first, step);
+}

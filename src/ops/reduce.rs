@@ -1,0 +1,376 @@
+//! reduce: y = Σ x along dimensions, or the mean, Σ x², the maximum or the minimum.
+//!
+//! A group of neighbouring dimensions is reduced in stages: `[outer, n, inner]` to
+//! `[outer, parts, inner]` until one part is left, in `f32`. So one long sum is as parallel as many
+//! short ones, its order is fixed, and its rounding errors stay those of short sums.
+
+use super::rows::{lanes, too_large};
+use crate::{
+    data::{DType, Shape, TensorDesc},
+    error::Misfit,
+    graph::{Backward, Emit, Gradients, Io, Op, Tensor, ValueId},
+    kernel::{Dispatch, Kernel, Params, Slice, Target},
+    shader,
+};
+use smallvec::SmallVec;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    Sum,
+    Mean,
+    SumSquares,
+    Max,
+    Min,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Sum => "sum",
+            Kind::Mean => "mean",
+            Kind::SumSquares => "sum_squares",
+            Kind::Max => "max",
+            Kind::Min => "min",
+        }
+    }
+
+    /// The number of the combination in `lib/tree.wgsl`, and what leaves its other operand as it is.
+    fn combination(self) -> (u32, f32) {
+        match self {
+            Kind::Sum | Kind::Mean | Kind::SumSquares => (0, 0.0),
+            Kind::Max => (1, f32::NEG_INFINITY),
+            Kind::Min => (2, f32::INFINITY),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Reduce {
+    kind: Kind,
+    /// For each dimension, whether it is reduced.
+    reduced: SmallVec<[bool; 6]>,
+    keepdim: bool,
+}
+
+impl Reduce {
+    fn output(&self, shape: &Shape, keepdim: bool) -> Shape {
+        let sizes = shape.iter().zip(&self.reduced);
+        sizes.filter(|(_, reduced)| keepdim || !**reduced).map(|(&size, &reduced)| if reduced { 1 } else { size }).collect()
+    }
+
+    /// The number of elements that become one.
+    fn count(&self, shape: &Shape) -> usize {
+        shape.iter().zip(&self.reduced).filter(|(_, reduced)| **reduced).map(|(size, _)| size).product()
+    }
+}
+
+impl Op for Reduce {
+    fn name(&self) -> &'static str {
+        self.kind.name()
+    }
+
+    fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {
+        let x = &inputs[0];
+        if !x.dtype.is_float() {
+            return Err(Misfit::dtype(format!("needs floating point numbers, not {x}")));
+        }
+        let of_nothing = self.count(&x.shape) == 0;
+        if of_nothing && matches!(self.kind, Kind::Max | Kind::Min) {
+            return Err(Misfit::shape(format!("shape {} has no elements to compare", x.shape)));
+        }
+        Ok(vec![TensorDesc::new(self.output(&x.shape, self.keepdim), x.dtype)])
+    }
+
+    fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
+        let stages = stages(io.x_shape(0), &self.reduced, target);
+        let mut from = (io.x(0), io.x_desc(0).clone());
+        for (i, stage) in stages.iter().enumerate() {
+            let (first, last) = (i == 0, i + 1 == stages.len());
+            let to = if last {
+                (io.y(0), io.y_desc(0).clone())
+            } else {
+                let desc = TensorDesc::new([stage.outer, stage.parts(), stage.inner], DType::F32);
+                (out.scratch(desc.clone()), desc)
+            };
+            let (kind, identity) = self.kind.combination();
+            let scale = if last && self.kind == Kind::Mean { 1.0 / self.count(io.x_shape(0)) as f32 } else { 1.0 };
+            let half = from.1.dtype == DType::F16;
+            let (entry, constant) = stage.entry(target);
+            let kernel = Kernel::new(shader!("reduce"), entry, to.1.dtype)
+                .constant("KIND", kind)
+                .constant("SQUARE", (first && self.kind == Kind::SumSquares).into())
+                .constant("HALF", half.into())
+                .constant(constant.0, constant.1);
+            if to.1.bytes() > target.max_binding_bytes {
+                return Err(too_large(&to.1, target));
+            }
+            for piece in stage.pieces(from.0, from.1.dtype, target)? {
+                let params = Params::new().u32(stage.n).u32(stage.inner).u32(stage.chunk).u32(stage.parts());
+                let params = params.u32(piece.rows.0).u32(piece.rows.1).u32(piece.base).f32(identity).f32(scale);
+                let elements = ((piece.rows.1 - piece.rows.0) * stage.chunk * stage.inner) as u64;
+                let written = ((piece.rows.1 - piece.rows.0) * stage.inner * to.1.dtype.bytes()) as u64;
+                let dispatch = Dispatch::new(kernel.clone())
+                    .read(piece.slice)
+                    .write(to.0)
+                    .params(params)
+                    .groups(stage.groups(piece.rows.1 - piece.rows.0, target))
+                    .cost(elements, elements * from.1.dtype.bytes() as u64 + written);
+                out.push(if last { dispatch.finishing() } else { dispatch });
+            }
+            from = to;
+        }
+        Ok(())
+    }
+
+    fn backward(&self, at: &Backward) -> Gradients {
+        let (x, shape) = (at.x(0), at.x(0).shape());
+        let kept = self.output(&shape, true);
+        let dy = at.dy(0).reshape(&kept);
+        Gradients::of([Some(match self.kind {
+            Kind::Sum => dy.expand(&shape),
+            Kind::Mean => dy.mul_scalar(1.0 / self.count(&shape) as f32).expand(&shape),
+            Kind::SumSquares => x.mul(&dy.mul_scalar(2.0)),
+            Kind::Max | Kind::Min => {
+                // Equal extremes share the gradient evenly.
+                let ties = x.eq(&at.y(0).reshape(&kept));
+                let count = ties.cast(DType::F32).reduce(Kind::Sum, self.reduced.clone(), true);
+                let share = count.recip().cast(x.dtype());
+                ties.cast(x.dtype()).mul(&share).mul(&dy)
+            }
+        })])
+    }
+}
+
+/// One pass: `[outer, n, inner]` to `[outer, parts, inner]`, `chunk` elements to one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Stage {
+    outer: usize,
+    n: usize,
+    inner: usize,
+    chunk: usize,
+}
+
+/// The rows of a stage that one dispatch computes, and what it binds of the argument.
+struct Piece {
+    rows: (usize, usize),
+    slice: Slice,
+    /// The element at which the slice begins.
+    base: usize,
+}
+
+/// Every stage of a reduction: the largest group of neighbouring reduced dimensions first.
+fn stages(shape: &Shape, reduced: &[bool], target: &Target) -> Vec<Stage> {
+    let mut runs: Vec<(usize, bool)> = Vec::new();
+    for (&size, &reduced) in shape.iter().zip(reduced).filter(|(size, _)| **size != 1) {
+        match runs.last_mut() {
+            Some(last) if last.1 == reduced => last.0 *= size,
+            _ => runs.push((size, reduced)),
+        }
+    }
+    let mut stages = Vec::new();
+    while let Some(at) = (0..runs.len()).filter(|&i| runs[i].1).max_by_key(|&i| runs[i].0) {
+        let product = |runs: &[(usize, bool)]| runs.iter().map(|(size, _)| size).product();
+        let (outer, inner) = (product(&runs[..at]), product(&runs[at + 1..]));
+        let mut n = runs[at].0;
+        while n != 1 {
+            let stage = Stage::new(outer, n, inner, target);
+            n = stage.parts();
+            stages.push(stage);
+        }
+        runs.remove(at);
+    }
+    if stages.is_empty() {
+        stages.push(Stage { outer: shape.numel(), n: 1, inner: 1, chunk: 1 });
+    }
+    stages
+}
+
+impl Stage {
+    /// Cuts rows into parts where there are fewer rows than the device has use for, or long ones.
+    fn new(outer: usize, n: usize, inner: usize, target: &Target) -> Stage {
+        let (software, contiguous) = (target.class.is_software(), inner == 1);
+        // What is worth its own dispatch, and the parts wanted of at least and at most so many elements.
+        let (short, wanted, least, most) = match (contiguous, software) {
+            (true, true) => (4096, 4096, 256, 8192),
+            (true, false) => (8192, 1024, 4096, 65_536),
+            (false, true) => (256, 4096, 64, 2048),
+            (false, false) => (128, 32_768, 64, 2048),
+        };
+        let there = if inner.is_multiple_of(4) { outer * inner / 4 } else { outer * inner };
+        let parts = wanted / there.max(1);
+        let parts = parts.min(n.div_ceil(least)).max(n.div_ceil(most)).max(1);
+        let chunk = if n <= short { n } else { n.div_ceil(parts).next_multiple_of(4) };
+        Stage { outer, n, inner, chunk: chunk.max(1) }
+    }
+
+    fn parts(&self) -> usize {
+        self.n.div_ceil(self.chunk).max(1)
+    }
+
+    /// The entry point and its choice.
+    fn entry(&self, target: &Target) -> (&'static str, (&'static str, u32)) {
+        match (self.inner == 1, target.class.is_software() || lanes(self.chunk) == 1) {
+            (false, _) => ("columns", ("WIDE", self.inner.is_multiple_of(4).into())),
+            (true, true) => ("rows", ("WIDE", 0)),
+            (true, false) => ("shared_rows", ("LANES", lanes(self.chunk) as u32)),
+        }
+    }
+
+    /// The workgroups for so many rows.
+    fn groups(&self, rows: usize, target: &Target) -> u64 {
+        let threads = match self.entry(target) {
+            ("columns", (_, wide)) => rows * if wide == 1 { self.inner / 4 } else { self.inner },
+            ("rows", _) => rows,
+            (_, (_, lanes)) => rows * lanes as usize,
+        };
+        threads.div_ceil(64) as u64
+    }
+
+    /// The elements a range of rows covers.
+    fn span(&self, rows: (usize, usize)) -> (usize, usize) {
+        let begin = |row: usize| row / self.parts() * self.n + (row % self.parts() * self.chunk).min(self.n);
+        (begin(rows.0) * self.inner, begin(rows.1) * self.inner)
+    }
+
+    /// All rows in pieces whose part of the argument one binding covers.
+    fn pieces(&self, value: ValueId, dtype: DType, target: &Target) -> Result<Vec<Piece>, Misfit> {
+        let rows = self.outer * self.parts();
+        let bytes = dtype.bytes();
+        let range = |rows: (usize, usize)| {
+            let (from, to) = self.span(rows);
+            let offset = (from * bytes) as u64 / target.offset_alignment * target.offset_alignment;
+            (offset, ((to * bytes) as u64).next_multiple_of(16) - offset)
+        };
+        if range((0, rows)).1 <= target.max_binding_bytes {
+            return Ok(vec![Piece { rows: (0, rows), slice: value.into(), base: 0 }]);
+        }
+        let mut pieces = Vec::new();
+        let mut first = 0;
+        while first < rows {
+            // The most rows that fit, by bisection.
+            let (mut fits, mut exceeds) = (first, rows + 1);
+            while fits + 1 < exceeds {
+                let middle = fits + (exceeds - fits) / 2;
+                if range((first, middle)).1 <= target.max_binding_bytes { fits = middle } else { exceeds = middle }
+            }
+            if fits == first {
+                return Err(too_large(&TensorDesc::new([self.outer, self.n, self.inner], dtype), target));
+            }
+            let (offset, size) = range((first, fits));
+            let slice = Slice { value, offset, bytes: Some(size) };
+            pieces.push(Piece { rows: (first, fits), slice, base: offset as usize / bytes });
+            first = fits;
+        }
+        Ok(pieces)
+    }
+}
+
+/// For each dimension, whether it is among `dims`; all are if `dims` is empty.
+fn select(shape: &Shape, dims: &[isize]) -> Result<SmallVec<[bool; 6]>, Misfit> {
+    let mut reduced = SmallVec::from_elem(dims.is_empty(), shape.rank());
+    for &dim in dims {
+        let axis = shape.axis(dim)?;
+        if std::mem::replace(&mut reduced[axis], true) {
+            return Err(Misfit::shape(format!("dimension {dim} of shape {shape} is given twice")));
+        }
+    }
+    Ok(reduced)
+}
+
+impl Tensor {
+    #[track_caller]
+    fn reduce(&self, kind: Kind, reduced: SmallVec<[bool; 6]>, keepdim: bool) -> Tensor {
+        let op = Reduce { kind, reduced, keepdim };
+        let shape = self.shape();
+        if op.count(&shape) == 1 && kind != Kind::SumSquares && self.dtype().is_float() {
+            return self.reshape(op.output(&shape, keepdim));
+        }
+        self.graph().apply1(op, &[self])
+    }
+
+    #[track_caller]
+    fn reduce_dims(&self, kind: Kind, dims: &[isize], keepdim: bool) -> Tensor {
+        if self.is_failed() {
+            return self.clone();
+        }
+        match select(&self.shape(), dims) {
+            Ok(reduced) => self.reduce(kind, reduced, keepdim),
+            Err(misfit) => {
+                self.graph().fail(misfit.of(kind.name()));
+                self.graph().failed()
+            }
+        }
+    }
+
+    /// The sum along `dims`, along all dimensions if there are none: `torch.sum`.
+    ///
+    /// Reduced dimensions have size 1 in the result with `keepdim`, else they are gone. The sum of
+    /// nothing is 0. Sums are kept in `f32` and added in a fixed order. A value may exceed one
+    /// binding of the device.
+    #[track_caller]
+    pub fn sum(&self, dims: &[isize], keepdim: bool) -> Tensor {
+        self.reduce_dims(Kind::Sum, dims, keepdim)
+    }
+
+    /// The mean along `dims`, along all dimensions if there are none: `torch.mean`.
+    ///
+    /// The mean of nothing is NaN.
+    #[track_caller]
+    pub fn mean(&self, dims: &[isize], keepdim: bool) -> Tensor {
+        self.reduce_dims(Kind::Mean, dims, keepdim)
+    }
+
+    /// The maximum along `dims`, along all dimensions if there are none: `torch.amax`.
+    ///
+    /// NaN wins over every number. Equal maxima share the gradient evenly. There must be something to
+    /// compare.
+    #[track_caller]
+    pub fn max(&self, dims: &[isize], keepdim: bool) -> Tensor {
+        self.reduce_dims(Kind::Max, dims, keepdim)
+    }
+
+    /// The minimum along `dims`, along all dimensions if there are none: `torch.amin`; see
+    /// [`max`](Tensor::max).
+    #[track_caller]
+    pub fn min(&self, dims: &[isize], keepdim: bool) -> Tensor {
+        self.reduce_dims(Kind::Min, dims, keepdim)
+    }
+
+    /// The sum of all elements, a scalar.
+    #[track_caller]
+    pub fn sum_all(&self) -> Tensor {
+        self.sum(&[], false)
+    }
+
+    /// The mean of all elements, a scalar.
+    #[track_caller]
+    pub fn mean_all(&self) -> Tensor {
+        self.mean(&[], false)
+    }
+
+    /// Σ x² over all elements, a scalar: the square of the norm, without an array of squares.
+    #[track_caller]
+    pub fn sum_squares(&self) -> Tensor {
+        self.reduce_dims(Kind::SumSquares, &[], false)
+    }
+
+    /// The sum over everything that broadcasting a tensor of shape `shape` to this one repeats: what
+    /// the gradient of a broadcast operand needs.
+    ///
+    /// `shape` must broadcast to this tensor's shape.
+    #[track_caller]
+    pub fn sum_to(&self, shape: &Shape) -> Tensor {
+        let own = self.shape();
+        if self.is_failed() || own == *shape {
+            return self.clone();
+        }
+        if shape.broadcast(&own).ok().as_ref() != Some(&own) {
+            self.graph().fail(Misfit::shape(format!("shape {shape} does not broadcast to {own}")).of("sum_to"));
+            return self.graph().failed();
+        }
+        let extra = own.rank() - shape.rank();
+        let repeated = |axis: usize| axis < extra || (shape[axis - extra] == 1 && own[axis] != 1);
+        let reduced: SmallVec<[bool; 6]> = (0..own.rank()).map(repeated).collect();
+        if reduced.contains(&true) { self.reduce(Kind::Sum, reduced, true).reshape(shape) } else { self.reshape(shape) }
+    }
+}

@@ -1,0 +1,83 @@
+//! How kernels that work on rows along one dimension are spread over threads.
+
+use crate::{
+    data::{DType, Shape, TensorDesc},
+    error::Misfit,
+    kernel::{Dispatch, Kernel, Params, Shader, Target},
+};
+
+/// The rows along one dimension of a tensor: `[outer, n, inner]`, a row for each pair of outer and inner.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rows {
+    outer: usize,
+    /// Elements of a row.
+    pub n: usize,
+    inner: usize,
+}
+
+impl Rows {
+    /// The rows along a dimension of a shape.
+    pub fn along(shape: &Shape, axis: usize) -> Rows {
+        let [outer, n, inner] = shape.split_at_axis(axis);
+        Rows { outer, n, inner }
+    }
+
+    /// `outer` contiguous rows.
+    pub fn contiguous(outer: usize, n: usize) -> Rows {
+        Rows { outer, n, inner: 1 }
+    }
+
+    /// How many rows there are.
+    pub fn count(&self) -> usize {
+        self.outer * self.inner
+    }
+
+    /// The first fields of every such kernel's uniform structure: `rows, n, inner`.
+    pub fn params(&self) -> Params {
+        Params::new().u32(self.count()).u32(self.n).u32(self.inner)
+    }
+
+    /// Whether the elements of a row are neighbours.
+    pub fn is_contiguous(&self) -> bool {
+        self.inner == 1
+    }
+
+    /// Whether rows are whole vectors of four elements.
+    fn is_aligned(&self) -> bool {
+        self.inner == 1 && self.n.is_multiple_of(4)
+    }
+
+    /// A kernel that imports `rows`.
+    pub fn kernel(&self, shader: &'static Shader, entry: &'static str, real: DType) -> Kernel {
+        Kernel::new(shader, entry, real).constant("ALIGNED", self.is_aligned().into())
+    }
+
+    /// A dispatch of one of two entry points: a thread for each row on software drivers and for rows
+    /// whose elements are apart or few, else as many threads as leave each about eight elements.
+    pub fn dispatch(
+        &self,
+        shader: &'static Shader,
+        [rows, shared_rows]: [&'static str; 2],
+        real: DType,
+        target: &Target,
+    ) -> Dispatch {
+        let lanes = lanes(self.n);
+        if target.class.is_software() || self.inner > 1 || lanes == 1 {
+            Dispatch::new(self.kernel(shader, rows, real)).groups(self.count().div_ceil(64) as u64)
+        } else {
+            let kernel = self.kernel(shader, shared_rows, real).constant("LANES", lanes as u32);
+            Dispatch::new(kernel).groups(self.count().div_ceil(64 / lanes) as u64)
+        }
+    }
+}
+
+/// Threads of a GPU that share a contiguous row of `n` elements: a power of two up to 64.
+pub(super) fn lanes(n: usize) -> usize {
+    n.div_ceil(8).clamp(1, 64).next_power_of_two()
+}
+
+/// Why a value that must be bound whole cannot be.
+pub(super) fn too_large(desc: &TensorDesc, target: &Target) -> Misfit {
+    let (bytes, limit) = (desc.bytes(), target.max_binding_bytes);
+    Misfit::limit(format!("{desc} has {bytes} bytes, one binding of this device covers {limit}"))
+}
