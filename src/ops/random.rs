@@ -5,7 +5,7 @@
 //! (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011).
 
 use crate::{
-    data::{DType, TensorDesc},
+    data::TensorDesc,
     error::Misfit,
     graph::{Graph, Init, Op, Pointwise, Tensor},
     shader,
@@ -149,9 +149,9 @@ pub(super) mod tests {
     fn the_seed_is_kept_in_two_words() {
         let graph = Graph::new(Mode::Train);
         let [low, high] = graph.seed();
-        let plan = graph.plan(&[("low", &low), ("high", &high)], context().target()).unwrap();
+        let plan = graph.plan(&[("0", &low), ("1", &high)], context().target()).unwrap();
         let weights = Weights::init(context(), &plan, SEED).unwrap();
-        assert_eq!(weights.read("seed.low").unwrap().to_u32(), [SEED as u32]);
-        assert_eq!(weights.read("seed.high").unwrap().to_u32(), [(SEED >> 32) as u32]);
+        assert_eq!(weights.read("seed.0").unwrap().to_u32(), [SEED as u32]);
+        assert_eq!(weights.read("seed.1").unwrap().to_u32(), [(SEED >> 32) as u32]);
     }
 }
