@@ -334,3 +334,6 @@ impl Op for BackwardWeight {
         ])
     }
 }
+
+#[cfg(test)]
+mod tests;
