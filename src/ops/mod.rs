@@ -14,6 +14,7 @@ macro_rules! ops {
 }
 
 pub use conv2d::Conv2d;
+pub use max_pool2d::MaxPool2d;
 
 ops! {
     abs
@@ -42,6 +43,8 @@ ops! {
     layer_norm
     log
     logical
+    matmul
+    max_pool2d
     maximum
     minimum
     mul
