@@ -8,7 +8,8 @@ struct Params {
     rows: u32,
     n: u32,
     inner: u32,
-    // The target of rows that do not count.
+    // Whether there is a target of rows that do not count, and which.
+    ignores: u32,
     ignored: u32,
     // s, the label smoothing.
     smoothing: f32,
@@ -20,7 +21,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read> label: array<u32>; // target [outer, inner]
 @group(0) @binding(4) var<storage, read_write> loss: array<f32>; // [outer, inner]
 @group(0) @binding(5) var<storage, read_write> lse: array<vec2<f32>>; // m and l [outer, inner]
-@group(0) @binding(6) var<storage, read_write> kept: array<f32>; // 1 where a row counts [outer, inner]
+@group(0) @binding(6) var<storage, read_write> counted: array<f32>; // 1 where the row counts [outer, inner]
 @group(0) @binding(15) var<uniform> p: Params;
 
 fn load_x(start: u32, k: u32) -> vec4<f32> {
@@ -78,11 +79,15 @@ fn not_a_number() -> f32 {
     return bitcast<f32>(0x7fc00000u | (p.rows & 1u));
 }
 
+fn counts(t: u32) -> bool {
+    return p.ignores == 0u || t != p.ignored;
+}
+
 fn write(row: u32, m: f32, sum: f32, below: f32) {
     let t = label[row];
     let l = log(sum);
     var value = 0.0;
-    if t != p.ignored {
+    if counts(t) {
         if t < p.n {
             let i = row_start(row) + t * p.inner;
             value = (1.0 - p.smoothing) * (m - f32(x[i / 4u][i % 4u]) + l);
@@ -95,7 +100,7 @@ fn write(row: u32, m: f32, sum: f32, below: f32) {
     }
     loss[row] = value;
     lse[row] = vec2(m, l);
-    kept[row] = select(0.0, 1.0, t != p.ignored);
+    counted[row] = select(0.0, 1.0, counts(t));
 }
 
 // A thread for each row.
@@ -162,9 +167,8 @@ fn backward(
     }
     let start = row_start(row);
     let t = label[row];
-    let counts = t != p.ignored;
     var scale = dloss[row];
-    if counts && t >= p.n {
+    if t >= p.n {
         scale = not_a_number();
     }
     let saved = lse_saved[row];
@@ -172,7 +176,7 @@ fn backward(
         let is_target = vec4<f32>(vec4(t) == k + vec4(0u, 1u, 2u, 3u));
         let q = (1.0 - p.smoothing) * is_target + p.smoothing / f32(p.n);
         var value = (exp(load_x(start, k) - saved.x - saved.y) - q) * scale;
-        value = select(vec4(0.0), value, counts);
+        value = select(vec4(0.0), value, counts(t));
         if ALIGNED {
             dx[(start + k) / 4u] = vec4<real>(value);
         } else {

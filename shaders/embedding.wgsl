@@ -48,13 +48,13 @@ fn gather(
     if select(id < p.first || id >= p.last, p.first != 0u, missing) {
         return;
     }
-    let from = select(id, p.first, missing) * p.width + e - p.base;
+    let at = select(id, p.first, missing) * p.width + e - p.base;
     let to = i * p.width + e;
     if ALIGNED {
-        store4(to, select(vec4<f32>(w[from / 4u]), vec4(not_a_number()), missing));
+        store4(to, select(vec4<f32>(w[at / 4u]), vec4(not_a_number()), missing));
     } else {
         for (var j = 0u; j < min(4u, p.width - e); j++) {
-            store(to + j, select(f32(w[(from + j) / 4u][(from + j) % 4u]), not_a_number(), missing));
+            store(to + j, select(f32(w[(at + j) / 4u][(at + j) % 4u]), not_a_number(), missing));
         }
     }
 }

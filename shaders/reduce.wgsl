@@ -65,14 +65,14 @@ fn row_length(row: u32) -> u32 {
 
 // The elements of a contiguous row that belong to one of `lanes` threads.
 fn reduce_row(row: u32, lane: u32, lanes: u32) -> f32 {
-    let from = row_begin(row) - p.base;
-    let to = from + row_length(row);
-    let whole_from = min((from + 3u) / 4u * 4u, to);
-    let whole_to = max(to / 4u * 4u, whole_from);
+    let begin = row_begin(row) - p.base;
+    let to = begin + row_length(row);
+    let whole_begin = min((begin + 3u) / 4u * 4u, to);
+    let whole_to = max(to / 4u * 4u, whole_begin);
     let step = 4u * lanes;
 
     var total = vec4(p.identity);
-    var i = whole_from + 4u * lane;
+    var i = whole_begin + 4u * lane;
     while i < whole_to {
         var block = vec4(p.identity);
         let stop = min(i + BLOCK * step, whole_to);
@@ -82,7 +82,7 @@ fn reduce_row(row: u32, lane: u32, lanes: u32) -> f32 {
         total = combine4(KIND, total, block);
     }
     // At most three elements lie before the whole vectors, and three behind.
-    for (var k = from + lane; k < whole_from; k += lanes) {
+    for (var k = begin + lane; k < whole_begin; k += lanes) {
         total.x = combine(KIND, total.x, load_x(k));
     }
     for (var k = whole_to + lane; k < to; k += lanes) {

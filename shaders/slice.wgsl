@@ -1,4 +1,4 @@
-// y[o, j] = x[o, from + j]: a range of each row of x. Backward: dx is dy in that range and zero elsewhere.
+// y[o, j] = x[o, begin + j]: a range of each row of x. Backward: dx is dy in that range and zero elsewhere.
 //#import chain
 //#import index
 
@@ -9,7 +9,7 @@ struct Params {
     length: u32,
     given: u32,
     // Where the range begins in the longer row.
-    from: u32,
+    begin: u32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<real>>; // [outer, given]
@@ -20,7 +20,7 @@ struct Params {
 override ALIGNED: bool = false;
 
 fn source(k: u32) -> u32 {
-    return k / p.length * p.given + p.from + k % p.length;
+    return k / p.length * p.given + p.begin + k % p.length;
 }
 
 // A thread for four elements of y.
@@ -81,7 +81,7 @@ fn pad(
     for (var j = 0u; j < 4u; j++) {
         let k = first + j;
         // Elements before the range wrap around to numbers past its end.
-        let at = k % p.length - p.from;
+        let at = k % p.length - p.begin;
         if at < p.given && k < p.count {
             let i = k / p.length * p.given + at;
             value[j] = f32(dy[i / 4u][i % 4u]);

@@ -16,7 +16,7 @@ fn combine4(kind: u32, a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
     if kind == SUM {
         return a + b;
     }
-    let better = select(b, a, select(a < b, a > b, kind == MAX));
+    let better = select(b, a, select((a < b), (a > b), kind == MAX));
     return select(select(better, b, tree_nan(b)), a, tree_nan(a));
 }
 

@@ -26,7 +26,7 @@ use std::path::Path;
 
 /// Whether a name belongs to training and not to the model.
 fn is_of_training(name: &str) -> bool {
-    name == "step" || name == "seed" || name.starts_with("optimizer.")
+    name == "step" || name.starts_with("seed.") || name.starts_with("optimizer.")
 }
 
 /// An error about a file.

@@ -5,7 +5,7 @@ use crate::{
     data::{DType, Shape, TensorDesc},
     error::Misfit,
     graph::{Emit, Io, Op, Tensor},
-    kernel::{Kernel, Target},
+    kernel::Target,
     shader,
 };
 

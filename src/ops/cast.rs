@@ -47,7 +47,11 @@ impl Tensor {
     /// towards 0 and to the type's range, NaN to 0, and no gradient flows.
     #[track_caller]
     pub fn cast(&self, dtype: DType) -> Tensor {
-        if self.dtype() == dtype { self.clone() } else { self.graph().apply1(Cast { from: self.dtype(), to: dtype }, &[self]) }
+        if self.dtype() == dtype {
+            self.clone()
+        } else {
+            self.graph().apply1(Cast { from: self.dtype(), to: dtype }, &[self])
+        }
     }
 }
 

@@ -76,14 +76,17 @@ impl Op for Concat {
 }
 
 impl Tensor {
-    /// This tensor and then the others along `dim`, all of the same size in the other dimensions:
+    /// One tensor behind the other along `dim`, all of the same size in the other dimensions:
     /// `torch.cat`.
+    ///
+    /// # Panics
+    /// Without any tensor: there is no graph then that could record the mistake.
     #[track_caller]
-    pub fn concat(&self, others: &[&Tensor], dim: isize) -> Tensor {
-        if others.is_empty() {
-            return self.clone();
+    pub fn concat(tensors: &[&Tensor], dim: isize) -> Tensor {
+        match tensors {
+            [] => panic!("concat: needs at least one tensor"),
+            [only] => (*only).clone(),
+            [first, ..] => first.graph().apply1(Concat { dim }, tensors),
         }
-        let inputs: Vec<&Tensor> = [self].into_iter().chain(others.iter().copied()).collect();
-        self.graph().apply1(Concat { dim }, &inputs)
     }
 }

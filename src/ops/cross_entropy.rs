@@ -33,21 +33,26 @@ pub enum Reduction {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CrossEntropy {
-    reduction: Reduction,
-    ignored: u32,
-    smoothing: f32,
+    /// How the losses of the rows become the result; the mean if not said.
+    pub reduction: Reduction,
+    /// The target of rows that do not count: their loss and gradient are 0, and the mean is without
+    /// them. The `u32` with the bits of −100 if not said.
+    pub ignore_index: Option<u32>,
+    /// The part of the target distribution that is spread evenly over all classes, 0 to 1.
+    pub label_smoothing: f32,
 }
 
 impl Default for CrossEntropy {
     fn default() -> CrossEntropy {
-        CrossEntropy::new()
+        let none = CrossEntropy { reduction: Reduction::Mean, ignore_index: None, label_smoothing: 0.0 };
+        none.ignore_index(-100)
     }
 }
 
 impl CrossEntropy {
     /// The mean over all rows but those with target −100, without smoothing.
     pub fn new() -> CrossEntropy {
-        CrossEntropy { reduction: Reduction::Mean, ignored: 0, smoothing: 0.0 }.ignore_index(-100)
+        CrossEntropy::default()
     }
 
     /// How the losses of the rows become the result.
@@ -55,45 +60,47 @@ impl CrossEntropy {
         CrossEntropy { reduction, ..self }
     }
 
-    /// The target of rows that do not count: their loss and gradient are 0, the mean is without them.
+    /// The target of rows that do not count.
     ///
-    /// Targets are `u32`; a negative index is the one with the same bits, −100 is 4294967196.
+    /// Targets are `u32`; a negative index is the one with the bits of that `i32`, −100 is 4294967196.
     pub fn ignore_index(self, index: i64) -> CrossEntropy {
-        CrossEntropy { ignored: index as u32, ..self }
+        CrossEntropy { ignore_index: Some(index as u32), ..self }
     }
 
     /// The part of the target distribution that is spread evenly over all classes, 0 to 1.
     pub fn label_smoothing(self, smoothing: f32) -> CrossEntropy {
-        CrossEntropy { smoothing, ..self }
+        CrossEntropy { label_smoothing: smoothing, ..self }
     }
 
-    /// The loss of `logits [N, C, d…]` against `target [N, d…]` of class indices, `u32`.
+    /// The loss of `logits [N, C, d…]` against `target [N, d…]` of class indices, `u32`: a scalar, or
+    /// `[N, d…]` without reduction.
     ///
     /// A row whose target is not below C, and is not the ignored index, has loss and gradient NaN.
     #[track_caller]
     pub fn apply(&self, logits: &Tensor, target: &Tensor) -> Tensor {
-        let rows = Losses { ignored: self.ignored, smoothing: self.smoothing };
-        let outputs = logits.graph().apply(rows, &[logits, target]);
-        let (loss, kept) = (&outputs[0], &outputs[2]);
+        let op = Losses { ignored: self.ignore_index, smoothing: self.label_smoothing };
+        let outputs = logits.graph().apply(op, &[logits, target]);
+        let (loss, counts) = (&outputs[0], &outputs[2]);
         let loss = match self.reduction {
             Reduction::None => loss.clone(),
             Reduction::Sum => loss.sum_all(),
-            Reduction::Mean => loss.sum_all().div(&kept.sum_all()),
+            Reduction::Mean => loss.sum_all().div(&counts.sum_all()),
         };
         loss.cast(logits.dtype())
     }
 }
 
 /// The loss of each row, m and l of its log-sum-exp m + l, and 1 where it counts; all `f32`.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Losses {
-    ignored: u32,
+    ignored: Option<u32>,
     smoothing: f32,
 }
 
 impl Losses {
     fn params(&self, rows: &Rows, lanes: usize) -> Params {
-        rows.params().bits(self.ignored).f32(self.smoothing).u32(lanes)
+        let params = rows.params().u32(self.ignored.is_some().into()).bits(self.ignored.unwrap_or(0));
+        params.f32(self.smoothing).u32(lanes)
     }
 }
 
@@ -144,7 +151,7 @@ impl Op for Losses {
     }
 
     fn backward(&self, at: &Backward) -> Gradients {
-        let op = CrossEntropyGrad(Losses { ..*self });
+        let op = CrossEntropyGrad(*self);
         let dx = at.x(0).graph().apply1(op, &[at.x(0), at.x(1), at.y(1), &at.dy(0)]);
         Gradients::of([Some(dx), None])
     }
@@ -188,5 +195,11 @@ impl Tensor {
     #[track_caller]
     pub fn cross_entropy(&self, target: &Tensor) -> Tensor {
         CrossEntropy::new().apply(self, target)
+    }
+
+    /// [`cross_entropy`](Tensor::cross_entropy) with options.
+    #[track_caller]
+    pub fn cross_entropy_with(&self, target: &Tensor, options: CrossEntropy) -> Tensor {
+        options.apply(self, target)
     }
 }

@@ -1,9 +1,6 @@
 //! div: y = a/b.
 
-use super::{
-    Operand,
-    map::{Map, two},
-};
+use super::map::{Map, two};
 use crate::{graph::Tensor, shader};
 
 const DIV: Map =
@@ -12,8 +9,8 @@ const DIV: Map =
 impl Tensor {
     /// a/b for each element, `torch.div`; also the operator `a / b`. Shapes broadcast.
     #[track_caller]
-    pub fn div(&self, other: impl Operand) -> Tensor {
-        DIV.of(&[self, &other.beside(self)])
+    pub fn div(&self, other: &Tensor) -> Tensor {
+        DIV.of(&[self, other])
     }
 }
 

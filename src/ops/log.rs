@@ -26,7 +26,10 @@ mod tests {
 
     #[test]
     fn special_numbers_are_pytorchs() {
-        assert_numbers(&values(&SPECIAL, Tensor::log), &[NAN, INFINITY, NAN, NEG_INFINITY, NEG_INFINITY, NAN, 5.2983174, NAN]);
+        assert_numbers(
+            &values(&SPECIAL, Tensor::log),
+            &[NAN, INFINITY, NAN, NEG_INFINITY, NEG_INFINITY, NAN, 5.2983174, NAN],
+        );
         assert_numbers(&slopes(&SPECIAL, Tensor::log), &[NAN, 0.0, -0.0, INFINITY, NEG_INFINITY, -1.0, 0.005, -0.005]);
     }
 }

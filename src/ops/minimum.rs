@@ -1,9 +1,6 @@
 //! minimum: y = the smaller of a and b.
 
-use super::{
-    Operand,
-    map::{Map, two},
-};
+use super::map::{Map, two};
 use crate::{
     graph::{Gradients, Tensor},
     shader,
@@ -20,11 +17,11 @@ const MINIMUM_GRAD: Map = Map::new("minimum_grad", shader!("minimum"), "minimum_
 
 impl Tensor {
     /// The smaller of each two elements, NaN where either is, `torch.minimum`. Shapes broadcast.
-    /// 
+    ///
     /// Where both are equal each gets half of the gradient.
     #[track_caller]
-    pub fn minimum(&self, other: impl Operand) -> Tensor {
-        MINIMUM.of(&[self, &other.beside(self)])
+    pub fn minimum(&self, other: &Tensor) -> Tensor {
+        MINIMUM.of(&[self, other])
     }
 }
 

@@ -1,9 +1,6 @@
 //! pow: y = aᵇ.
 
-use super::{
-    Operand,
-    map::{Map, two},
-};
+use super::map::{Map, two};
 use crate::{
     graph::{Backward, Gradients, Tensor},
     shader,
@@ -16,14 +13,14 @@ impl Tensor {
     ///
     /// A negative base has whole powers only, NaN for others; x⁰ is 1 whatever x is.
     #[track_caller]
-    pub fn pow(&self, exponent: impl Operand) -> Tensor {
-        POW.of(&[self, &exponent.beside(self)])
+    pub fn pow(&self, exponent: &Tensor) -> Tensor {
+        POW.of(&[self, exponent])
     }
 
     /// Every element to the power of a number, `torch.pow`.
     #[track_caller]
     pub fn powf(&self, exponent: f32) -> Tensor {
-        self.pow(exponent)
+        self.pow(&self.graph().constant(exponent, self.dtype()))
     }
 }
 
@@ -33,7 +30,7 @@ fn gradient(at: &Backward) -> Gradients {
     let zero = a.graph().constant(0.0, a.dtype());
     two(
         at,
-        || at.dy(0) * b.eq(&zero).where_(&zero, &(b * a.pow(b - 1.0))),
+        || at.dy(0) * b.eq(&zero).where_(&zero, &(b * a.pow(&(b - 1.0)))),
         || at.dy(0) * a.eq(&zero).logical_and(&b.ge(&zero)).where_(&zero, &(at.y(0) * a.log())),
     )
 }

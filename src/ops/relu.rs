@@ -6,8 +6,7 @@ use crate::{
     shader,
 };
 
-const RELU: Map =
-    Map::new("relu", shader!("relu"), "relu", |at| one(RELU_GRAD.of(&[&at.dy(0), at.y(0)])));
+const RELU: Map = Map::new("relu", shader!("relu"), "relu", |at| one(RELU_GRAD.of(&[&at.dy(0), at.y(0)])));
 
 const RELU_GRAD: Map = Map::new("relu_grad", shader!("relu"), "relu_grad", |at| {
     Gradients::of([Some(RELU_GRAD.of(&[&at.dy(0), at.x(1)])), None])

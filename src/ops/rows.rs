@@ -81,3 +81,19 @@ pub(super) fn too_large(desc: &TensorDesc, target: &Target) -> Misfit {
     let (bytes, limit) = (desc.bytes(), target.max_binding_bytes);
     Misfit::limit(format!("{desc} has {bytes} bytes, one binding of this device covers {limit}"))
 }
+
+/// `f` of every row along a dimension, for definitions in tests: a row of whatever length it returns.
+#[cfg(test)]
+pub(super) fn map_rows(
+    x: &crate::testing::Numbers,
+    dim: isize,
+    f: impl Fn(&[f64]) -> Vec<f64>,
+) -> crate::testing::Numbers {
+    let axis = x.shape().axis(dim).unwrap();
+    let [outer, n, inner] = x.shape().split_at_axis(axis);
+    let row = |o: usize, i: usize| -> Vec<f64> { (0..n).map(|k| x.data()[(o * n + k) * inner + i]).collect() };
+    let rows: Vec<Vec<f64>> = (0..outer * inner).map(|r| f(&row(r / inner, r % inner))).collect();
+    let length = rows.first().map_or(n, Vec::len);
+    let data = (0..outer * length * inner).map(|at| rows[at / (length * inner) * inner + at % inner][at / inner % length]);
+    crate::testing::Numbers::new(x.shape().with(axis, length), data.collect())
+}

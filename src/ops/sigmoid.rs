@@ -17,7 +17,7 @@ impl Tensor {
 mod tests {
     use super::super::map::tests::{SPECIAL, assert_numbers, check_unary, slopes, values};
     use crate::prelude::*;
-    use std::f32::{NAN};
+    use std::f32::NAN;
 
     #[test]
     fn sigmoid_matches_its_definition() {

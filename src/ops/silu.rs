@@ -32,10 +32,14 @@ mod tests {
 
     #[test]
     fn second_derivative() {
-        check_unary((-6.0, 6.0), |[x]| slope(&x, Tensor::silu), |x| {
-            let s = 1.0 / (1.0 + (-x).exp());
-            s * (1.0 + x * (1.0 - s))
-        });
+        check_unary(
+            (-6.0, 6.0),
+            |[x]| slope(&x, Tensor::silu),
+            |x| {
+                let s = 1.0 / (1.0 + (-x).exp());
+                s * (1.0 + x * (1.0 - s))
+            },
+        );
     }
 
     #[test]

@@ -26,7 +26,10 @@ mod tests {
 
     #[test]
     fn special_numbers_are_pytorchs() {
-        assert_numbers(&values(&SPECIAL, Tensor::softplus), &[NAN, INFINITY, 0.0, 0.6931472, 0.6931472, 0.3132617, 200.0, 0.0]);
+        assert_numbers(
+            &values(&SPECIAL, Tensor::softplus),
+            &[NAN, INFINITY, 0.0, 0.6931472, 0.6931472, 0.3132617, 200.0, 0.0],
+        );
         assert_numbers(&slopes(&SPECIAL, Tensor::softplus), &[NAN, 1.0, 0.0, 0.5, 0.5, 0.26894143, 1.0, 0.0]);
     }
 

@@ -27,6 +27,9 @@ mod tests {
     #[test]
     fn special_numbers_are_pytorchs() {
         assert_numbers(&values(&SPECIAL, Tensor::sqrt), &[NAN, INFINITY, NAN, 0.0, -0.0, NAN, 14.142136, NAN]);
-        assert_numbers(&slopes(&SPECIAL, Tensor::sqrt), &[NAN, 0.0, NAN, INFINITY, NEG_INFINITY, NAN, 0.035355338, NAN]);
+        assert_numbers(
+            &slopes(&SPECIAL, Tensor::sqrt),
+            &[NAN, 0.0, NAN, INFINITY, NEG_INFINITY, NAN, 0.035355338, NAN],
+        );
     }
 }

@@ -27,6 +27,9 @@ mod tests {
     #[test]
     fn special_numbers_are_pytorchs() {
         assert_numbers(&values(&SPECIAL, Tensor::square), &[NAN, INFINITY, INFINITY, 0.0, 0.0, 1.0, 40000.0, 40000.0]);
-        assert_numbers(&slopes(&SPECIAL, Tensor::square), &[NAN, INFINITY, NEG_INFINITY, 0.0, 0.0, -2.0, 400.0, -400.0]);
+        assert_numbers(
+            &slopes(&SPECIAL, Tensor::square),
+            &[NAN, INFINITY, NEG_INFINITY, 0.0, 0.0, -2.0, 400.0, -400.0],
+        );
     }
 }
