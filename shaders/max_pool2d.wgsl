@@ -50,7 +50,9 @@ fn max_pool2d(
     let plane = number / (sizes.rows * sizes.columns) * sizes.height * sizes.width;
     let row = number / sizes.columns % sizes.rows * sizes.stride_rows - sizes.padding_rows;
     let column = number % sizes.columns * sizes.stride_columns - sizes.padding_columns;
-    var best = vec4<f32>(-infinity());
+    // WGSL has no literal for infinity, but its bits in a variable are it.
+    var lowest = 0xff800000u;
+    var best = vec4<f32>(bitcast<f32>(lowest));
     var best_is_nan = vec4<bool>();
     var place = vec4<u32>(NOWHERE);
     for (var r = 0u; r < sizes.window_rows; r++) {
