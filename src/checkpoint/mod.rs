@@ -27,7 +27,7 @@ use std::path::Path;
 
 /// Whether a name belongs to training and not to the model.
 fn is_of_training(name: &str) -> bool {
-    ["step", "seed.0", "seed.1"].contains(&name) || name.starts_with("optimizer.")
+    name == "step" || name.starts_with("seed.") || name.starts_with("optimizer.")
 }
 
 /// An error about a file.

@@ -175,7 +175,7 @@ mod tests {
             let y = graph.input("x", [3]).dropout(probability);
             assert!(y.is_failed());
             let error = graph.check().unwrap_err();
-            let text = format!("dropout: probability {text} is not from 0 to 1\n  at {}:{}:41", file!(), line!() - 3);
+            let text = format!("dropout: probability {text} is not from 0 to 1\n  at {}:{}:43", file!(), line!() - 3);
             assert_eq!(error.to_string(), text);
         }
     }

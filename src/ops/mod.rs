@@ -43,6 +43,7 @@ ops! {
     layer_norm
     log
     logical
+    matmul
     max_pool2d
     maximum
     minimum

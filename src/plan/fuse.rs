@@ -325,12 +325,9 @@ impl<'a> Fusion<'a> {
         let same = |input: &Input| {
             self.lowered.storage(input.value) == self.lowered.storage(value) && input.desc == *desc
         };
-        match chain.inputs.iter().position(same) {
-            Some(i) => i,
-            None => {
-                chain.inputs.push(Input { value, desc: desc.clone(), update: None });
-                chain.inputs.len() - 1
-            }
+        if let Some(i) = chain.inputs.iter().position(same) { i } else {
+            chain.inputs.push(Input { value, desc: desc.clone(), update: None });
+            chain.inputs.len() - 1
         }
     }
 
