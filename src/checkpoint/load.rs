@@ -25,7 +25,7 @@ pub fn load(weights: &Weights, path: impl AsRef<Path>) -> Result<(), Error> {
     Load::new().file(weights, path)
 }
 
-/// Loads the model and leaves the state of training (`step`, `seed`, `optimizer.…`) as it is: for files
+/// Loads the model and leaves the state of training (`step`, `seed.…`, `optimizer.…`) as it is: for files
 /// of other libraries, and for using what was trained.
 ///
 /// # Errors
@@ -70,7 +70,7 @@ impl Load {
         self
     }
 
-    /// Leaves `step`, `seed` and `optimizer.…` as they are, whether the file has them or not.
+    /// Leaves `step`, `seed.…` and `optimizer.…` as they are, whether the file has them or not.
     pub fn without_training_state(mut self) -> Load {
         self.model_only = true;
         self
