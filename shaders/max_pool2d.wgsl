@@ -140,7 +140,7 @@ fn max_pool2d_take(
     if i >= count {
         return;
     }
-    let place = maximum[i];
+    let place = chosen[i];
     let plane = i / (sizes.rows * sizes.columns) * sizes.height * sizes.width;
     store(i, select(f32(x[plane + select(place, 0u, place == NOWHERE)]), 0.0, place == NOWHERE));
 }
