@@ -3,6 +3,8 @@
 mod architecture;
 mod autodiff;
 mod checkpoint;
+#[cfg(feature = "cli")]
+mod cli;
 mod errors;
 mod fixture;
 mod interop;
