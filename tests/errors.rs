@@ -102,7 +102,7 @@ fn missing_gradient_names_the_operation() {
 fn a_loss_is_one_number() {
     let graph = Graph::new(Mode::Train);
     let w = graph.parameter("w", [3], Init::ones());
-    wgrad::autodiff::gradients(&w.relu(), &[w.clone()]);
+    wgrad::autodiff::gradients(&w.relu(), std::slice::from_ref(&w));
     let place = here!(5, 1);
     let text = format!(
         "gradients: the loss must be one floating point number, not f32[3]\n  at {place}\n  help: reduce it first, with mean_all() or sum_all()"

@@ -1,5 +1,7 @@
 //! Tests across modules, as one program.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod architecture;
 mod autodiff;
 mod checkpoint;
