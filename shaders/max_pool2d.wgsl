@@ -50,7 +50,9 @@ fn max_pool2d(
     let plane = number / (sizes.rows * sizes.columns) * sizes.height * sizes.width;
     let row = number / sizes.columns % sizes.rows * sizes.stride_rows - sizes.padding_rows;
     let column = number % sizes.columns * sizes.stride_columns - sizes.padding_columns;
-    var best = vec4<f32>(-infinity());
+    // WGSL has no literal for infinity, but its bits in a variable are it.
+    var lowest = 0xff800000u;
+    var best = vec4<f32>(bitcast<f32>(lowest));
     var best_is_nan = vec4<bool>();
     var place = vec4<u32>(NOWHERE);
     for (var r = 0u; r < sizes.window_rows; r++) {
@@ -83,7 +85,7 @@ fn store_maximum(i: u32, best: f32, place: u32) {
 
 // [planes, rows, columns]
 @group(0) @binding(0) var<storage, read> dy: array<real>;
-@group(0) @binding(1) var<storage, read> maximum: array<u32>;
+@group(0) @binding(1) var<storage, read> chosen: array<u32>;
 
 // dx[p, h, w] = Σ dy[p, i, j] over the windows whose maximum is at (h, w). Every element of dx looks at the windows
 // it lies in, so no two threads add to one element and the order of the sum is fixed.
@@ -109,7 +111,7 @@ fn max_pool2d_grad(
         for (var s = 0u; s < sizes.covering_columns; s++) {
             let inside = (row + r < vec4(sizes.rows)) & (column + s < vec4(sizes.columns));
             let i = select(vec4(0u), plane + (row + r) * sizes.columns + column + s, inside);
-            let place = vec4<u32>(maximum[i.x], maximum[i.y], maximum[i.z], maximum[i.w]);
+            let place = vec4<u32>(chosen[i.x], chosen[i.y], chosen[i.z], chosen[i.w]);
             let value = vec4<f32>(f32(dy[i.x]), f32(dy[i.y]), f32(dy[i.z]), f32(dy[i.w]));
             sum += select(vec4<f32>(), value, inside & (place == inner));
         }
@@ -138,7 +140,7 @@ fn max_pool2d_take(
     if i >= count {
         return;
     }
-    let place = maximum[i];
+    let place = chosen[i];
     let plane = i / (sizes.rows * sizes.columns) * sizes.height * sizes.width;
     store(i, select(f32(x[plane + select(place, 0u, place == NOWHERE)]), 0.0, place == NOWHERE));
 }

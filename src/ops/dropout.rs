@@ -22,16 +22,16 @@ impl Dropout {
         if (0.0..=1.0).contains(&probability) {
             Ok(())
         } else {
-            Err(Misfit::shape(format!("probability {probability} is not in 0..=1")))
+            Err(Misfit::shape(format!("probability {probability} is not from 0 to 1")))
         }
     }
 
     /// How many of the 2³² words keep an element.
-    fn threshold(&self) -> u32 {
+    fn threshold(self) -> u32 {
         ((1.0 - f64::from(self.probability)) * 4_294_967_296.0).round().min(f64::from(u32::MAX)) as u32
     }
 
-    fn scale(&self) -> f32 {
+    fn scale(self) -> f32 {
         if self.probability < 1.0 { 1.0 / (1.0 - self.probability) } else { 0.0 }
     }
 }
@@ -43,7 +43,9 @@ impl Op for Dropout {
 
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {
         Dropout::check(self.probability)?;
-        let [x, words @ ..] = inputs else { return Err(Misfit::shape("needs an input, two words of a seed and a step")) };
+        let [x, words @ ..] = inputs else {
+            return Err(Misfit::shape("needs an input, two words of a seed and a step"));
+        };
         debug_assert!(words.iter().all(|word| *word == TensorDesc::new([], DType::U32)));
         Pointwise::infer(std::slice::from_ref(x))
     }
@@ -86,6 +88,7 @@ mod tests {
     use super::super::{map::tests::slope, random::tests::philox};
     use crate::{
         kernel::DeviceClass,
+        plan::PlanOptions,
         prelude::*,
         testing::{context, run, run_on},
     };
@@ -112,10 +115,10 @@ mod tests {
             let (first, second) = (x.dropout(0.25), x.dropout(0.25));
             let dx = slope(&x, |_| first.clone());
             let outputs = [("first", &first), ("second", &second), ("dx", &dx)];
-            let input = [("x", Array::from_f32_as(dtype, [LEN], &[3.0; LEN]).unwrap())];
+            let input = [("x", Array::from_f32_as(dtype, [LEN], &vec![3.0; LEN]).unwrap())];
             for class in [DeviceClass::Software, DeviceClass::Portable] {
                 let target = context().target().with_class(class);
-                let found = run_on(&graph, &outputs, &input, &target, Default::default()).unwrap();
+                let found = run_on(&graph, &outputs, &input, &target, PlanOptions::default()).unwrap();
                 for (output, (stream, value)) in found.iter().zip([(1, 4.0), (2, 4.0), (1, 4.0 / 3.0)]) {
                     for (i, y) in output.to_f32().into_iter().enumerate() {
                         let expected = if keeps(0.25, stream, 0, i) { value } else { 0.0 };
@@ -173,7 +176,7 @@ mod tests {
             let y = graph.input("x", [3]).dropout(probability);
             assert!(y.is_failed());
             let error = graph.check().unwrap_err();
-            let text = format!("dropout: probability {text} is not in 0..=1\n  at {}:{}:41", file!(), line!() - 3);
+            let text = format!("dropout: probability {text} is not from 0 to 1\n  at {}:{}:43", file!(), line!() - 3);
             assert_eq!(error.to_string(), text);
         }
     }

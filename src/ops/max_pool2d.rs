@@ -276,3 +276,188 @@ impl Op for TakeMaxima {
         Gradients::of([Some(at.dy(0).graph().apply1(op, &[&at.dy(0), at.x(1)])), None])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        autodiff::gradients,
+        data::Array,
+        graph::{Graph, Mode},
+        kernel::DeviceClass,
+        plan::PlanOptions,
+        testing::{Check, Numbers, context, run_on},
+    };
+    use proptest::prelude::*;
+
+    const CLASSES: [DeviceClass; 2] = [DeviceClass::Software, DeviceClass::Portable];
+
+    /// The definition for finite numbers.
+    fn definition(x: &Numbers, options: MaxPool2d) -> Numbers {
+        let shape = options.output(x.shape()).unwrap_or_else(|misfit| panic!("{}", misfit.reason));
+        let rank = shape.rank();
+        let (stride, [height, width]) = (options.strides(), [x.shape()[rank - 2], x.shape()[rank - 1]]);
+        Numbers::from_fn(shape, |y| {
+            let mut best = f64::NEG_INFINITY;
+            for r in 0..options.kernel[0] {
+                for s in 0..options.kernel[1] {
+                    let row = (y[rank - 2] * stride[0] + r * options.dilation[0]).wrapping_sub(options.padding[0]);
+                    let column = (y[rank - 1] * stride[1] + s * options.dilation[1]).wrapping_sub(options.padding[1]);
+                    if row < height && column < width {
+                        best = best.max(x.at(&[&y[..rank - 2], &[row, column]].concat()));
+                    }
+                }
+            }
+            best
+        })
+    }
+
+    fn check(x: &[usize], options: MaxPool2d) {
+        Check::new(move |[x]| x.max_pool2d(options), move |[x]| definition(&x, options)).shapes([x]).run();
+    }
+
+    #[test]
+    fn equals_its_definition() {
+        let pool = MaxPool2d::new;
+        check(&[1, 1, 1, 1], pool(1));
+        check(&[2, 3, 8, 8], pool(2));
+        check(&[3, 8, 7], pool(2));
+        check(&[1, 2, 13, 13], pool(3).stride([2, 2]));
+        check(&[2, 3, 7, 9], pool(3).stride([1, 2]).padding([1, 1]));
+        check(&[1, 3, 9, 9], pool(3).stride([1, 1]).padding([1, 2]).dilation([2, 2]));
+        check(&[1, 1, 4, 6], MaxPool2d { kernel: [4, 6], ..pool(1) });
+        check(&[5, 7, 31, 17], pool(3).stride([2, 2]));
+    }
+
+    fn ints(range: std::ops::RangeInclusive<usize>) -> impl Strategy<Value = [usize; 2]> {
+        [range.clone(), range]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+        #[test]
+        fn equals_its_definition_for_random_attributes(
+            planes in ints(1..=4),
+            (kernel, stride, dilation) in (ints(1..=4), ints(1..=5), ints(1..=3)),
+            (half, extra) in (ints(0..=2), ints(0..=9)),
+        ) {
+            let mut options = MaxPool2d { kernel, stride: Some(stride), padding: [0; 2], dilation };
+            let reach = [options.reach(0), options.reach(1)];
+            // Dilated windows may miss a small image altogether; that has a test of its own.
+            options.padding = [0, 1].map(|axis| half[axis].min(reach[axis] / 2).min(if dilation[axis] == 1 { 2 } else { 0 }));
+            let size = |axis: usize| reach[axis] + extra[axis] - options.padding[axis];
+            check(&[planes[0], planes[1], size(0), size(1)], options);
+        }
+    }
+
+    /// Values, places and the gradient of Σ y.
+    fn pooled(shape: [usize; 4], x: &[f32], options: MaxPool2d, class: DeviceClass) -> (Vec<f32>, Vec<u32>, Vec<f32>) {
+        let graph = Graph::new(Mode::Infer);
+        let input = graph.input("x", shape);
+        let (y, index) = input.max_pool2d_with_index(options);
+        let dx = gradients(&y.sum_all(), &[input]).remove(0).unwrap();
+        let named = [("y", &y), ("index", &index), ("dx", &dx)];
+        let inputs = [("x", Array::from_f32(shape, x).unwrap())];
+        let target = context().target().with_class(class);
+        let found = run_on(&graph, &named, &inputs, &target, PlanOptions::default()).unwrap();
+        (found[0].to_f32(), found[1].to_u32(), found[2].to_f32())
+    }
+
+    #[test]
+    fn the_first_of_equal_maxima_and_the_last_nan_win_as_in_pytorch() {
+        let (nan, inf) = (f32::NAN, f32::INFINITY);
+        for class in CLASSES {
+            let pool = |row: &[f32]| {
+                let options = MaxPool2d { kernel: [1, row.len()], ..MaxPool2d::new(1) };
+                pooled([1, 1, 1, row.len()], row, options, class)
+            };
+            let (y, index, dx) = pool(&[3.0, 5.0, 5.0, 5.0]);
+            assert_eq!((y, index, dx), (vec![5.0], vec![1], vec![0.0, 1.0, 0.0, 0.0]));
+            let (y, index, dx) = pool(&[1.0, nan, 2.0, nan, inf]);
+            assert!(y[0].is_nan());
+            assert_eq!((index, dx), (vec![3], vec![0.0, 0.0, 0.0, 1.0, 0.0]));
+            let (y, index, _) = pool(&[-inf, -inf, -inf]);
+            assert_eq!((y, index), (vec![-inf], vec![0]));
+            let (y, index, _) = pool(&[-inf, 1.0, inf, nan]);
+            assert!(y[0].is_nan());
+            assert_eq!(index, vec![3]);
+            // Zeros are equal whatever their sign.
+            let (_, index, _) = pool(&[-0.0, 0.0]);
+            assert_eq!(index, vec![0]);
+        }
+    }
+
+    #[test]
+    fn padding_is_below_every_number() {
+        for class in CLASSES {
+            let options = MaxPool2d::new(3).stride([2, 2]).padding([1, 1]);
+            let (y, index, dx) = pooled([1, 1, 2, 2], &[-4.0, -3.0, -2.0, -1.0], options, class);
+            assert_eq!((y, index, dx), (vec![-1.0], vec![3], vec![0.0, 0.0, 0.0, 1.0]));
+            // The window lies around the only element and holds nothing.
+            let options = MaxPool2d { kernel: [1, 2], stride: Some([1, 1]), padding: [0, 2], dilation: [1, 3] };
+            let (y, index, dx) = pooled([1, 1, 1, 1], &[7.0], options, class);
+            assert_eq!((y, index, dx), (vec![f32::NEG_INFINITY; 2], vec![u32::MAX; 2], vec![0.0]));
+        }
+    }
+
+    #[test]
+    fn overlapping_windows_add_their_gradients() {
+        for class in CLASSES {
+            let options = MaxPool2d::new(2).stride([1, 1]);
+            let (_, index, dx) = pooled([1, 1, 3, 3], &[0.0, 1.0, 0.0, 2.0, 9.0, 3.0, 0.0, 4.0, 0.0], options, class);
+            assert_eq!((index, dx), (vec![4; 4], vec![0.0, 0.0, 0.0, 0.0, 4.0, 0.0, 0.0, 0.0, 0.0]));
+        }
+    }
+
+    #[test]
+    fn gradients_have_gradients() {
+        let options = MaxPool2d::new(3).stride([2, 2]).padding([1, 1]);
+        Check::new(
+            // ∂(Σ pool(x)²)/∂x = 2·pool(x) where the maximum is; its sum of squares is differentiated once more.
+            move |[x]: [Tensor; 1]| {
+                let y = x.max_pool2d(options);
+                gradients(&y.mul(&y).sum_all(), &[x]).remove(0).unwrap()
+            },
+            move |[x]| {
+                let y = definition(&x, options);
+                let mut sum = vec![0.0; x.data().len()];
+                for &best in y.data() {
+                    let at = x.data().iter().position(|&x| x == best).unwrap();
+                    sum[at] += 2.0 * best;
+                }
+                Numbers::new(x.shape().clone(), sum)
+            },
+        )
+        .shapes([[1, 2, 5, 6]])
+        .no_half()
+        .run();
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let error = |shape: &[usize], options: MaxPool2d| {
+            let graph = Graph::new(Mode::Infer);
+            assert!(graph.input("x", shape).max_pool2d(options).is_failed());
+            graph.check().unwrap_err().message().to_owned()
+        };
+        let pool = MaxPool2d::new;
+        assert_eq!(error(&[1, 1, 1, 1], pool(3)), "max_pool2d: window 3 does not fit 1 with padding 0");
+        assert_eq!(
+            error(&[1, 1, 4, 4], pool(3).dilation([1, 2])),
+            "max_pool2d: window 3 with dilation 2 does not fit 4 with padding 0"
+        );
+        assert_eq!(error(&[1, 1, 4, 4], pool(3).padding([2, 0])), "max_pool2d: padding 2 is more than half of window 3");
+        assert_eq!(error(&[4, 4], pool(2)), "max_pool2d: needs x [N, C, H, W] or [C, H, W], not [4, 4]");
+        assert_eq!(
+            error(&[1, 1, 4, 4], pool(2).stride([0, 1])),
+            "max_pool2d: window [2, 2], stride [0, 1] and dilation [1, 1] must be at least 1"
+        );
+        let graph = Graph::new(Mode::Infer);
+        let y = graph.input("x", [1, 1, 300, 300]).max_pool2d(pool(300));
+        let target = context().target().with_class(DeviceClass::Software);
+        assert_eq!(
+            graph.plan(&[("y", &y)], &target).unwrap_err().message(),
+            "max_pool2d: window [300, 300] makes a thread loop 90300 times, this driver stops it after 65000"
+        );
+    }
+}

@@ -4,8 +4,6 @@ mod map;
 mod operators;
 mod rows;
 
-pub use operators::Operand;
-
 /// Declares the files of the operations: one word each, in alphabetical order.
 macro_rules! ops {
     ($($name:ident)*) => {

@@ -239,9 +239,9 @@ impl Chain {
         let mut words = Words { words: Vec::new() };
         // A chain behind another kernel is told its element; on its own it counts from a part's base.
         let (length, base) = if behind { Default::default() } else { (words.push(0), words.push(0)) };
-        let coordinates = indexing.strided().next().is_some();
-        let dims = if coordinates { &indexing.dims[..] } else { &[] };
-        let dims: Vec<String> = dims.iter().map(|&size| words.push(size as u32)).collect();
+        // Sizes are only asked for where an input is strided; a uniform nobody reads has no binding.
+        let sizes = if indexing.strided().next().is_some() { &indexing.dims[..] } else { &[] };
+        let dims: Vec<String> = sizes.iter().map(|&size| words.push(size as u32)).collect();
         let strides: Vec<Vec<Option<String>>> = indexing
             .access
             .iter()
@@ -299,7 +299,7 @@ impl Chain {
             let _ = writeln!(body, "fn chain_length() -> u32 {{ return {length}; }}");
             let _ = writeln!(body, "fn chain(i: u32) {{\n    let e = {base} + i{scale};");
         }
-        if coordinates {
+        if !dims.is_empty() {
             body.push_str("    var rest = e;\n");
             for (d, size) in dims.iter().enumerate().skip(1).rev() {
                 let _ = writeln!(body, "    let k{d} = rest % {size};\n    rest /= {size};");
