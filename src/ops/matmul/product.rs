@@ -18,8 +18,10 @@ const BATCH: usize = 4;
 /// Mesa's software driver stops a thread's loops after 65,535 rounds in all, without a word.
 const LONGEST_SUM: usize = 1 << 15;
 
-/// The most rows for which reading b is the work.
-const THIN: usize = 4;
+/// The most rows for which reading b is the work; software drivers do better with a tile for more than one.
+fn thin(target: &Target) -> usize {
+    if target.class.is_software() { 1 } else { 4 }
+}
 
 /// a or b as it lies in memory.
 #[derive(Clone, Copy, Debug)]
@@ -201,7 +203,8 @@ impl Product {
         }
         let pieces = product.pieces(io, target)?;
         let variant = product.variant(&pieces[0], io.real(), target);
-        let ranges = pieces.iter().map(|piece| piece.k.start).max().map_or(1, |last| 1 + last / pieces[0].k.len().max(1));
+        let ranges =
+            pieces.iter().map(|piece| piece.k.start).max().map_or(1, |last| 1 + last / pieces[0].k.len().max(1));
 
         // The sum over k is cut where one dispatch must not or one binding cannot cover it, and where
         // there would be too few workgroups. What is cut is summed in order at the end, or, where
@@ -218,12 +221,26 @@ impl Product {
         for piece in &pieces {
             let range = piece.k.start / pieces[0].k.len().max(1);
             let results = match sums {
-                Some((value, bytes)) => {
-                    Results { value, bytes, element: 4, store: shader!("matmul/part"), first: range * parts * elements, parts, elements }
-                }
+                Some((value, bytes)) => Results {
+                    value,
+                    bytes,
+                    element: 4,
+                    store: shader!("matmul/part"),
+                    first: range * parts * elements,
+                    parts,
+                    elements,
+                },
                 None => {
                     let store = if range == 0 { shader!("matmul/store") } else { shader!("matmul/accumulate") };
-                    Results { value: io.y(0), bytes: y.bytes(), element: y.dtype.bytes(), store, first: 0, parts, elements }
+                    Results {
+                        value: io.y(0),
+                        bytes: y.bytes(),
+                        element: y.dtype.bytes(),
+                        store,
+                        first: 0,
+                        parts,
+                        elements,
+                    }
                 }
             };
             let dispatch = product.dispatch(piece, &variant, results, y.dtype, target);
@@ -246,8 +263,8 @@ impl Product {
 
     /// Whether exchanging rows and columns leaves less of the workgroups unused.
     fn is_better_flipped(&self, target: &Target) -> bool {
-        if self.m.min(self.n) <= THIN || !target.class.is_software() {
-            return self.n < self.m && self.n <= THIN;
+        if self.m.min(self.n) <= thin(target) || !target.class.is_software() {
+            return self.n < self.m && self.n <= thin(target);
         }
         5 * software_rows(self.n, self.m).1 < 4 * software_rows(self.m, self.n).1
     }
@@ -285,7 +302,9 @@ impl Product {
             };
             if *size <= 1 {
                 let limit = target.max_binding_bytes;
-                return Err(Misfit::limit(format!("one binding of this device covers {limit} bytes, too few for a product")));
+                return Err(Misfit::limit(format!(
+                    "one binding of this device covers {limit} bytes, too few for a product"
+                )));
             }
             *size = half(*size);
         }
@@ -314,8 +333,10 @@ impl Product {
 
     fn variant(&self, piece: &Piece, real: DType, target: &Target) -> Variant {
         let software = target.class.is_software();
-        if piece.m.len() <= THIN && piece.k.len() >= 32 {
-            let (rows, threads) = (if piece.m.len() == 1 { 1 } else { THIN }, if software { 8 } else { 64 });
+        // Each k is on a page of its own: short sums, side by side, keep to few pages at a time.
+        let pages = !self.b.transposed && self.b.row * real.bytes() >= 4096;
+        if piece.m.len() <= thin(target) && piece.k.len() >= 32 {
+            let (rows, threads) = (if piece.m.len() == 1 { 1 } else { 4 }, if software { 8 } else { 64 });
             let kernel = |entry| {
                 let kernel = Kernel::new(shader!("matmul/thin"), entry, real);
                 kernel.constant("ROWS", rows as u32).constant("THREADS", threads)
@@ -323,8 +344,10 @@ impl Product {
             return match (self.b.transposed, software) {
                 (true, true) => Variant { kernel: kernel("along_k"), rows, columns: 8, busy: 8, shortest: 2048 },
                 (true, false) => Variant { kernel: kernel("along_k"), rows, columns: 8, busy: 128, shortest: 2048 },
-                // Short sums keep to few pages of b at a time.
-                (false, true) => Variant { kernel: kernel("along_n"), rows, columns: 64, busy: usize::MAX, shortest: 128 },
+                (false, true) if pages => {
+                    Variant { kernel: kernel("along_n"), rows, columns: 64, busy: usize::MAX, shortest: 128 }
+                }
+                (false, true) => Variant { kernel: kernel("along_n"), rows, columns: 64, busy: 16, shortest: 256 },
                 (false, false) => Variant { kernel: kernel("along_n"), rows, columns: 512, busy: 256, shortest: 64 },
             };
         }
@@ -335,7 +358,8 @@ impl Product {
         let shader = if target.subgroups { shader!("matmul/subgroup") } else { shader!("matmul/software") };
         let (rows, _) = software_rows(piece.m.len(), piece.n.len());
         let kernel = Kernel::new(shader, "main", real).constant("ROWS", rows as u32);
-        Variant { kernel, rows, columns: 64, busy: 16, shortest: 256 }
+        let busy = if pages && rows == 8 { usize::MAX } else { 16 };
+        Variant { kernel, rows, columns: 64, busy, shortest: 256 }
     }
 
     fn dispatch(&self, piece: &Piece, variant: &Variant, results: Results, real: DType, target: &Target) -> Dispatch {
@@ -353,7 +377,8 @@ impl Product {
         let length = reach(|along| along.b) + self.b.reach(k, n);
         let (b, b_first) = range(self.b.value, self.b.bytes, real.bytes(), first..first + length, target);
         let matrix = self.m * self.n;
-        let index = piece.batch.iter().zip(&self.batch).fold(0, |index, (range, along)| index * along.size + range.start);
+        let index =
+            piece.batch.iter().zip(&self.batch).fold(0, |index, (range, along)| index * along.size + range.start);
         let first = results.first + index * matrix + piece.m.start * self.y_row + piece.n.start * self.y_column;
         let length = (batches - 1) * matrix + (m - 1) * self.y_row + (n - 1) * self.y_column + 1;
         let (y, y_first) = range(results.value, results.bytes, results.element, first..first + length, target);
@@ -389,7 +414,13 @@ impl Product {
             .all(batch(&|i| self.batch[i].b, 0));
         let groups = m.div_ceil(variant.rows) * n.div_ceil(variant.columns) * results.parts * batches;
         let repeats = |stride: fn(&Along) -> usize| -> usize {
-            piece.batch.iter().zip(&self.batch).filter(|(_, along)| stride(along) != 0).map(|(range, _)| range.len()).product()
+            piece
+                .batch
+                .iter()
+                .zip(&self.batch)
+                .filter(|(_, along)| stride(along) != 0)
+                .map(|(range, _)| range.len())
+                .product()
         };
         let read = (m * k * repeats(|along| along.a) + k * n * repeats(|along| along.b)) * real.bytes();
         let written = m * n * batches * results.parts * results.element;
