@@ -90,3 +90,86 @@ impl Tensor {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        prelude::*,
+        testing::{Check, Numbers, run},
+    };
+
+    fn concat(parts: &[Numbers], axis: usize) -> Numbers {
+        let size = parts.iter().map(|x| x.shape()[axis]).sum();
+        Numbers::from_fn(parts[0].shape().with(axis, size), |at| {
+            let mut at = at.to_vec();
+            for part in parts {
+                match at[axis].checked_sub(part.shape()[axis]) {
+                    None => return part.at(&at),
+                    Some(rest) => at[axis] = rest,
+                }
+            }
+            f64::NAN
+        })
+    }
+
+    #[test]
+    fn along_every_dimension() {
+        for axis in 0..3 {
+            let with = |size| Shape::from([3, 5, 4]).with(axis, size);
+            Check::new(
+                |[a, b, c]: [Tensor; 3]| Tensor::concat(&[&a, &b, &c], axis as isize),
+                |parts: [Numbers; 3]| concat(&parts, axis),
+            )
+            .shapes([with(3), with(1), with(2)])
+            .shapes([with(4), with(0), with(8)])
+            .run();
+        }
+        Check::new(|[a, b]: [Tensor; 2]| Tensor::concat(&[&a, &b], -1), |parts: [Numbers; 2]| concat(&parts, 1))
+            .shapes([[20, 512], [20, 36]])
+            .shapes([[20, 511], [20, 37]])
+            .run();
+    }
+
+    #[test]
+    fn one_tensor_may_come_twice_and_what_follows_is_fused() {
+        Check::new(
+            |[a]: [Tensor; 1]| Tensor::concat(&[&a, &a.exp(), &a], 0).relu(),
+            |[a]: [Numbers; 1]| concat(&[a.clone(), a.map(f64::exp), a], 0).map(|x| x.max(0.0)),
+        )
+        .shapes([[3, 5]])
+        .run();
+    }
+
+    #[test]
+    fn any_number_of_tensors() {
+        let graph = Graph::new(Mode::Infer);
+        let parts: Vec<Tensor> = (0..12).map(|i| graph.full([1, 2], i as f32, DType::F32)).collect();
+        let y = Tensor::concat(&parts.iter().collect::<Vec<_>>(), 0);
+        let expected: Vec<f32> = (0..24).map(|i| (i / 2) as f32).collect();
+        assert_eq!(run(&graph, &[("y", &y)], &[]).unwrap()[0].to_f32(), expected);
+        assert_eq!(Tensor::concat(&[&parts[3]], 0).id(), parts[3].id());
+    }
+
+    #[test]
+    fn index_tensors_keep_their_bits() {
+        let graph = Graph::new(Mode::Infer);
+        let x = graph.input_of("x", [2, 1], DType::U32);
+        let y = Tensor::concat(&[&x, &x], 1);
+        let numbers = Array::from_u32([2, 1], &[u32::MAX, 0x7f80_0001]).unwrap();
+        let found = run(&graph, &[("y", &y)], &[("x", numbers)]).unwrap();
+        assert_eq!(found[0].to_u32(), [u32::MAX, u32::MAX, 0x7f80_0001, 0x7f80_0001]);
+    }
+
+    #[test]
+    fn mistakes_name_shapes() {
+        let message = |other: &[usize], dtype, dim| {
+            let graph = Graph::new(Mode::Infer);
+            Tensor::concat(&[&graph.input("a", [2, 3]), &graph.input_of("b", other, dtype)], dim);
+            graph.check().unwrap_err().message().to_owned()
+        };
+        assert_eq!(message(&[2, 4], DType::F32, 0), "concat: shapes [2, 3] and [2, 4] differ outside dimension 0");
+        assert_eq!(message(&[2], DType::F32, 0), "concat: shapes [2, 3] and [2] differ outside dimension 0");
+        assert_eq!(message(&[2, 3], DType::F32, 2), "concat: dimension 2 is outside shape [2, 3]");
+        assert_eq!(message(&[2, 3], DType::F16, 0), "concat: mixes f32[2, 3] and f16[2, 3]");
+    }
+}

@@ -144,3 +144,75 @@ impl Tensor {
         self.transpose(-2, -1)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        prelude::*,
+        testing::{Check, Numbers, check_op, context, run},
+    };
+
+    fn permute(x: &Numbers, order: &[usize]) -> Numbers {
+        let shape: Vec<usize> = order.iter().map(|&d| x.shape()[d]).collect();
+        Numbers::from_fn(shape, |at| {
+            let mut from = vec![0; order.len()];
+            order.iter().zip(at).for_each(|(&d, &i)| from[d] = i);
+            x.at(&from)
+        })
+    }
+
+    #[test]
+    fn every_order_of_three_dimensions() {
+        for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+            Check::new(|[x]: [Tensor; 1]| x.permute(&order), |[x]| permute(&x, &order))
+                .shapes([[3, 5, 4]])
+                .shapes([[3, 1, 7]])
+                .shapes([[33, 12, 64]])
+                .run();
+        }
+    }
+
+    #[test]
+    fn many_dimensions() {
+        let order = [5, 3, 1, 4, 2, 0, 7, 6];
+        check_op([[2, 3, 2, 2, 1, 3, 2, 2]], |[x]| x.permute(&order), |[x]| permute(&x, &order));
+        let heads = [0, 2, 1, 3];
+        check_op([[2, 9, 3, 8]], |[x]| x.permute(&heads), |[x]| permute(&x, &heads));
+    }
+
+    #[test]
+    fn transposes_exchange_two_dimensions() {
+        check_op([[3, 5, 4]], |[x]| x.transpose(0, -1), |[x]| permute(&x, &[2, 1, 0]));
+        check_op([[3, 5, 4]], |[x]| x.t(), |[x]| permute(&x, &[0, 2, 1]));
+    }
+
+    #[test]
+    fn where_only_ones_move_nothing_is_computed() {
+        let graph = Graph::new(Mode::Infer);
+        let x = graph.input("x", [4, 1, 3]);
+        let y = x.permute(&[1, 0, 2]);
+        assert_eq!(y.shape(), Shape::from([1, 4, 3]));
+        assert_eq!(graph.plan(&[("y", &y)], context().target()).unwrap().report().steps.len(), 0);
+    }
+
+    #[test]
+    fn index_tensors_keep_their_bits() {
+        let graph = Graph::new(Mode::Infer);
+        let y = graph.input_of("x", [2, 3], DType::U32).t();
+        let numbers = Array::from_u32([2, 3], &[1, 2, u32::MAX, 0x7f80_0001, 5, 6]).unwrap();
+        let found = run(&graph, &[("y", &y)], &[("x", numbers)]).unwrap();
+        assert_eq!(found[0].to_u32(), [1, 0x7f80_0001, 2, 5, u32::MAX, 6]);
+    }
+
+    #[test]
+    fn mistakes_name_shapes() {
+        let message = |mistake: &dyn Fn(&Tensor) -> Tensor| {
+            let graph = Graph::new(Mode::Infer);
+            assert!(mistake(&graph.input("x", [2, 3])).is_failed());
+            graph.check().unwrap_err().message().to_owned()
+        };
+        let order = "permute: order [0, 0] does not name each dimension of shape [2, 3] once";
+        assert_eq!(message(&|x| x.permute(&[0, 0])), order);
+        assert_eq!(message(&|x| x.transpose(0, 2)), "transpose: dimension 2 is outside shape [2, 3]");
+    }
+}

@@ -119,3 +119,66 @@ impl Tensor {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        autodiff::gradients,
+        prelude::*,
+        testing::{Check, Numbers, check_op, run},
+    };
+    use std::ops::Range;
+
+    fn slice(x: &Numbers, axis: usize, range: Range<usize>) -> Numbers {
+        Numbers::from_fn(x.shape().with(axis, range.len()), |at| {
+            let mut from = at.to_vec();
+            from[axis] += range.start;
+            x.at(&from)
+        })
+    }
+
+    #[test]
+    fn ranges_of_every_dimension() {
+        for (axis, range) in [(0, 1..3), (1, 0..2), (1, 4..5), (2, 1..3), (2, 0..4), (0, 2..2)] {
+            Check::new(|[x]: [Tensor; 1]| x.slice(axis, range.clone()), |[x]| slice(&x, axis as usize, range.clone()))
+                .shapes([[3, 5, 4]])
+                .shapes([[5, 6, 12]])
+                .run();
+        }
+        check_op([[9, 2000]], |[x]| x.slice(1, 4..1996), |[x]| slice(&x, 1, 4..1996));
+        check_op([[9, 2001]], |[x]| x.slice(-1, 5..), |[x]| slice(&x, 1, 5..2001));
+        check_op([[9, 7]], |[x]| x.slice(0, ..=3), |[x]| slice(&x, 0, 0..4));
+        check_op([[1]], |[x]| x.slice(0, ..), |[x]| x.clone());
+    }
+
+    #[test]
+    fn the_second_gradient_is_a_slice_again() {
+        let graph = Graph::new(Mode::Infer);
+        let x = graph.input("x", [4]);
+        let dx = gradients(&x.slice(0, 1..3).square().sum_all(), &[x.clone()]).remove(0).unwrap();
+        let ddx = gradients(&dx.square().sum_all(), &[x]).remove(0).unwrap();
+        let numbers = Array::from_f32([4], &[1.0, 2.0, 3.0, 4.0]).unwrap();
+        let found = run(&graph, &[("dx", &dx), ("ddx", &ddx)], &[("x", numbers)]).unwrap();
+        assert_eq!(found[0].to_f32(), [0.0, 4.0, 6.0, 0.0]);
+        assert_eq!(found[1].to_f32(), [0.0, 16.0, 24.0, 0.0]);
+    }
+
+    #[test]
+    fn index_tensors_keep_their_bits() {
+        let graph = Graph::new(Mode::Infer);
+        let y = graph.input_of("x", [2, 3], DType::U32).slice(1, 1..);
+        let numbers = Array::from_u32([2, 3], &[1, 2, u32::MAX, 0x7f80_0001, 5, 6]).unwrap();
+        assert_eq!(run(&graph, &[("y", &y)], &[("x", numbers)]).unwrap()[0].to_u32(), [2, u32::MAX, 5, 6]);
+    }
+
+    #[test]
+    fn mistakes_name_shapes() {
+        let message = |dim, range: Range<usize>| {
+            let graph = Graph::new(Mode::Infer);
+            assert!(graph.input("x", [2, 3]).slice(dim, range).is_failed());
+            graph.check().unwrap_err().message().to_owned()
+        };
+        assert_eq!(message(1, 1..4), "slice: range 1..4 is outside dimension 1 of shape [2, 3]");
+        assert_eq!(message(2, 0..1), "slice: dimension 2 is outside shape [2, 3]");
+    }
+}
