@@ -69,12 +69,15 @@ mod tests {
     #[test]
     fn it_finds_the_first_largest_element() {
         for dim in [0, 1, -1] {
-            Check::new(|[x]: [Tensor; 1]| x.argmax(dim).cast(x.dtype()), |[x]| {
-                let y = map_rows(&x, dim, |row| vec![first_largest(row)]);
-                let axis = x.shape().axis(dim).unwrap();
-                let kept: Vec<usize> = (0..3).filter(|&d| d != axis).map(|d| x.shape()[d]).collect();
-                y.reshape(kept)
-            })
+            Check::new(
+                |[x]: [Tensor; 1]| x.argmax(dim).cast(x.dtype()),
+                |[x]| {
+                    let y = map_rows(&x, dim, |row| vec![first_largest(row)]);
+                    let axis = x.shape().axis(dim).unwrap();
+                    let kept: Vec<usize> = (0..3).filter(|&d| d != axis).map(|d| x.shape()[d]).collect();
+                    y.reshape(kept)
+                },
+            )
             .shapes([[3, 5, 4]])
             .shapes([[1, 1, 1]])
             .shapes([[2, 300, 33]])
@@ -87,7 +90,8 @@ mod tests {
     #[test]
     fn ties_go_to_the_first_and_nan_wins() {
         let (inf, nan) = (f32::INFINITY, f32::NAN);
-        let rows = [[1.0, 3.0, 3.0, 3.0], [5.0, nan, inf, nan], [-inf; 4], [-0.0, 0.0, -1.0, 0.0], [-inf, -5.0, -inf, -5.0]];
+        let rows =
+            [[1.0, 3.0, 3.0, 3.0], [5.0, nan, inf, nan], [-inf; 4], [-0.0, 0.0, -1.0, 0.0], [-inf, -5.0, -inf, -5.0]];
         for (class, copies) in [(DeviceClass::Software, 1), (DeviceClass::Portable, 1), (DeviceClass::Portable, 200)] {
             let numbers: Vec<f32> = rows.iter().flat_map(|row| row.repeat(copies)).collect();
             let graph = Graph::new(Mode::Infer);

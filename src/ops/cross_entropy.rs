@@ -295,7 +295,8 @@ mod tests {
         let dx = gradients(&loss.sum_all(), &[x]).remove(0).unwrap();
         let classes = [DeviceClass::Software, DeviceClass::Portable].into_iter();
         let results = classes.map(|class| {
-            let inputs = [("x", Array::from_f32([2, 3], &logits).unwrap()), ("t", Array::from_u32([2], &target).unwrap())];
+            let inputs =
+                [("x", Array::from_f32([2, 3], &logits).unwrap()), ("t", Array::from_u32([2], &target).unwrap())];
             let target = context().target().with_class(class);
             run_on(&graph, &[("loss", &loss), ("dx", &dx)], &inputs, &target, PlanOptions::default()).unwrap()
         });

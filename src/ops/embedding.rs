@@ -130,7 +130,10 @@ impl Table {
 
     /// Refuses what must be bound whole but cannot be.
     fn fits(&self, descs: &[&TensorDesc], target: &Target) -> Result<(), Misfit> {
-        descs.iter().find(|desc| desc.bytes() > target.max_binding_bytes).map_or(Ok(()), |desc| Err(too_large(desc, target)))
+        descs
+            .iter()
+            .find(|desc| desc.bytes() > target.max_binding_bytes)
+            .map_or(Ok(()), |desc| Err(too_large(desc, target)))
     }
 
     /// The table in as few parts as bindings allow; each begins at an aligned offset.
@@ -144,7 +147,10 @@ impl Table {
         let rows = target.max_binding_bytes / row_bytes / step * step;
         if rows == 0 {
             let limit = target.max_binding_bytes;
-            return Err(Misfit::limit(format!("{step} rows of {} exceed one binding of this device, {limit}", self.desc)));
+            return Err(Misfit::limit(format!(
+                "{step} rows of {} exceed one binding of this device, {limit}",
+                self.desc
+            )));
         }
         let rows = rows as usize;
         let part = |first: usize| {
@@ -217,7 +223,10 @@ mod tests {
         let dw = gradients(&loss, &[w]).remove(0).unwrap();
         let numbers: Vec<f32> = (0..5000).map(|i| ((i * 31) % 997) as f32 * 1e-3 + 1.0).collect();
         let ids: Vec<u32> = (0..1000).map(|i| i % 3).collect();
-        let inputs = [("ids", Array::from_u32([1000], &ids).unwrap()), ("weight", Array::from_f32([1000, 5], &numbers).unwrap())];
+        let inputs = [
+            ("ids", Array::from_u32([1000], &ids).unwrap()),
+            ("weight", Array::from_f32([1000, 5], &numbers).unwrap()),
+        ];
         let first = run(&graph, &[("dw", &dw)], &inputs).unwrap()[0].to_f32();
         assert_eq!(first, run(&graph, &[("dw", &dw)], &inputs).unwrap()[0].to_f32());
         for e in 0..5 {
@@ -262,11 +271,14 @@ mod tests {
             let dw = gradients(&y.cast(DType::F32).square().sum_all(), &[w]).remove(0).unwrap();
             let ids: Vec<u32> = (0..40).map(|i| if i == 7 { 300 } else { i * i * 13 % 300 }).collect();
             let numbers: Vec<f32> = (0..300 * shape[1]).map(|i| (i % 57) as f32).collect();
-            let inputs =
-                [("w", Array::from_f32_as(dtype, shape, &numbers).unwrap()), ("ids", Array::from_u32([40], &ids).unwrap())];
+            let inputs = [
+                ("w", Array::from_f32_as(dtype, shape, &numbers).unwrap()),
+                ("ids", Array::from_u32([40], &ids).unwrap()),
+            ];
             let results = [2560, whole.max_binding_bytes].map(|max_binding_bytes| {
                 let target = Target { max_binding_bytes, ..whole.clone() };
-                let found = run_on(&graph, &[("y", &y), ("dw", &dw)], &inputs, &target, PlanOptions::default()).unwrap();
+                let found =
+                    run_on(&graph, &[("y", &y), ("dw", &dw)], &inputs, &target, PlanOptions::default()).unwrap();
                 found.iter().flat_map(Array::to_f32).map(f32::to_bits).collect::<Vec<u32>>()
             });
             assert!(results[0] == results[1], "{class:?} {shape:?} {dtype}");

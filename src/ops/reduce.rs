@@ -55,7 +55,10 @@ struct Reduce {
 impl Reduce {
     fn output(&self, shape: &Shape, keepdim: bool) -> Shape {
         let sizes = shape.iter().zip(&self.reduced);
-        sizes.filter(|(_, reduced)| keepdim || !**reduced).map(|(&size, &reduced)| if reduced { 1 } else { size }).collect()
+        sizes
+            .filter(|(_, reduced)| keepdim || !**reduced)
+            .map(|(&size, &reduced)| if reduced { 1 } else { size })
+            .collect()
     }
 
     /// The number of elements that become one.
@@ -392,7 +395,8 @@ mod tests {
     fn fold(x: &Numbers, dims: &[isize], keepdim: bool, f: impl Fn(&[f64]) -> f64) -> Numbers {
         let rank = x.shape().rank() as isize;
         let all: Vec<isize> = (0..rank).collect();
-        let axes: Vec<usize> = if dims.is_empty() { &all[..] } else { dims }.iter().map(|d| ((d + rank) % rank) as usize).collect();
+        let axes: Vec<usize> =
+            if dims.is_empty() { &all[..] } else { dims }.iter().map(|d| ((d + rank) % rank) as usize).collect();
         let y = axes.iter().fold(x.clone(), |x, &axis| map_rows(&x, axis as isize, |row| vec![f(row)]));
         let kept: Shape = (0..rank as usize).filter(|d| !axes.contains(d)).map(|d| x.shape()[d]).collect();
         if keepdim { y } else { y.reshape(kept) }
@@ -429,9 +433,13 @@ mod tests {
     #[test]
     fn every_dimension_is_averaged_and_compared() {
         for dims in DIMS {
-            Check::new(|[x]: [Tensor; 1]| x.mean(dims, true), |[x]| fold(&x, dims, true, mean)).shapes([[3, 5, 4]]).run();
+            Check::new(|[x]: [Tensor; 1]| x.mean(dims, true), |[x]| fold(&x, dims, true, mean))
+                .shapes([[3, 5, 4]])
+                .run();
             Check::new(|[x]: [Tensor; 1]| x.max(dims, true), |[x]| fold(&x, dims, true, max)).shapes([[3, 5, 4]]).run();
-            Check::new(|[x]: [Tensor; 1]| x.min(dims, false), |[x]| fold(&x, dims, false, min)).shapes([[3, 5, 4]]).run();
+            Check::new(|[x]: [Tensor; 1]| x.min(dims, false), |[x]| fold(&x, dims, false, min))
+                .shapes([[3, 5, 4]])
+                .run();
         }
     }
 
@@ -455,11 +463,14 @@ mod tests {
 
     #[test]
     fn squares_are_summed_without_an_array_of_them() {
-        Check::new(|[x]: [Tensor; 1]| x.sum_squares(), |[x]| fold(&x, &[], false, |row| row.iter().map(|x| x * x).sum()))
-            .shapes([[7]])
-            .shapes([[1]])
-            .shapes([[10_001]])
-            .run();
+        Check::new(
+            |[x]: [Tensor; 1]| x.sum_squares(),
+            |[x]| fold(&x, &[], false, |row| row.iter().map(|x| x * x).sum()),
+        )
+        .shapes([[7]])
+        .shapes([[1]])
+        .shapes([[10_001]])
+        .run();
     }
 
     #[test]

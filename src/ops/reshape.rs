@@ -122,7 +122,8 @@ mod tests {
     fn shapes_follow_pytorch() {
         let graph = Graph::new(Mode::Infer);
         let x = graph.input("x", [2, 1, 3]);
-        let shapes = [x.unsqueeze(0), x.unsqueeze(3), x.unsqueeze(-1), x.unsqueeze(-4), x.flatten(0, 1), x.flatten(2, 2)];
+        let shapes =
+            [x.unsqueeze(0), x.unsqueeze(3), x.unsqueeze(-1), x.unsqueeze(-4), x.flatten(0, 1), x.flatten(2, 2)];
         let expected: [&[usize]; 6] = [&[1, 2, 1, 3], &[2, 1, 3, 1], &[2, 1, 3, 1], &[1, 2, 1, 3], &[2, 3], &[2, 1, 3]];
         assert_eq!(shapes.map(|x| x.shape()), expected.map(Shape::from));
         graph.check().unwrap();
@@ -151,6 +152,9 @@ mod tests {
         assert_eq!(message(&|x| x.flatten(0, 2)), "flatten: dimension 2 is outside shape [2, 3]");
         assert_eq!(message(&|x| x.flatten(1, 0)), "flatten: dimension 1 of shape [2, 3] is behind dimension 0");
         assert_eq!(message(&|x| x.squeeze(1)), "squeeze: dimension 1 of shape [2, 3] has size 3, not 1");
-        assert_eq!(message(&|x| x.unsqueeze(3)), "unsqueeze: dimension 3 is outside shape [2, 3] with one dimension more");
+        assert_eq!(
+            message(&|x| x.unsqueeze(3)),
+            "unsqueeze: dimension 3 is outside shape [2, 3] with one dimension more"
+        );
     }
 }

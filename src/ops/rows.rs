@@ -94,6 +94,7 @@ pub(super) fn map_rows(
     let row = |o: usize, i: usize| -> Vec<f64> { (0..n).map(|k| x.data()[(o * n + k) * inner + i]).collect() };
     let rows: Vec<Vec<f64>> = (0..outer * inner).map(|r| f(&row(r / inner, r % inner))).collect();
     let length = rows.first().map_or(n, Vec::len);
-    let data = (0..outer * length * inner).map(|at| rows[at / (length * inner) * inner + at % inner][at / inner % length]);
+    let data =
+        (0..outer * length * inner).map(|at| rows[at / (length * inner) * inner + at % inner][at / inner % length]);
     crate::testing::Numbers::new(x.shape().with(axis, length), data.collect())
 }

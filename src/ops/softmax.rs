@@ -153,20 +153,27 @@ mod tests {
 
     #[test]
     fn more_rows_than_one_workgroup_has_threads() {
-        Check::new(|[x]: [Tensor; 1]| x.softmax(1), |[x]| softmax(&x, 1)).shapes([[17_000, 3]]).shapes([[4099, 9]]).run();
+        Check::new(|[x]: [Tensor; 1]| x.softmax(1), |[x]| softmax(&x, 1))
+            .shapes([[17_000, 3]])
+            .shapes([[4099, 9]])
+            .run();
     }
 
     #[test]
     fn large_inputs_lose_nothing() {
         Check::new(|[x]: [Tensor; 1]| x.softmax(1), |[x]| softmax(&x, 1)).shapes([[9, 40]]).range(-1e4, 1e4).run();
-        Check::new(|[x]: [Tensor; 1]| x.log_softmax(1), |[x]| log_softmax(&x, 1)).shapes([[9, 40]]).range(-1e4, 1e4).run();
+        Check::new(|[x]: [Tensor; 1]| x.log_softmax(1), |[x]| log_softmax(&x, 1))
+            .shapes([[9, 40]])
+            .range(-1e4, 1e4)
+            .run();
         Check::new(|[x]: [Tensor; 1]| x.softmax(1), |[x]| softmax(&x, 1)).shapes([[9, 40]]).range(1e4, 1.0001e4).run();
     }
 
     #[test]
     fn infinities_and_nan_behave_as_in_pytorch() {
         let (inf, nan) = (f32::INFINITY, f32::NAN);
-        let rows = [[-inf, 0.0, 0.0, -inf], [-inf; 4], [nan, 0.0, 1.0, 2.0], [inf, 0.0, 1.0, 2.0], [-1e30, 1e30, 0.0, 1e30]];
+        let rows =
+            [[-inf, 0.0, 0.0, -inf], [-inf; 4], [nan, 0.0, 1.0, 2.0], [inf, 0.0, 1.0, 2.0], [-1e30, 1e30, 0.0, 1e30]];
         for (class, copies) in [(DeviceClass::Software, 1), (DeviceClass::Portable, 1), (DeviceClass::Portable, 16)] {
             let numbers: Vec<f32> = rows.iter().flat_map(|row| row.repeat(copies)).collect();
             let graph = Graph::new(Mode::Infer);
@@ -208,10 +215,13 @@ mod tests {
                     }
                 })
             };
-            Check::new(|[x]: [Tensor; 1]| gradients(&apply(&x).square().sum_all(), &[x]).remove(0).unwrap(), |[x]| slope(&x))
-                .shapes([[3, 5]])
-                .no_half()
-                .run();
+            Check::new(
+                |[x]: [Tensor; 1]| gradients(&apply(&x).square().sum_all(), &[x]).remove(0).unwrap(),
+                |[x]| slope(&x),
+            )
+            .shapes([[3, 5]])
+            .no_half()
+            .run();
         }
     }
 
