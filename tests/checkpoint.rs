@@ -182,7 +182,10 @@ fn a_model_loads_without_the_state_of_training_and_into_it() {
 
 #[test]
 fn prefixes_may_be_allowed() {
-    let bytes = file(r#"{"head.b":{"dtype":"F32","shape":[3],"data_offsets":[0,12]},"old.x":{"dtype":"F32","shape":[1],"data_offsets":[12,16]}}"#, 16);
+    let bytes = file(
+        r#"{"head.b":{"dtype":"F32","shape":[3],"data_offsets":[0,12]},"old.x":{"dtype":"F32","shape":[1],"data_offsets":[12,16]}}"#,
+        16,
+    );
     let weights = model();
     let load = Load::new().allow_missing("head.w").ignore_unexpected("old.");
     load.reader(&weights, "test", Cursor::new(&bytes)).unwrap();
@@ -194,7 +197,10 @@ fn what_is_no_checkpoint_is_refused() {
     let weights = model();
     assert_eq!(refusal(&weights, b"abc"), "test: is no safetensors file: it has 3 bytes");
     let said = refusal(&weights, b"\xff\xff\xff\xff\xff\xff\xff\xff{}");
-    assert_eq!(said, "test: is no whole safetensors file: its header should have 18446744073709551615 bytes, the file has 10");
+    assert_eq!(
+        said,
+        "test: is no whole safetensors file: its header should have 18446744073709551615 bytes, the file has 10"
+    );
     let said = refusal(&weights, &file("{\"a\":", 0));
     assert_eq!(said, "test: is no safetensors file: EOF while parsing a value at line 1 column 5");
     let said = refusal(&weights, &file("\u{fffd}\u{fffd}", 0));
@@ -208,12 +214,16 @@ fn what_is_no_checkpoint_is_refused() {
     assert_eq!(said, "test: is no safetensors file: invalid offset for tensor `b`");
     let said = refusal(&weights, &file(r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}}"#, 8));
     assert_eq!(said, "test: is no safetensors file: invalid offset for tensor `a`");
-    let said = refusal(&weights, &file(r#"{"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,8]}}"#, 8));
+    let said =
+        refusal(&weights, &file(r#"{"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,8]}}"#, 8));
     assert_eq!(said, "test: is no safetensors file: overflow computing buffer size from shape and/or element type");
     let said = refusal(&weights, &file(r#"{"a":{"dtype":"F32","shape":[1099511627776],"data_offsets":[0,8]}}"#, 8));
     assert_eq!(said, "test: is no safetensors file: invalid shape, data type, or offset for tensor");
     let end = u64::MAX - 3;
-    let said = refusal(&weights, &file(&format!(r#"{{"a":{{"dtype":"F32","shape":[4611686018427387903],"data_offsets":[0,{end}]}}}}"#), 8));
+    let said = refusal(
+        &weights,
+        &file(&format!(r#"{{"a":{{"dtype":"F32","shape":[4611686018427387903],"data_offsets":[0,{end}]}}}}"#), 8),
+    );
     assert_eq!(said, "test: is no safetensors file: overflow computing buffer size from shape and/or element type");
 }
 

@@ -25,7 +25,8 @@ fn alexnets_loss_and_gradients_equal_pytorchs() {
     let parameters = graph.parameters();
     let found = gradients(&loss, &parameters);
     graph.check().unwrap();
-    let names: Vec<String> = graph.variables().iter().filter(|v| v.init.is_some()).map(|v| v.name.to_string()).collect();
+    let names: Vec<String> =
+        graph.variables().iter().filter(|v| v.init.is_some()).map(|v| v.name.to_string()).collect();
     assert_eq!(parameters.iter().map(|p| p.shape().numel()).sum::<usize>(), 61_100_840);
 
     let mut outputs = vec![("loss", &loss), ("logits", &logits)];
@@ -35,7 +36,8 @@ fn alexnets_loss_and_gradients_equal_pytorchs() {
     let plan = graph.plan(&outputs, context().target()).unwrap();
     let weights = Weights::init(context(), &plan, 0).unwrap();
     for (k, layer) in fixture.table.iter().enumerate() {
-        let shape: Vec<usize> = layer["shape"].as_array().unwrap().iter().map(|n| n.as_u64().unwrap() as usize).collect();
+        let shape: Vec<usize> =
+            layer["shape"].as_array().unwrap().iter().map(|n| n.as_u64().unwrap() as usize).collect();
         let (name, fan_in) = (layer["name"].as_str().unwrap(), shape[1..].iter().product::<usize>() as f64);
         let stream = 2 * k as u32 + 1;
         let weight = uniform(stream, shape.iter().product(), (6.0 / fan_in).sqrt());
@@ -58,7 +60,10 @@ fn alexnets_loss_and_gradients_equal_pytorchs() {
         let doubles = || gradient.iter().map(|&x| f64::from(x));
         let near = |what: &str, found: f64, expected: f32, scale: f32| {
             let error = (found - f64::from(expected)).abs();
-            assert!(error <= 1e-3 * f64::from(scale), "{what} of the gradient of {name} is {found}, PyTorch has {expected}");
+            assert!(
+                error <= 1e-3 * f64::from(scale),
+                "{what} of the gradient of {name} is {found}, PyTorch has {expected}"
+            );
         };
         near("norm", doubles().map(|x| x * x).sum::<f64>().sqrt(), norm, norm);
         near("sum", doubles().sum(), sum, sum.abs().max(norm));

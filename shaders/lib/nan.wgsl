@@ -7,3 +7,9 @@ fn is_nan(x: f32) -> bool {
 fn keep_nan(x: f32, y: f32) -> f32 {
     return select(y, x, is_nan(x));
 }
+
+// Constants may not be infinite, values may.
+fn infinity() -> f32 {
+    var bits = 0x7f800000u;
+    return bitcast<f32>(bits);
+}

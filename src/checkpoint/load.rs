@@ -25,7 +25,7 @@ pub fn load(weights: &Weights, path: impl AsRef<Path>) -> Result<(), Error> {
     Load::new().file(weights, path)
 }
 
-/// Loads the model and leaves the state of training (`step`, `seed`, `optimizer.…`) as it is: for files
+/// Loads the model and leaves the state of training (`step`, `seed.…`, `optimizer.…`) as it is: for files
 /// of other libraries, and for using what was trained.
 ///
 /// # Errors
@@ -70,7 +70,7 @@ impl Load {
         self
     }
 
-    /// Leaves `step`, `seed` and `optimizer.…` as they are, whether the file has them or not.
+    /// Leaves `step`, `seed.…` and `optimizer.…` as they are, whether the file has them or not.
     pub fn without_training_state(mut self) -> Load {
         self.model_only = true;
         self
@@ -86,8 +86,8 @@ impl Load {
     /// missing or unexpected and every other shape or type; an error of the device.
     pub fn file(&self, weights: &Weights, path: impl AsRef<Path>) -> Result<(), Error> {
         let name = file_name(path.as_ref());
-        let file = File::open(path)
-            .map_err(|error| refuse(&name, format!("cannot be opened: {error}")).caused_by(error))?;
+        let file =
+            File::open(path).map_err(|error| refuse(&name, format!("cannot be opened: {error}")).caused_by(error))?;
         self.reader(weights, &name, file)
     }
 
@@ -131,13 +131,15 @@ impl Load {
                     let _ = write!(others, "\n  shape of {name}: {shape} in the file, {} is wanted", desc.shape);
                 }
                 Some(info) if !converts(info.dtype, desc.dtype) => {
-                    let _ = write!(others, "\n  type of {name}: {:?} in the file, {} is wanted", info.dtype, desc.dtype);
+                    let _ =
+                        write!(others, "\n  type of {name}: {:?} in the file, {} is wanted", info.dtype, desc.dtype);
                 }
                 Some(info) => found.push((variable, *info)),
             }
         }
         let known = |name: &str| variables.iter().any(|variable| &*variable.name == name);
-        let unexpected: Vec<&str> = tensors.keys().map(String::as_str).filter(|name| wanted(name) && !known(name)).collect();
+        let unexpected: Vec<&str> =
+            tensors.keys().map(String::as_str).filter(|name| wanted(name) && !known(name)).collect();
         let unexpected: Vec<&str> = unexpected.into_iter().filter(|name| !may(&self.may_have, name)).collect();
         if missing.is_empty() && unexpected.is_empty() && others.is_empty() {
             return Ok(found);
@@ -168,7 +170,9 @@ fn converted(bytes: Vec<u8>, from: Dtype, variable: &Variable) -> Result<Array, 
     let desc = &variable.desc;
     let pairs = || bytes.chunks_exact(2).map(|b| [b[0], b[1]]);
     let numbers: Vec<f32> = match (from, desc.dtype) {
-        (Dtype::F32, DType::F32) | (Dtype::F16, DType::F16) | (_, DType::U32) => return Array::new(desc.clone(), bytes),
+        (Dtype::F32, DType::F32) | (Dtype::F16, DType::F16) | (_, DType::U32) => {
+            return Array::new(desc.clone(), bytes);
+        }
         (Dtype::F16, _) => pairs().map(|b| f16::from_le_bytes(b).to_f32()).collect(),
         (Dtype::BF16, _) => pairs().map(|b| bf16::from_le_bytes(b).to_f32()).collect(),
         _ => bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
@@ -193,7 +197,8 @@ fn header(name: &str, source: &mut (impl Read + Seek)) -> Result<(u64, Metadata)
     source.read_exact(&mut word).map_err(failed)?;
     let stated = u64::from_le_bytes(word);
     if stated > length - 8 {
-        let reason = format!("is no whole safetensors file: its header should have {stated} bytes, the file has {length}");
+        let reason =
+            format!("is no whole safetensors file: its header should have {stated} bytes, the file has {length}");
         return Err(refuse(name, reason));
     }
     if stated > LONGEST_HEADER {
@@ -206,7 +211,8 @@ fn header(name: &str, source: &mut (impl Read + Seek)) -> Result<(u64, Metadata)
         .map_err(|error| refuse(name, format!("is no safetensors file: {error}")).caused_by(error))?;
     let (begin, data) = (8 + stated, metadata.data_len() as u64);
     if length - begin != data {
-        let reason = format!("is no whole safetensors file: its tensors should have {data} bytes, it has {}", length - begin);
+        let reason =
+            format!("is no whole safetensors file: its tensors should have {data} bytes, it has {}", length - begin);
         return Err(refuse(name, reason));
     }
     Ok((begin, metadata))

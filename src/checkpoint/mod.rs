@@ -1,8 +1,9 @@
 //! Checkpoints: parameters, state and the state of training in one safetensors file.
 //!
 //! A file has one tensor for each variable of the weights, under its name: parameters
-//! (`features.0.weight`), state, and what only training needs: `step`, `seed` and `optimizer.…`. Files
-//! of PyTorch and Hugging Face models have the first of these and load with [`load_parameters`].
+//! (`features.0.weight`), state, and what only training needs: `step`, `seed.0`, `seed.1` and
+//! `optimizer.…`. Files of PyTorch and Hugging Face models have the first of these and load with
+//! [`load_parameters`].
 //!
 //! ```no_run
 //! # fn go(weights: &wgrad::session::Weights) -> Result<(), wgrad::error::Error> {
@@ -26,7 +27,7 @@ use std::path::Path;
 
 /// Whether a name belongs to training and not to the model.
 fn is_of_training(name: &str) -> bool {
-    name == "step" || name == "seed" || name.starts_with("optimizer.")
+    name == "step" || name.starts_with("seed.") || name.starts_with("optimizer.")
 }
 
 /// An error about a file.

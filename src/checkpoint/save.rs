@@ -21,7 +21,8 @@ use std::{
 /// A folder or disk that cannot be written to, or an error of the device; then the old file is as it was.
 pub fn save(weights: &Weights, path: impl AsRef<Path>) -> Result<(), Error> {
     let path = path.as_ref();
-    let failed = |error: std::io::Error| refuse(&file_name(path), format!("cannot be written: {error}")).caused_by(error);
+    let failed =
+        |error: std::io::Error| refuse(&file_name(path), format!("cannot be written: {error}")).caused_by(error);
     let temporary = Temporary::beside(path).map_err(failed)?;
     let mut out = BufWriter::with_capacity(1 << 20, &temporary.file);
 
@@ -55,7 +56,10 @@ fn header(variables: &[Variable]) -> Result<Vec<u8>, Box<dyn std::error::Error>>
             DType::F16 => Dtype::F16,
             DType::U32 => Dtype::U32,
         };
-        (variable.name.to_string(), TensorInfo { dtype, shape: variable.desc.shape.to_vec(), data_offsets: (begin, offset) })
+        (
+            variable.name.to_string(),
+            TensorInfo { dtype, shape: variable.desc.shape.to_vec(), data_offsets: (begin, offset) },
+        )
     });
     // What Hugging Face's tools ask of a file before they open it.
     let format = HashMap::from([("format".to_owned(), "pt".to_owned())]);

@@ -63,7 +63,7 @@ struct TrainDigits {
     batch: usize,
     /// The learning rate at the start; it falls to zero along a cosine.
     #[arg(long, default_value_t = 2e-3)]
-    lr: f32,
+    lr: f64,
     /// The seed of initial values, shuffles and dropout: the same seed gives the same checkpoint.
     #[arg(long, default_value_t = 0)]
     seed: u64,

@@ -127,21 +127,18 @@ impl Context {
     /// No adapter (the text names the package to install), or a device that cannot be opened.
     pub async fn new() -> Result<Context, Error> {
         let instance = instance();
-        let adapter = match std::env::var(ADAPTER_VARIABLE).ok().filter(|name| !name.is_empty()) {
-            Some(wanted) => {
-                let found = instance.enumerate_adapters(wgpu::Backends::PRIMARY).await;
-                let names: Vec<String> = found.iter().map(|adapter| adapter.get_info().name).collect();
-                let lower = wanted.to_lowercase();
-                let at = names.iter().position(|name| name.to_lowercase().contains(&lower));
-                at.and_then(|at| found.into_iter().nth(at)).ok_or_else(|| no_adapter(Some(&wanted), &names))?
-            }
-            None => {
-                let options = wgpu::RequestAdapterOptions {
-                    power_preference: wgpu::PowerPreference::HighPerformance,
-                    ..Default::default()
-                };
-                instance.request_adapter(&options).await.map_err(|error| no_adapter(None, &[]).caused_by(error))?
-            }
+        let adapter = if let Some(wanted) = std::env::var(ADAPTER_VARIABLE).ok().filter(|name| !name.is_empty()) {
+            let found = instance.enumerate_adapters(wgpu::Backends::PRIMARY).await;
+            let names: Vec<String> = found.iter().map(|adapter| adapter.get_info().name).collect();
+            let lower = wanted.to_lowercase();
+            let at = names.iter().position(|name| name.to_lowercase().contains(&lower));
+            at.and_then(|at| found.into_iter().nth(at)).ok_or_else(|| no_adapter(Some(&wanted), &names))?
+        } else {
+            let options = wgpu::RequestAdapterOptions {
+                power_preference: wgpu::PowerPreference::HighPerformance,
+                ..Default::default()
+            };
+            instance.request_adapter(&options).await.map_err(|error| no_adapter(None, &[]).caused_by(error))?
         };
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("wgrad"),

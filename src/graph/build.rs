@@ -211,7 +211,7 @@ impl Graph {
     #[track_caller]
     pub fn fail(&self, error: Error) {
         let mut data = self.data();
-        let error = error.at(data.place.unwrap_or_else(Place::here)).in_layer(&data.layer.clone());
+        let error = error.at(data.place.unwrap_or(Place::here())).in_layer(&data.layer.clone());
         data.fail(error);
     }
 
@@ -283,7 +283,7 @@ impl Graph {
     #[track_caller]
     fn variable(&self, name: String, role: Role, desc: TensorDesc, init: Option<Init>) -> Tensor {
         let mut data = self.data();
-        let (place, layer) = (data.place.unwrap_or_else(Place::here), data.layer.clone());
+        let (place, layer) = (data.place.unwrap_or(Place::here()), data.layer.clone());
         let refuse = |data: &mut GraphData, kind, message: String| {
             data.fail(Error::new(kind, message).at(place).in_layer(&layer));
         };
@@ -333,7 +333,7 @@ impl Graph {
     #[track_caller]
     pub fn apply(&self, op: impl Op, inputs: &[&Tensor]) -> Vec<Tensor> {
         let mut data = self.data();
-        let place = data.place.unwrap_or_else(Place::here);
+        let place = data.place.unwrap_or(Place::here());
         let layer = data.layer.clone();
         let count = op.outputs();
         if inputs.iter().any(|tensor| !tensor.graph.is(self)) {

@@ -121,7 +121,7 @@ impl Pointwise {
         }
         for input in &inputs[1..] {
             if input.dtype != desc.dtype {
-                return Err(Misfit::dtype(format!("mixes {} and {}", desc, input)));
+                return Err(Misfit::dtype(format!("mixes {desc} and {input}")));
             }
             desc.shape = desc.shape.broadcast(&input.shape)?;
         }
@@ -243,12 +243,9 @@ impl Backward {
 
     /// The gradient of the loss with respect to the `i`-th output; zeros where it has no influence.
     pub fn dy(&self, i: usize) -> Tensor {
-        match &self.gradients[i] {
-            Some(gradient) => gradient.clone(),
-            None => {
-                let y = &self.outputs[i];
-                y.graph().constant(0.0, y.dtype()).expand(y.shape())
-            }
+        if let Some(gradient) = &self.gradients[i] { gradient.clone() } else {
+            let y = &self.outputs[i];
+            y.graph().constant(0.0, y.dtype()).expand(y.shape())
         }
     }
 

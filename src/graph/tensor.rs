@@ -82,13 +82,10 @@ impl Tensor {
             return None;
         }
         let shape = self.shape();
-        match <[usize; N]>::try_from(&shape[..]) {
-            Ok(sizes) => Some(sizes),
-            Err(_) => {
-                let message = format!("{what}: needs dimensions [{}], not shape {shape}", names.join(", "));
-                self.graph.fail(Error::new(ErrorKind::Shape, message));
-                None
-            }
+        if let Ok(sizes) = <[usize; N]>::try_from(&shape[..]) { Some(sizes) } else {
+            let message = format!("{what}: needs dimensions [{}], not shape {shape}", names.join(", "));
+            self.graph.fail(Error::new(ErrorKind::Shape, message));
+            None
         }
     }
 }

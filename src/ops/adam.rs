@@ -69,7 +69,14 @@ impl Tensor {
 
     /// The new value of parameter `self`.
     #[track_caller]
-    pub(crate) fn adam_step(&self, [m, v]: [&Tensor; 2], rate: &Tensor, [c1, c2]: [&Tensor; 2], eps: f64, decay: f64) -> Tensor {
+    pub(crate) fn adam_step(
+        &self,
+        [m, v]: [&Tensor; 2],
+        rate: &Tensor,
+        [c1, c2]: [&Tensor; 2],
+        eps: f64,
+        decay: f64,
+    ) -> Tensor {
         self.graph().apply1(Adam::Step { eps: eps as f32, decay: decay as f32 }, &[self, m, v, rate, c1, c2])
     }
 }

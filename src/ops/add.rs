@@ -1,25 +1,21 @@
 //! add: y = a + b.
 
-use super::{
-    Operand,
-    map::{Map, two},
-};
+use super::map::{Map, two};
 use crate::{graph::Tensor, shader};
 
-const ADD: Map =
-    Map::new("add", shader!("add"), "add", |at| two(at, || at.dy(0), || at.dy(0)));
+const ADD: Map = Map::new("add", shader!("add"), "add", |at| two(at, || at.dy(0), || at.dy(0)));
 
 impl Tensor {
     /// a + b, `torch.add`; also the operator `a + b`. Shapes broadcast.
     #[track_caller]
-    pub fn add(&self, other: impl Operand) -> Tensor {
-        ADD.of(&[self, &other.beside(self)])
+    pub fn add(&self, other: &Tensor) -> Tensor {
+        ADD.of(&[self, other])
     }
 
     /// Every element plus a number; also the operator `x + 1.0`.
     #[track_caller]
     pub fn add_scalar(&self, number: f32) -> Tensor {
-        self.add(number)
+        self.add(&self.graph().constant(number, self.dtype()))
     }
 }
 

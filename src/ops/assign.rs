@@ -19,13 +19,14 @@ impl Op for Assign {
 
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {
         let (variable, value) = (&inputs[0], &inputs[1]);
+        let reason = || format!("the variable is {variable}, the value {value}");
         if variable.dtype != value.dtype {
-            return Err(Misfit::dtype(format!("{value} cannot replace {variable}")));
+            Err(Misfit::dtype(reason()))
+        } else if variable.shape != value.shape {
+            Err(Misfit::shape(reason()))
+        } else {
+            Ok(vec![variable.clone()])
         }
-        if variable.shape != value.shape {
-            return Err(Misfit::shape(format!("{value} cannot replace {variable}")));
-        }
-        Ok(vec![variable.clone()])
     }
 
     fn pointwise(&self) -> Option<Pointwise> {
@@ -52,11 +53,7 @@ impl Graph {
 
 #[cfg(test)]
 mod tests {
-    use crate::{
-        kernel::DeviceClass,
-        prelude::*,
-        testing::context,
-    };
+    use crate::{kernel::DeviceClass, prelude::*, testing::context};
 
     #[test]
     fn a_variable_keeps_its_new_value() {
@@ -67,7 +64,7 @@ mod tests {
                 let n = graph.state("n", TensorDesc::new([size], DType::U32), Init::Constant(3.0));
                 let before = &w * 1.0;
                 let after = graph.assign(&w, &(&w * 2.0 + 1.0)) + 0.5;
-                graph.assign(&n, &n.ne(3.0));
+                graph.assign(&n, &n.ne(&graph.constant(3.0, DType::U32)));
                 let plan = graph.plan(&[("before", &before), ("after", &after)], &context().target().with_class(class));
                 let plan = plan.unwrap();
                 let weights = Weights::init(context(), &plan, 0).unwrap();
@@ -83,13 +80,27 @@ mod tests {
     }
 
     #[test]
+    fn two_variables_exchange_their_values() {
+        let graph = Graph::new(Mode::Infer);
+        let (a, b) = (graph.parameter("a", [5], Init::Constant(1.0)), graph.parameter("b", [5], Init::Constant(2.0)));
+        let (old_a, old_b) = (&a * 1.0, &b * 1.0);
+        graph.assign(&a, &old_b);
+        graph.assign(&b, &old_a);
+        let plan = graph.plan(&[], context().target()).unwrap();
+        let weights = Weights::init(context(), &plan, 0).unwrap();
+        Session::new(context(), plan, &weights).unwrap().run().unwrap();
+        assert_eq!(weights.read("a").unwrap().to_f32(), [2.0; 5]);
+        assert_eq!(weights.read("b").unwrap().to_f32(), [1.0; 5]);
+    }
+
+    #[test]
     fn shape_and_type_must_be_the_variables() {
         for (desc, kind) in [(TensorDesc::new([3], DType::F32), "shape"), (TensorDesc::new([2], DType::U32), "dtype")] {
             let graph = Graph::new(Mode::Train);
             let w = graph.parameter("w", [2], Init::ones());
             graph.assign(&w, &graph.input_of("value", &desc.shape, desc.dtype));
             let error = graph.check().unwrap_err();
-            assert_eq!(error.message(), format!("assign: {desc} cannot replace f32[2]"));
+            assert_eq!(error.message(), format!("assign: the variable is f32[2], the value {desc}"));
             assert!(if kind == "shape" { error.is_shape() } else { error.is_dtype() });
         }
     }

@@ -47,15 +47,18 @@ impl Tensor {
     /// towards 0 and to the type's range, NaN to 0, and no gradient flows.
     #[track_caller]
     pub fn cast(&self, dtype: DType) -> Tensor {
-        if self.dtype() == dtype { self.clone() } else { self.graph().apply1(Cast { from: self.dtype(), to: dtype }, &[self]) }
+        if self.dtype() == dtype {
+            self.clone()
+        } else {
+            self.graph().apply1(Cast { from: self.dtype(), to: dtype }, &[self])
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::map::tests::{assert_numbers, check_unary, values};
+    use super::super::map::tests::{INFINITY, NAN, NEG_INFINITY, assert_numbers, check_unary, values};
     use crate::{prelude::*, testing::run};
-    use std::f32::{INFINITY, NAN, NEG_INFINITY};
 
     #[test]
     fn widening_keeps_numbers_and_gradients() {

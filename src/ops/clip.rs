@@ -18,7 +18,11 @@ impl Op for ClipFactor {
     }
 
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {
-        if self.most > 0.0 { Pointwise::infer(inputs) } else { Err(Misfit::shape(format!("the largest norm must be positive, not {}", self.most))) }
+        if self.most > 0.0 {
+            Pointwise::infer(inputs)
+        } else {
+            Err(Misfit::shape(format!("the largest norm must be positive, not {}", self.most)))
+        }
     }
 
     fn pointwise(&self) -> Option<Pointwise> {

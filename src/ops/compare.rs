@@ -1,6 +1,6 @@
 //! eq ne lt le gt ge: y = 1 where two elements compare so, else 0.
 
-use super::{Operand, map::alike};
+use super::map::alike;
 use crate::{
     data::{DType, TensorDesc},
     error::Misfit,
@@ -63,53 +63,53 @@ impl Op for Compare {
 impl Tensor {
     /// a = b, `torch.eq`.
     #[track_caller]
-    pub fn eq(&self, other: impl Operand) -> Tensor {
+    pub fn eq(&self, other: &Tensor) -> Tensor {
         self.compare(Relation::Eq, other)
     }
 
     /// a ≠ b, `torch.ne`.
     #[track_caller]
-    pub fn ne(&self, other: impl Operand) -> Tensor {
+    pub fn ne(&self, other: &Tensor) -> Tensor {
         self.compare(Relation::Ne, other)
     }
 
     /// a < b, `torch.lt`.
     #[track_caller]
-    pub fn lt(&self, other: impl Operand) -> Tensor {
+    pub fn lt(&self, other: &Tensor) -> Tensor {
         self.compare(Relation::Lt, other)
     }
 
     /// a ≤ b, `torch.le`.
     #[track_caller]
-    pub fn le(&self, other: impl Operand) -> Tensor {
+    pub fn le(&self, other: &Tensor) -> Tensor {
         self.compare(Relation::Le, other)
     }
 
     /// a > b, `torch.gt`.
     #[track_caller]
-    pub fn gt(&self, other: impl Operand) -> Tensor {
+    pub fn gt(&self, other: &Tensor) -> Tensor {
         self.compare(Relation::Gt, other)
     }
 
     /// a ≥ b, `torch.ge`.
     #[track_caller]
-    pub fn ge(&self, other: impl Operand) -> Tensor {
+    pub fn ge(&self, other: &Tensor) -> Tensor {
         self.compare(Relation::Ge, other)
     }
 
     #[track_caller]
-    fn compare(&self, relation: Relation, other: impl Operand) -> Tensor {
-        self.graph().apply1(Compare { relation, dtype: self.dtype() }, &[self, &other.beside(self)])
+    fn compare(&self, relation: Relation, other: &Tensor) -> Tensor {
+        self.graph().apply1(Compare { relation, dtype: self.dtype() }, &[self, other])
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::map::tests::{INFINITY, NAN};
     use crate::{
         prelude::*,
         testing::{Check, Numbers, run},
     };
-    use std::f32::{INFINITY, NAN};
 
     /// An operation of the six, the same in `f64`, and the same of integers.
     type Case = (fn(&Tensor, &Tensor) -> Tensor, fn(&f64, &f64) -> bool, fn(&u32, &u32) -> bool);

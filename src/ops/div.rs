@@ -1,9 +1,6 @@
 //! div: y = a/b.
 
-use super::{
-    Operand,
-    map::{Map, two},
-};
+use super::map::{Map, two};
 use crate::{graph::Tensor, shader};
 
 const DIV: Map =
@@ -12,16 +9,15 @@ const DIV: Map =
 impl Tensor {
     /// a/b for each element, `torch.div`; also the operator `a / b`. Shapes broadcast.
     #[track_caller]
-    pub fn div(&self, other: impl Operand) -> Tensor {
-        DIV.of(&[self, &other.beside(self)])
+    pub fn div(&self, other: &Tensor) -> Tensor {
+        DIV.of(&[self, other])
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::map::tests::{assert_numbers, check_binary, pairs};
+    use super::super::map::tests::{INFINITY, NAN, NEG_INFINITY, assert_numbers, check_binary, pairs};
     use crate::prelude::*;
-    use std::f32::{INFINITY, NAN, NEG_INFINITY};
 
     #[test]
     fn div_matches_its_definition() {

@@ -22,16 +22,16 @@ impl Dropout {
         if (0.0..=1.0).contains(&probability) {
             Ok(())
         } else {
-            Err(Misfit::shape(format!("probability {probability} is not in 0..=1")))
+            Err(Misfit::shape(format!("probability {probability} is not from 0 to 1")))
         }
     }
 
     /// How many of the 2³² words keep an element.
-    fn threshold(&self) -> u32 {
+    fn threshold(self) -> u32 {
         ((1.0 - f64::from(self.probability)) * 4_294_967_296.0).round().min(f64::from(u32::MAX)) as u32
     }
 
-    fn scale(&self) -> f32 {
+    fn scale(self) -> f32 {
         if self.probability < 1.0 { 1.0 / (1.0 - self.probability) } else { 0.0 }
     }
 }
@@ -43,7 +43,9 @@ impl Op for Dropout {
 
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {
         Dropout::check(self.probability)?;
-        let [x, words @ ..] = inputs else { return Err(Misfit::shape("needs an input, two words of a seed and a step")) };
+        let [x, words @ ..] = inputs else {
+            return Err(Misfit::shape("needs an input, two words of a seed and a step"));
+        };
         debug_assert!(words.iter().all(|word| *word == TensorDesc::new([], DType::U32)));
         Pointwise::infer(std::slice::from_ref(x))
     }
@@ -173,7 +175,7 @@ mod tests {
             let y = graph.input("x", [3]).dropout(probability);
             assert!(y.is_failed());
             let error = graph.check().unwrap_err();
-            let text = format!("dropout: probability {text} is not in 0..=1\n  at {}:{}:41", file!(), line!() - 3);
+            let text = format!("dropout: probability {text} is not from 0 to 1\n  at {}:{}:43", file!(), line!() - 3);
             assert_eq!(error.to_string(), text);
         }
     }

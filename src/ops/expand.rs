@@ -23,7 +23,7 @@ impl Op for Expand {
         let (from, to) = (&inputs[0].shape, &self.shape);
         match from.broadcast(to) {
             Ok(shape) if shape == *to => Ok(vec![TensorDesc::new(to, inputs[0].dtype)]),
-            _ => Err(Misfit::shape(format!("shape {from} does not broadcast to {to}"))),
+            _ => Err(Misfit::shape(format!("shape {from} does not expand to {to}"))),
         }
     }
 
@@ -44,7 +44,11 @@ impl Tensor {
     #[track_caller]
     pub fn expand(&self, shape: impl Into<Shape>) -> Tensor {
         let shape = shape.into();
-        if self.shape() == shape { self.clone() } else { self.graph().apply1(Expand { shape, dtype: self.dtype() }, &[self]) }
+        if self.shape() == shape {
+            self.clone()
+        } else {
+            self.graph().apply1(Expand { shape, dtype: self.dtype() }, &[self])
+        }
     }
 }
 
@@ -80,7 +84,7 @@ mod tests {
         for (from, to) in [(&[3][..], &[2][..]), (&[2, 3], &[3]), (&[3], &[1])] {
             let graph = Graph::new(Mode::Infer);
             graph.input("x", from).expand(to);
-            let text = format!("expand: shape {} does not broadcast to {}", Shape::from(from), Shape::from(to));
+            let text = format!("expand: shape {} does not expand to {}", Shape::from(from), Shape::from(to));
             assert_eq!(graph.check().unwrap_err().message(), text);
         }
     }

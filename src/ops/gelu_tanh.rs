@@ -3,7 +3,8 @@
 use super::map::{Map, one};
 use crate::{graph::Tensor, shader};
 
-const GELU_TANH: Map = Map::new("gelu_tanh", shader!("gelu_tanh"), "gelu_tanh", |at| one(at.dy(0) * GELU_TANH_GRAD.of(&[at.x(0)])));
+const GELU_TANH: Map =
+    Map::new("gelu_tanh", shader!("gelu_tanh"), "gelu_tanh", |at| one(at.dy(0) * GELU_TANH_GRAD.of(&[at.x(0)])));
 
 // f″ = t′ + ½·x·t″ with t = tanh u, t′ = (1 − t²)·u′ and t″ = (1 − t²)·u″ − 2·t·t′·u′
 const GELU_TANH_GRAD: Map = Map::new("gelu_tanh_grad", shader!("gelu_tanh"), "gelu_tanh_grad", |at| {
@@ -30,10 +31,9 @@ impl Tensor {
 
 #[cfg(test)]
 mod tests {
-    use super::super::map::tests::{SPECIAL, assert_numbers, check_unary, slope, values};
+    use super::super::map::tests::{INFINITY, NAN, SPECIAL, assert_numbers, check_unary, slope, values};
     use crate::prelude::*;
     use std::f64::consts::PI;
-    use std::f32::{INFINITY, NAN};
 
     #[test]
     fn gelu_tanh_matches_its_definition() {
@@ -42,10 +42,14 @@ mod tests {
 
     #[test]
     fn second_derivative() {
-        check_unary((-6.0, 6.0), |[x]| slope(&x, Tensor::gelu_tanh), |x| {
-            let t = argument(x).tanh();
-            0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * (2.0 / PI).sqrt() * (1.0 + 3.0 * 0.044715 * x * x)
-        });
+        check_unary(
+            (-6.0, 6.0),
+            |[x]| slope(&x, Tensor::gelu_tanh),
+            |x| {
+                let t = argument(x).tanh();
+                0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * (2.0 / PI).sqrt() * (1.0 + 3.0 * 0.044715 * x * x)
+            },
+        );
     }
 
     #[test]

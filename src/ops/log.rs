@@ -15,9 +15,8 @@ impl Tensor {
 
 #[cfg(test)]
 mod tests {
-    use super::super::map::tests::{SPECIAL, assert_numbers, check_unary, slopes, values};
+    use super::super::map::tests::{INFINITY, NAN, NEG_INFINITY, SPECIAL, assert_numbers, check_unary, slopes, values};
     use crate::prelude::*;
-    use std::f32::{INFINITY, NAN, NEG_INFINITY};
 
     #[test]
     fn log_matches_its_definition() {
@@ -26,7 +25,10 @@ mod tests {
 
     #[test]
     fn special_numbers_are_pytorchs() {
-        assert_numbers(&values(&SPECIAL, Tensor::log), &[NAN, INFINITY, NAN, NEG_INFINITY, NEG_INFINITY, NAN, 5.2983174, NAN]);
+        assert_numbers(
+            &values(&SPECIAL, Tensor::log),
+            &[NAN, INFINITY, NAN, NEG_INFINITY, NEG_INFINITY, NAN, 5.2983174, NAN],
+        );
         assert_numbers(&slopes(&SPECIAL, Tensor::log), &[NAN, 0.0, -0.0, INFINITY, NEG_INFINITY, -1.0, 0.005, -0.005]);
     }
 }

@@ -165,6 +165,10 @@ pub(super) mod tests {
         }
     }
 
+    pub const NAN: f32 = f32::NAN;
+    pub const INFINITY: f32 = f32::INFINITY;
+    pub const NEG_INFINITY: f32 = f32::NEG_INFINITY;
+
     /// NaN, both infinities, both zeros, and numbers where a careless formula overflows.
-    pub const SPECIAL: [f32; 8] = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 0.0, -0.0, -1.0, 200.0, -200.0];
+    pub const SPECIAL: [f32; 8] = [NAN, INFINITY, NEG_INFINITY, 0.0, -0.0, -1.0, 200.0, -200.0];
 }

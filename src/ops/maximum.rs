@@ -1,9 +1,6 @@
 //! maximum: y = the larger of a and b.
 
-use super::{
-    Operand,
-    map::{Map, two},
-};
+use super::map::{Map, two};
 use crate::{
     graph::{Gradients, Tensor},
     shader,
@@ -20,19 +17,18 @@ const MAXIMUM_GRAD: Map = Map::new("maximum_grad", shader!("maximum"), "maximum_
 
 impl Tensor {
     /// The larger of each two elements, NaN where either is, `torch.maximum`. Shapes broadcast.
-    /// 
+    ///
     /// Where both are equal each gets half of the gradient.
     #[track_caller]
-    pub fn maximum(&self, other: impl Operand) -> Tensor {
-        MAXIMUM.of(&[self, &other.beside(self)])
+    pub fn maximum(&self, other: &Tensor) -> Tensor {
+        MAXIMUM.of(&[self, other])
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::map::tests::{assert_numbers, check_binary, pairs};
+    use super::super::map::tests::{INFINITY, NAN, assert_numbers, check_binary, pairs};
     use crate::prelude::*;
-    use std::f32::{INFINITY, NAN};
 
     #[test]
     fn maximum_matches_its_definition() {

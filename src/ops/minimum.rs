@@ -1,9 +1,6 @@
 //! minimum: y = the smaller of a and b.
 
-use super::{
-    Operand,
-    map::{Map, two},
-};
+use super::map::{Map, two};
 use crate::{
     graph::{Gradients, Tensor},
     shader,
@@ -20,19 +17,18 @@ const MINIMUM_GRAD: Map = Map::new("minimum_grad", shader!("minimum"), "minimum_
 
 impl Tensor {
     /// The smaller of each two elements, NaN where either is, `torch.minimum`. Shapes broadcast.
-    /// 
+    ///
     /// Where both are equal each gets half of the gradient.
     #[track_caller]
-    pub fn minimum(&self, other: impl Operand) -> Tensor {
-        MINIMUM.of(&[self, &other.beside(self)])
+    pub fn minimum(&self, other: &Tensor) -> Tensor {
+        MINIMUM.of(&[self, other])
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::map::tests::{assert_numbers, check_binary, pairs};
+    use super::super::map::tests::{INFINITY, NAN, assert_numbers, check_binary, pairs};
     use crate::prelude::*;
-    use std::f32::{INFINITY, NAN};
 
     #[test]
     fn minimum_matches_its_definition() {

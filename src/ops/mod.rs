@@ -4,8 +4,6 @@ mod map;
 mod operators;
 mod rows;
 
-pub use operators::Operand;
-
 /// Declares the files of the operations: one word each, in alphabetical order.
 macro_rules! ops {
     ($($name:ident)*) => {
@@ -16,6 +14,7 @@ macro_rules! ops {
 }
 
 pub use conv2d::Conv2d;
+pub use max_pool2d::MaxPool2d;
 
 ops! {
     abs
@@ -44,6 +43,8 @@ ops! {
     layer_norm
     log
     logical
+    matmul
+    max_pool2d
     maximum
     minimum
     mul

@@ -1,25 +1,21 @@
 //! mul: y = a·b.
 
-use super::{
-    Operand,
-    map::{Map, two},
-};
+use super::map::{Map, two};
 use crate::{graph::Tensor, shader};
 
-const MUL: Map =
-    Map::new("mul", shader!("mul"), "mul", |at| two(at, || at.dy(0) * at.x(1), || at.dy(0) * at.x(0)));
+const MUL: Map = Map::new("mul", shader!("mul"), "mul", |at| two(at, || at.dy(0) * at.x(1), || at.dy(0) * at.x(0)));
 
 impl Tensor {
     /// a·b for each element, `torch.mul`; also the operator `a * b`. Shapes broadcast.
     #[track_caller]
-    pub fn mul(&self, other: impl Operand) -> Tensor {
-        MUL.of(&[self, &other.beside(self)])
+    pub fn mul(&self, other: &Tensor) -> Tensor {
+        MUL.of(&[self, other])
     }
 
     /// Every element times a number; also the operator `x * 2.0`.
     #[track_caller]
     pub fn mul_scalar(&self, number: f32) -> Tensor {
-        self.mul(number)
+        self.mul(&self.graph().constant(number, self.dtype()))
     }
 }
 

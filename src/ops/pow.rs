@@ -1,9 +1,6 @@
 //! pow: y = aᵇ.
 
-use super::{
-    Operand,
-    map::{Map, two},
-};
+use super::map::{Map, two};
 use crate::{
     graph::{Backward, Gradients, Tensor},
     shader,
@@ -16,14 +13,21 @@ impl Tensor {
     ///
     /// A negative base has whole powers only, NaN for others; x⁰ is 1 whatever x is.
     #[track_caller]
-    pub fn pow(&self, exponent: impl Operand) -> Tensor {
-        POW.of(&[self, &exponent.beside(self)])
+    pub fn pow(&self, exponent: &Tensor) -> Tensor {
+        POW.of(&[self, exponent])
     }
 
-    /// Every element to the power of a number, `torch.pow`.
+    /// Every element to the power of a number, `torch.pow`, by way of square, square root and reciprocal
+    /// where it is one.
     #[track_caller]
     pub fn powf(&self, exponent: f32) -> Tensor {
-        self.pow(exponent)
+        match exponent {
+            2.0 => self.square(),
+            0.5 => self.sqrt(),
+            -0.5 => self.rsqrt(),
+            -1.0 => self.recip(),
+            _ => self.pow(&self.graph().constant(exponent, self.dtype())),
+        }
     }
 }
 
@@ -33,16 +37,17 @@ fn gradient(at: &Backward) -> Gradients {
     let zero = a.graph().constant(0.0, a.dtype());
     two(
         at,
-        || at.dy(0) * b.eq(&zero).where_(&zero, &(b * a.pow(b - 1.0))),
+        || at.dy(0) * b.eq(&zero).where_(&zero, &(b * a.pow(&(b - 1.0)))),
         || at.dy(0) * a.eq(&zero).logical_and(&b.ge(&zero)).where_(&zero, &(at.y(0) * a.log())),
     )
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::map::tests::{assert_numbers, check_binary, check_unary, pairs, slope};
+    use super::super::map::tests::{
+        INFINITY, NAN, NEG_INFINITY, assert_numbers, check_binary, check_unary, pairs, slope,
+    };
     use crate::prelude::*;
-    use std::f32::{INFINITY, NAN, NEG_INFINITY};
 
     #[test]
     fn pow_matches_its_definition() {

@@ -5,7 +5,7 @@
 //! (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011).
 
 use crate::{
-    data::{DType, TensorDesc},
+    data::TensorDesc,
     error::Misfit,
     graph::{Graph, Init, Op, Pointwise, Tensor},
     shader,
@@ -136,7 +136,7 @@ pub(super) mod tests {
         for (i, y) in found.iter().enumerate() {
             let [u, v] = words(i);
             let expected = (-2.0 * (u + 2.0_f64.powi(-24)).ln()).sqrt() * (std::f64::consts::TAU * v).cos();
-            assert!((y - (1.0 + 2.0 * expected)).abs() < 1e-5, "element {i}: {y}, not {}", 1.0 + 2.0 * expected);
+            assert!((y - (1.0 + 2.0 * expected)).abs() < 1e-4, "element {i}: {y}, not {}", 1.0 + 2.0 * expected);
         }
         let mean = found.iter().sum::<f64>() / LEN as f64;
         let variance = found.iter().map(|y| (y - mean).powi(2)).sum::<f64>() / LEN as f64;
@@ -149,9 +149,9 @@ pub(super) mod tests {
     fn the_seed_is_kept_in_two_words() {
         let graph = Graph::new(Mode::Train);
         let [low, high] = graph.seed();
-        let plan = graph.plan(&[("low", &low), ("high", &high)], context().target()).unwrap();
+        let plan = graph.plan(&[("0", &low), ("1", &high)], context().target()).unwrap();
         let weights = Weights::init(context(), &plan, SEED).unwrap();
-        assert_eq!(weights.read("seed.low").unwrap().to_u32(), [SEED as u32]);
-        assert_eq!(weights.read("seed.high").unwrap().to_u32(), [(SEED >> 32) as u32]);
+        assert_eq!(weights.read("seed.0").unwrap().to_u32(), [SEED as u32]);
+        assert_eq!(weights.read("seed.1").unwrap().to_u32(), [(SEED >> 32) as u32]);
     }
 }

@@ -15,9 +15,8 @@ impl Tensor {
 
 #[cfg(test)]
 mod tests {
-    use super::super::map::tests::{SPECIAL, assert_numbers, check_unary, values};
+    use super::super::map::tests::{INFINITY, NAN, NEG_INFINITY, SPECIAL, assert_numbers, check_unary, values};
     use crate::prelude::*;
-    use std::f32::{INFINITY, NAN, NEG_INFINITY};
 
     #[test]
     fn recip_matches_its_definition() {
@@ -26,6 +25,9 @@ mod tests {
 
     #[test]
     fn special_numbers_are_pytorchs() {
-        assert_numbers(&values(&SPECIAL, Tensor::recip), &[NAN, 0.0, -0.0, INFINITY, NEG_INFINITY, -1.0, 0.005, -0.005]);
+        assert_numbers(
+            &values(&SPECIAL, Tensor::recip),
+            &[NAN, 0.0, -0.0, INFINITY, NEG_INFINITY, -1.0, 0.005, -0.005],
+        );
     }
 }

@@ -6,8 +6,7 @@ use crate::{
     shader,
 };
 
-const RELU: Map =
-    Map::new("relu", shader!("relu"), "relu", |at| one(RELU_GRAD.of(&[&at.dy(0), at.y(0)])));
+const RELU: Map = Map::new("relu", shader!("relu"), "relu", |at| one(RELU_GRAD.of(&[&at.dy(0), at.y(0)])));
 
 const RELU_GRAD: Map = Map::new("relu_grad", shader!("relu"), "relu_grad", |at| {
     Gradients::of([Some(RELU_GRAD.of(&[&at.dy(0), at.x(1)])), None])
@@ -23,9 +22,8 @@ impl Tensor {
 
 #[cfg(test)]
 mod tests {
-    use super::super::map::tests::{SPECIAL, assert_numbers, check_unary, slope, slopes, values};
+    use super::super::map::tests::{INFINITY, NAN, SPECIAL, assert_numbers, check_unary, slope, slopes, values};
     use crate::prelude::*;
-    use std::f32::{INFINITY, NAN};
 
     #[test]
     fn relu_matches_its_definition() {

@@ -3,7 +3,8 @@
 use super::map::{Map, one};
 use crate::{graph::Tensor, shader};
 
-const RSQRT: Map = Map::new("rsqrt", shader!("rsqrt"), "rsqrt_of", |at| one(at.dy(0) * -0.5 * at.y(0) * at.y(0).square()));
+const RSQRT: Map =
+    Map::new("rsqrt", shader!("rsqrt"), "rsqrt_of", |at| one(at.dy(0) * -0.5 * at.y(0) * at.y(0).square()));
 
 impl Tensor {
     /// 1/√x, `torch.rsqrt`; ∞ at 0, NaN below.
@@ -15,9 +16,8 @@ impl Tensor {
 
 #[cfg(test)]
 mod tests {
-    use super::super::map::tests::{SPECIAL, assert_numbers, check_unary, values};
+    use super::super::map::tests::{INFINITY, NAN, NEG_INFINITY, SPECIAL, assert_numbers, check_unary, values};
     use crate::prelude::*;
-    use std::f32::{INFINITY, NAN, NEG_INFINITY};
 
     #[test]
     fn rsqrt_matches_its_definition() {
@@ -26,6 +26,9 @@ mod tests {
 
     #[test]
     fn special_numbers_are_pytorchs() {
-        assert_numbers(&values(&SPECIAL, Tensor::rsqrt), &[NAN, 0.0, NAN, INFINITY, NEG_INFINITY, NAN, 0.07071068, NAN]);
+        assert_numbers(
+            &values(&SPECIAL, Tensor::rsqrt),
+            &[NAN, 0.0, NAN, INFINITY, NEG_INFINITY, NAN, 0.07071068, NAN],
+        );
     }
 }

@@ -95,10 +95,13 @@ mod tests {
             .shapes([[4500], [4500]])
             .no_gradient()
             .run();
-        Check::new(|[p, d, rate]| p.sgd_step(&d, &rate), |[p, d, rate]| p.zip(&d.zip(&rate, |d, r| d * r), |p, d| p - d))
-            .shapes([&[3, 5][..], &[3, 5], &[]])
-            .shapes([&[1][..], &[1], &[]])
-            .no_gradient()
-            .run();
+        Check::new(
+            |[p, d, rate]| p.sgd_step(&d, &rate),
+            |[p, d, rate]| p.zip(&d.zip(&rate, |d, r| d * r), |p, d| p - d),
+        )
+        .shapes([&[3, 5][..], &[3, 5], &[]])
+        .shapes([&[1][..], &[1], &[]])
+        .no_gradient()
+        .run();
     }
 }

@@ -21,9 +21,8 @@ impl Tensor {
 
 #[cfg(test)]
 mod tests {
-    use super::super::map::tests::{SPECIAL, assert_numbers, check_unary, slope, values};
+    use super::super::map::tests::{INFINITY, NAN, SPECIAL, assert_numbers, check_unary, slope, values};
     use crate::prelude::*;
-    use std::f32::{INFINITY, NAN};
 
     #[test]
     fn silu_matches_its_definition() {
@@ -32,10 +31,14 @@ mod tests {
 
     #[test]
     fn second_derivative() {
-        check_unary((-6.0, 6.0), |[x]| slope(&x, Tensor::silu), |x| {
-            let s = 1.0 / (1.0 + (-x).exp());
-            s * (1.0 + x * (1.0 - s))
-        });
+        check_unary(
+            (-6.0, 6.0),
+            |[x]| slope(&x, Tensor::silu),
+            |x| {
+                let s = 1.0 / (1.0 + (-x).exp());
+                s * (1.0 + x * (1.0 - s))
+            },
+        );
     }
 
     #[test]

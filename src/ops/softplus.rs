@@ -15,9 +15,8 @@ impl Tensor {
 
 #[cfg(test)]
 mod tests {
-    use super::super::map::tests::{SPECIAL, assert_numbers, check_unary, slopes, values};
+    use super::super::map::tests::{INFINITY, NAN, SPECIAL, assert_numbers, check_unary, slopes, values};
     use crate::prelude::*;
-    use std::f32::{INFINITY, NAN};
 
     #[test]
     fn softplus_matches_its_definition() {
@@ -26,7 +25,10 @@ mod tests {
 
     #[test]
     fn special_numbers_are_pytorchs() {
-        assert_numbers(&values(&SPECIAL, Tensor::softplus), &[NAN, INFINITY, 0.0, 0.6931472, 0.6931472, 0.3132617, 200.0, 0.0]);
+        assert_numbers(
+            &values(&SPECIAL, Tensor::softplus),
+            &[NAN, INFINITY, 0.0, 0.6931472, 0.6931472, 0.3132617, 200.0, 0.0],
+        );
         assert_numbers(&slopes(&SPECIAL, Tensor::softplus), &[NAN, 1.0, 0.0, 0.5, 0.5, 0.26894143, 1.0, 0.0]);
     }
 

@@ -15,9 +15,8 @@ impl Tensor {
 
 #[cfg(test)]
 mod tests {
-    use super::super::map::tests::{SPECIAL, assert_numbers, check_unary, slopes, values};
+    use super::super::map::tests::{INFINITY, NAN, NEG_INFINITY, SPECIAL, assert_numbers, check_unary, slopes, values};
     use crate::prelude::*;
-    use std::f32::{INFINITY, NAN, NEG_INFINITY};
 
     #[test]
     fn sqrt_matches_its_definition() {
@@ -27,6 +26,9 @@ mod tests {
     #[test]
     fn special_numbers_are_pytorchs() {
         assert_numbers(&values(&SPECIAL, Tensor::sqrt), &[NAN, INFINITY, NAN, 0.0, -0.0, NAN, 14.142136, NAN]);
-        assert_numbers(&slopes(&SPECIAL, Tensor::sqrt), &[NAN, 0.0, NAN, INFINITY, NEG_INFINITY, NAN, 0.035355338, NAN]);
+        assert_numbers(
+            &slopes(&SPECIAL, Tensor::sqrt),
+            &[NAN, 0.0, NAN, INFINITY, NEG_INFINITY, NAN, 0.035355338, NAN],
+        );
     }
 }

@@ -15,9 +15,8 @@ impl Tensor {
 
 #[cfg(test)]
 mod tests {
-    use super::super::map::tests::{SPECIAL, assert_numbers, check_unary, slopes, values};
+    use super::super::map::tests::{INFINITY, NAN, NEG_INFINITY, SPECIAL, assert_numbers, check_unary, slopes, values};
     use crate::prelude::*;
-    use std::f32::{INFINITY, NAN, NEG_INFINITY};
 
     #[test]
     fn square_matches_its_definition() {
@@ -27,6 +26,9 @@ mod tests {
     #[test]
     fn special_numbers_are_pytorchs() {
         assert_numbers(&values(&SPECIAL, Tensor::square), &[NAN, INFINITY, INFINITY, 0.0, 0.0, 1.0, 40000.0, 40000.0]);
-        assert_numbers(&slopes(&SPECIAL, Tensor::square), &[NAN, INFINITY, NEG_INFINITY, 0.0, 0.0, -2.0, 400.0, -400.0]);
+        assert_numbers(
+            &slopes(&SPECIAL, Tensor::square),
+            &[NAN, INFINITY, NEG_INFINITY, 0.0, 0.0, -2.0, 400.0, -400.0],
+        );
     }
 }

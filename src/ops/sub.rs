@@ -1,19 +1,15 @@
 //! sub: y = a − b.
 
-use super::{
-    Operand,
-    map::{Map, two},
-};
+use super::map::{Map, two};
 use crate::{graph::Tensor, shader};
 
-const SUB: Map =
-    Map::new("sub", shader!("sub"), "sub", |at| two(at, || at.dy(0), || -at.dy(0)));
+const SUB: Map = Map::new("sub", shader!("sub"), "sub", |at| two(at, || at.dy(0), || -at.dy(0)));
 
 impl Tensor {
     /// a − b, `torch.sub`; also the operator `a - b`. Shapes broadcast.
     #[track_caller]
-    pub fn sub(&self, other: impl Operand) -> Tensor {
-        SUB.of(&[self, &other.beside(self)])
+    pub fn sub(&self, other: &Tensor) -> Tensor {
+        SUB.of(&[self, other])
     }
 }
 

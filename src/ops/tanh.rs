@@ -15,9 +15,8 @@ impl Tensor {
 
 #[cfg(test)]
 mod tests {
-    use super::super::map::tests::{SPECIAL, assert_numbers, check_unary, slopes, values};
+    use super::super::map::tests::{NAN, SPECIAL, assert_numbers, check_unary, slopes, values};
     use crate::prelude::*;
-    use std::f32::{NAN};
 
     #[test]
     fn tanh_matches_its_definition() {

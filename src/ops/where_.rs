@@ -83,8 +83,8 @@ mod tests {
     fn the_other_side_may_be_nan() {
         let graph = Graph::new(Mode::Train);
         let (x, zero) = (graph.input("x", [3]), graph.constant(0.0, DType::F32));
-        let y = x.gt(0.0).where_(&x.log(), &zero);
-        let dx = super::super::map::tests::slope(&x, |x| x.gt(0.0).where_(x, &zero));
+        let y = x.gt(&zero).where_(&x.log(), &zero);
+        let dx = super::super::map::tests::slope(&x, |x| x.gt(&zero).where_(x, &zero));
         let numbers = [("x", Array::from_f32([3], &[-1.0, 1.0, f32::NAN]).unwrap())];
         let found = run(&graph, &[("y", &y), ("dx", &dx)], &numbers).unwrap();
         assert_eq!(found[0].to_f32(), [0.0, 0.0, 0.0]);
@@ -95,7 +95,7 @@ mod tests {
     fn indices_are_chosen_too() {
         let graph = Graph::new(Mode::Infer);
         let ids = graph.input_of("ids", [3], DType::U32);
-        let y = ids.eq(7.0).where_(&graph.constant(0.0, DType::U32), &ids);
+        let y = ids.eq(&graph.constant(7.0, DType::U32)).where_(&graph.constant(0.0, DType::U32), &ids);
         let found = run(&graph, &[("y", &y)], &[("ids", Array::from_u32([3], &[6, 7, u32::MAX]).unwrap())]).unwrap();
         assert_eq!(found[0].to_u32(), [6, 0, u32::MAX]);
     }

@@ -7,7 +7,7 @@ use crate::{data::DType, graph::Tensor};
 #[track_caller]
 pub(super) fn clip_norm(gradients: &[Tensor], most: f64) -> Vec<Tensor> {
     let gradients: Vec<Tensor> = gradients.iter().map(|gradient| gradient.cast(DType::F32)).collect();
-    let squares = gradients.iter().map(|gradient| gradient.mul(gradient).sum_all());
+    let squares = gradients.iter().map(|gradient| gradient.sum_squares());
     let Some(sum) = squares.reduce(|sum, square| sum.add(&square)) else { return gradients };
     let factor = sum.clip_factor(most);
     gradients.iter().map(|gradient| gradient.mul(&factor)).collect()

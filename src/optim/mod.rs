@@ -150,8 +150,11 @@ impl<R: Rule> Optimizer<R> {
         graph.placed(Place::here(), || {
             let parameters = graph.parameters();
             let gradients = autodiff::gradients(loss, &parameters);
-            let found: Vec<(Tensor, Tensor)> =
-                parameters.into_iter().zip(gradients).filter_map(|(parameter, gradient)| Some((parameter, gradient?))).collect();
+            let found: Vec<(Tensor, Tensor)> = parameters
+                .into_iter()
+                .zip(gradients)
+                .filter_map(|(parameter, gradient)| Some((parameter, gradient?)))
+                .collect();
             if found.is_empty() && graph.check().is_ok() {
                 graph.fail(Error::new(ErrorKind::Gradient, "minimise: the loss depends on no parameter"));
             }
@@ -204,7 +207,8 @@ impl<R: Rule> Optimizer<R> {
             return graph.fail(Error::new(ErrorKind::Name, message));
         };
         if gradient.shape() != parameter.shape() {
-            let message = format!("minimise: the gradient of {name} is {}, the parameter {}", gradient.desc(), parameter.desc());
+            let message =
+                format!("minimise: the gradient of {name} is {}, the parameter {}", gradient.desc(), parameter.desc());
             return graph.fail(Error::new(ErrorKind::Shape, message));
         }
         let at = Update { name: &name, parameter: parameter.cast(DType::F32), gradient, rate, done };

@@ -1,9 +1,6 @@
 //! Learning rates that change with the step.
 
-use crate::{
-    data::DType,
-    graph::Tensor,
-};
+use crate::{data::DType, graph::Tensor};
 
 /// How the learning rate follows from the number of steps done, on the device.
 ///

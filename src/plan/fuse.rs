@@ -97,27 +97,40 @@ impl<'a> Fusion<'a> {
             }))
     }
 
-    /// Joins a pointwise node with the units of its inputs' producers where that is allowed.
+    /// Joins a pointwise node with the units of its inputs' producers where that is allowed, and again
+    /// while that makes room: a value that now stays inside the unit needs no buffer any more.
     fn join_producers(&mut self, id: NodeId) {
-        let values: Vec<ValueId> = self.lowered.inputs(id).collect();
-        for value in values {
-            let Some(producer) = self.lowered.direct_producer(value) else { continue };
-            let (Some(&theirs), Some(&ours)) = (self.unit_of.get(&producer), self.unit_of.get(&id)) else { continue };
-            if theirs == ours || self.shape(producer) != self.shape(id) {
+        while let Some((theirs, ours, joined)) = self.next_join(id) {
+            for node in joined.nodes() {
+                self.unit_of.insert(node, theirs);
+            }
+            self.units[theirs] = joined;
+            self.units[ours] = Unit::default();
+        }
+    }
+
+    /// A unit of a producer that may be joined with the unit of a node, and the two joined.
+    fn next_join(&self, id: NodeId) -> Option<(usize, usize, Unit)> {
+        let ours = self.unit_of[&id];
+        let producer_of = |node: NodeId, value: ValueId| {
+            let producer = self.lowered.direct_producer(value)?;
+            let theirs = *self.unit_of.get(&producer)?;
+            let first = self.lowered.node(producer).outputs.first() == Some(&value);
+            (theirs != ours && first && self.shape(producer) == self.shape(node)).then_some(theirs)
+        };
+        let chain = &self.units[ours].chain;
+        let producers = chain.iter().flat_map(|&node| self.lowered.inputs(node).filter_map(move |value| producer_of(node, value)));
+        let mut tried: Vec<usize> = Vec::new();
+        for theirs in producers {
+            if tried.contains(&theirs) {
                 continue;
             }
-            if self.lowered.node(producer).outputs.first() != Some(&value) {
-                continue;
-            }
-            let Some(joined) = self.join(theirs, ours) else { continue };
-            if self.is_legal(&joined, [theirs, ours]) {
-                for node in joined.nodes() {
-                    self.unit_of.insert(node, theirs);
-                }
-                self.units[theirs] = joined;
-                self.units[ours] = Unit::default();
+            tried.push(theirs);
+            if let Some(joined) = self.join(theirs, ours).filter(|joined| self.is_legal(joined, [theirs, ours])) {
+                return Some((theirs, ours, joined));
             }
         }
+        None
     }
 
     fn join(&self, a: usize, b: usize) -> Option<Unit> {
@@ -312,12 +325,9 @@ impl<'a> Fusion<'a> {
         let same = |input: &Input| {
             self.lowered.storage(input.value) == self.lowered.storage(value) && input.desc == *desc
         };
-        match chain.inputs.iter().position(same) {
-            Some(i) => i,
-            None => {
-                chain.inputs.push(Input { value, desc: desc.clone(), update: None });
-                chain.inputs.len() - 1
-            }
+        if let Some(i) = chain.inputs.iter().position(same) { i } else {
+            chain.inputs.push(Input { value, desc: desc.clone(), update: None });
+            chain.inputs.len() - 1
         }
     }
 

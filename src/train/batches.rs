@@ -98,7 +98,7 @@ mod tests {
     fn an_epoch_takes_every_row_once() {
         let x = Array::from_u32([7, 2], &(0..14).collect::<Vec<_>>()).unwrap();
         let batches = Batches::new(&[&x], 3, 5, 0).unwrap();
-        assert_eq!(batches.count(), 2);
+        assert_eq!(Batches::count(&batches), 2);
         let mut rows: Vec<u32> = batches.flat_map(|batch| batch[0].to_u32()).collect();
         rows.sort_unstable();
         rows.dedup();

@@ -44,7 +44,7 @@ impl Axis {
             let window = |tap: usize| (first + padding) as isize - (tap * dilation) as isize;
             let mut meeting = (0..taps).filter(|&tap| window(tap) % stride as isize == 0);
             let tap_first = meeting.next();
-            let tap_step = meeting.next().zip(tap_first).map_or(1, |(second, first)| second - first);
+            let tap_step = meeting.next().zip(tap_first).map_or(taps, |(second, first)| second - first);
             let count = tap_first.map_or(0, |first| (taps - first).div_ceil(tap_step));
             let tap_first = tap_first.unwrap_or(0);
             Axis {

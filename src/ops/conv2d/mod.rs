@@ -88,7 +88,7 @@ impl Tensor {
             Some(bias) if !y.is_failed() => {
                 let channels = weight.shape()[0];
                 if bias.shape() == Shape::from([channels]) {
-                    y.add(&bias.reshape([channels, 1, 1]))
+                    &y + &bias.reshape([channels, 1, 1])
                 } else {
                     let reason = format!("bias {} must be [{channels}], one number for each output channel", bias.shape());
                     self.graph().fail(Misfit::shape(reason).of("conv2d"));
@@ -334,3 +334,6 @@ impl Op for BackwardWeight {
         ])
     }
 }
+
+#[cfg(test)]
+mod tests;
