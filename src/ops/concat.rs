@@ -1,5 +1,6 @@
 //! concat: tensors one behind the other along one dimension.
 
+use super::rows::neighbours;
 use crate::{
     data::{DType, TensorDesc},
     error::Misfit,
@@ -39,13 +40,13 @@ impl Op for Concat {
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
         io.fits(target)?;
         let axis = io.y_shape(0).axis(self.dim)?;
-        let [_, size, inner] = io.y_shape(0).split_at_axis(axis);
+        let [rows, size, inner] = io.y_shape(0).split_at_axis(axis);
         let (length, mut at) = (size * inner, 0);
         let is_index = io.y_desc(0).dtype == DType::U32;
+        let block = 4 * neighbours(target);
         for i in 0..io.inputs.len() {
-            let x = io.x_shape(i);
-            let given = x[axis] * inner;
-            if x.numel() == 0 {
+            let given = io.x_shape(i)[axis] * inner;
+            if rows * given == 0 {
                 continue;
             }
             let kernel = if is_index {
@@ -54,9 +55,10 @@ impl Op for Concat {
                 let aligned = [given, length, at].iter().all(|size| size.is_multiple_of(4));
                 Kernel::new(shader!("concat"), "main", io.real()).constant("ALIGNED", aligned.into())
             };
-            let params = Params::new().all([x.numel(), given, length, at]);
-            let dispatch = Dispatch::new(kernel).read(io.x(i)).write(io.y(0)).params(params);
-            let dispatch = dispatch.groups(x.numel().div_ceil(256) as u64).cost(0, 2 * io.x_desc(i).bytes());
+            let dispatch = Dispatch::new(kernel.constant("BLOCK", block as u32)).read(io.x(i)).write(io.y(0));
+            let dispatch = dispatch.params(Params::new().all([rows, given, length, at]));
+            let threads = rows * given.div_ceil(block);
+            let dispatch = dispatch.groups(threads.div_ceil(64) as u64).cost(0, 2 * io.x_desc(i).bytes());
             out.push(if is_index { dispatch } else { dispatch.finishing() });
             at += given;
         }

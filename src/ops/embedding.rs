@@ -1,6 +1,6 @@
 //! embedding: y[i] = W[ids[i]], a row of W for each id.
 
-use super::rows::too_large;
+use super::rows::{neighbours, too_large};
 use crate::{
     data::{DType, Shape, TensorDesc},
     error::Misfit,
@@ -36,8 +36,10 @@ impl Op for Embedding {
         let table = Table::new(io.x_desc(0), io.x_shape(1).numel());
         table.fits(&[io.x_desc(1), io.y_desc(0)], target)?;
         for part in table.parts(io.x(0), target)? {
-            let dispatch = Dispatch::new(table.kernel("gather")).read(part.slice).read(io.x(1)).write(io.y(0));
-            let dispatch = dispatch.params(table.params(&part)).groups(table.groups());
+            let block = 4 * neighbours(target);
+            let kernel = table.kernel("gather").constant("BLOCK", block as u32);
+            let dispatch = Dispatch::new(kernel).read(part.slice).read(io.x(1)).write(io.y(0));
+            let dispatch = dispatch.params(table.params(&part)).groups(table.groups(block));
             out.push(dispatch.cost(0, 2 * io.y_desc(0).bytes() + io.x_desc(1).bytes()).finishing());
         }
         Ok(())
@@ -85,7 +87,7 @@ impl Op for EmbeddingGrad {
         }
         for part in table.parts(io.y(0), target)? {
             let dispatch = Dispatch::new(table.kernel("scatter")).read(io.x(0)).read(links).read(io.x(1));
-            let dispatch = dispatch.write(part.slice).params(table.params(&part)).groups(table.groups());
+            let dispatch = dispatch.write(part.slice).params(table.params(&part)).groups(table.groups(4));
             out.push(dispatch.cost(io.x_shape(1).numel() as u64, 2 * io.x_desc(1).bytes() + io.x_desc(0).bytes()));
         }
         Ok(())
@@ -123,9 +125,9 @@ impl Table {
         Params::new().all([self.count, self.width, self.rows, part.first, part.last, part.base])
     }
 
-    /// Workgroups with a thread for four columns of every id.
-    fn groups(&self) -> u64 {
-        (self.count * self.width.div_ceil(4)).div_ceil(64) as u64
+    /// Workgroups with a thread for every `block` columns of every id.
+    fn groups(&self, block: usize) -> u64 {
+        (self.count * self.width.div_ceil(block)).div_ceil(64) as u64
     }
 
     /// Refuses what must be bound whole but cannot be.

@@ -1,6 +1,6 @@
 //! layer_norm: y = γ·(x − mean)/√(variance + ε) + β over the last dimensions (Ba, Kiros, Hinton 2016).
 
-use super::rows::Rows;
+use super::rows::{Rows, neighbours};
 use crate::{
     data::{DType, Shape, TensorDesc},
     error::Misfit,
@@ -133,8 +133,10 @@ impl Op for LayerNormWeightGrad {
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
         io.fits(target)?;
         let rows = self.rows(io.x_shape(0));
-        let threads = io.y_shape(0)[0] * self.width.div_ceil(4);
-        let dispatch = Dispatch::new(rows.kernel(shader!("layer_norm"), "backward_columns", io.real()));
+        let vectors = neighbours(target);
+        let threads = io.y_shape(0)[0] * self.width.div_ceil(4 * vectors);
+        let kernel = rows.kernel(shader!("layer_norm"), "backward_columns", io.real());
+        let dispatch = Dispatch::new(kernel.constant("VECTORS", vectors as u32));
         let dispatch = (0..4).fold(dispatch, |dispatch, i| dispatch.read(io.x(i))).write(io.y(0)).write(io.y(1));
         let params = rows.params().f32(0.0).u32(self.chunk(io.x_shape(0)));
         let flops = 5 * io.x_shape(0).numel() as u64;

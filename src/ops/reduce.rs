@@ -4,7 +4,7 @@
 //! `[outer, parts, inner]` until one part is left, in `f32`. So one long sum is as parallel as many
 //! short ones, its order is fixed, and its rounding errors stay those of short sums.
 
-use super::rows::{lanes, too_large};
+use super::rows::{lanes, neighbours, too_large};
 use crate::{
     data::{DType, Shape, TensorDesc},
     error::Misfit,
@@ -199,7 +199,7 @@ impl Stage {
             (false, true) => (256, 4096, 64, 2048),
             (false, false) => (128, 32_768, 64, 2048),
         };
-        let there = if inner.is_multiple_of(4) { outer * inner / 4 } else { outer * inner };
+        let there = outer * inner / (4 * vectors(inner, target)).max(1);
         let parts = wanted / there.max(1);
         let parts = parts.min(n.div_ceil(least)).max(n.div_ceil(most)).max(1);
         let chunk = if n <= short { n } else { n.div_ceil(parts).next_multiple_of(4) };
@@ -215,8 +215,8 @@ impl Stage {
     /// The entry point and its choice.
     fn entry(&self, target: &Target) -> (&'static str, (&'static str, u32)) {
         match (self.inner == 1, target.class.is_software() || lanes(self.chunk) == 1) {
-            (false, _) => ("columns", ("WIDE", self.inner.is_multiple_of(4).into())),
-            (true, true) => ("rows", ("WIDE", 0)),
+            (false, _) => ("columns", ("VECTORS", vectors(self.inner, target) as u32)),
+            (true, true) => ("rows", ("VECTORS", 0)),
             (true, false) => ("shared_rows", ("LANES", lanes(self.chunk) as u32)),
         }
     }
@@ -224,7 +224,7 @@ impl Stage {
     /// The workgroups for so many rows.
     fn groups(&self, rows: usize, target: &Target) -> u64 {
         let threads = match self.entry(target) {
-            ("columns", (_, wide)) => rows * if wide == 1 { self.inner / 4 } else { self.inner },
+            ("columns", (_, vectors)) => rows * (self.inner / (4 * vectors as usize).max(1)),
             ("rows", _) => rows,
             (_, (_, lanes)) => rows * lanes as usize,
         };
@@ -267,6 +267,15 @@ impl Stage {
             first = fits;
         }
         Ok(pieces)
+    }
+}
+
+/// Vectors of four neighbouring columns for a thread, none if a thread has a single column.
+fn vectors(inner: usize, target: &Target) -> usize {
+    match inner {
+        _ if inner.is_multiple_of(4 * neighbours(target)) => neighbours(target),
+        _ if inner.is_multiple_of(4) => 1,
+        _ => 0,
     }
 }
 

@@ -76,6 +76,12 @@ pub(super) fn lanes(n: usize) -> usize {
     n.div_ceil(8).clamp(1, 64).next_power_of_two()
 }
 
+/// Neighbouring vectors of four elements for one thread: a lane of a processor reads whole cache
+/// lines, threads of a GPU share them.
+pub(super) fn neighbours(target: &Target) -> usize {
+    if target.class.is_software() { 4 } else { 1 }
+}
+
 /// Why a value that must be bound whole cannot be.
 pub(super) fn too_large(desc: &TensorDesc, target: &Target) -> Misfit {
     let (bytes, limit) = (desc.bytes(), target.max_binding_bytes);

@@ -1,5 +1,6 @@
 //! slice: a range of one dimension; its gradient is padded with zeros.
 
+use super::rows::neighbours;
 use crate::{
     data::{DType, TensorDesc},
     error::Misfit,
@@ -28,20 +29,18 @@ impl Op for Slice {
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
         io.fits(target)?;
-        let [_, given, inner] = io.x_shape(0).split_at_axis(self.axis);
-        let (count, length) = (io.y_shape(0).numel(), (self.to - self.from) * inner);
-        let (given, from) = (given * inner, self.from * inner);
-        let params = Params::new().all([count, length, given, from]);
-        let is_index = io.x_desc(0).dtype == DType::U32;
-        let kernel = if is_index {
-            Kernel::new(shader!("slice"), "take_index", io.real())
-        } else {
-            let aligned = [length, given, from].iter().all(|size| size.is_multiple_of(4));
-            Kernel::new(shader!("slice"), "take", io.real()).constant("ALIGNED", aligned.into())
+        let [outer, given, inner] = io.x_shape(0).split_at_axis(self.axis);
+        let sizes = Ranges {
+            rows: outer,
+            length: (self.to - self.from) * inner,
+            given: given * inner,
+            begin: self.from * inner,
         };
-        let dispatch = Dispatch::new(kernel).read(io.x(0)).write(io.y(0)).params(params);
-        let dispatch = dispatch.groups(count.div_ceil(256) as u64).cost(0, 2 * io.y_desc(0).bytes());
-        out.push(if is_index { dispatch } else { dispatch.finishing() });
+        if io.x_desc(0).dtype == DType::U32 {
+            out.push(sizes.dispatch("take_index", io, target));
+        } else {
+            out.push(sizes.dispatch("take", io, target).finishing());
+        }
         Ok(())
     }
 
@@ -71,17 +70,39 @@ impl Op for Pad {
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
         io.fits(target)?;
-        let [_, given, inner] = io.x_shape(0).split_at_axis(self.axis);
-        let count = io.y_shape(0).numel();
-        let params = Params::new().all([count, self.size * inner, given * inner, self.from * inner]);
-        let dispatch = Dispatch::new(Kernel::new(shader!("slice"), "pad", io.real())).read(io.x(0)).write(io.y(0));
-        out.push(dispatch.params(params).groups(count.div_ceil(256) as u64).cost(0, io.bytes()));
+        let [outer, given, inner] = io.x_shape(0).split_at_axis(self.axis);
+        let sizes = Ranges { rows: outer, length: self.size * inner, given: given * inner, begin: self.from * inner };
+        out.push(sizes.dispatch("pad", io, target));
         Ok(())
     }
 
     fn backward(&self, at: &Backward) -> Gradients {
         let to = self.from + at.x(0).shape()[self.axis];
         Gradients::of([Some(at.dy(0).slice(self.axis as isize, self.from..to))])
+    }
+}
+
+/// Rows of which a range is taken or padded.
+struct Ranges {
+    rows: usize,
+    length: usize,
+    given: usize,
+    begin: usize,
+}
+
+impl Ranges {
+    fn dispatch(&self, entry: &'static str, io: &Io, target: &Target) -> Dispatch {
+        let aligned = [self.length, self.given, self.begin].iter().all(|size| size.is_multiple_of(4));
+        let block = 4 * neighbours(target);
+        let mut kernel = Kernel::new(shader!("slice"), entry, io.real()).constant("BLOCK", block as u32);
+        if entry != "take_index" {
+            kernel = kernel.constant("ALIGNED", aligned.into());
+        }
+        let threads = self.rows * self.length.div_ceil(block);
+        let params = Params::new().all([self.rows, self.length, self.given, self.begin]);
+        let bytes = io.x_desc(0).bytes().min(io.y_desc(0).bytes()) + io.y_desc(0).bytes();
+        let dispatch = Dispatch::new(kernel).read(io.x(0)).write(io.y(0)).params(params);
+        dispatch.groups(threads.div_ceil(64) as u64).cost(0, bytes)
     }
 }
 
