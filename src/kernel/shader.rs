@@ -47,6 +47,7 @@ static LIBRARY: &[&Shader] = library![
     "erf"
     "expm1"
     "index"
+    "matrix"
     "nan"
     "random"
     "rows"
