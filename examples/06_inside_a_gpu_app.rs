@@ -3,6 +3,8 @@
 //! A compute pass of the app draws a picture, the network blurs it, a second pass of the app reads the
 //! result. One encoder, one submit, no copy between them.
 
+#![allow(clippy::expect_used)] // the app's own part
+
 use wgrad::prelude::*;
 
 const SIDE: usize = 16;

@@ -4,5 +4,5 @@ set -eu
 for file in examples/[0-9]*.rs; do
     name=$(basename "$file" .rs)
     echo "example $name"
-    cargo run --quiet --release --example "$name" >/dev/null
+    cargo run --quiet --all-features --example "$name" >/dev/null
 done

@@ -85,7 +85,7 @@ fn store_maximum(i: u32, best: f32, place: u32) {
 
 // [planes, rows, columns]
 @group(0) @binding(0) var<storage, read> dy: array<real>;
-@group(0) @binding(1) var<storage, read> maximum: array<u32>;
+@group(0) @binding(1) var<storage, read> chosen: array<u32>;
 
 // dx[p, h, w] = Σ dy[p, i, j] over the windows whose maximum is at (h, w). Every element of dx looks at the windows
 // it lies in, so no two threads add to one element and the order of the sum is fixed.
@@ -111,7 +111,7 @@ fn max_pool2d_grad(
         for (var s = 0u; s < sizes.covering_columns; s++) {
             let inside = (row + r < vec4(sizes.rows)) & (column + s < vec4(sizes.columns));
             let i = select(vec4(0u), plane + (row + r) * sizes.columns + column + s, inside);
-            let place = vec4<u32>(maximum[i.x], maximum[i.y], maximum[i.z], maximum[i.w]);
+            let place = vec4<u32>(chosen[i.x], chosen[i.y], chosen[i.z], chosen[i.w]);
             let value = vec4<f32>(f32(dy[i.x]), f32(dy[i.y]), f32(dy[i.z]), f32(dy[i.w]));
             sum += select(vec4<f32>(), value, inside & (place == inner));
         }
@@ -140,7 +140,7 @@ fn max_pool2d_take(
     if i >= count {
         return;
     }
-    let place = maximum[i];
+    let place = chosen[i];
     let plane = i / (sizes.rows * sizes.columns) * sizes.height * sizes.width;
     store(i, select(f32(x[plane + select(place, 0u, place == NOWHERE)]), 0.0, place == NOWHERE));
 }

@@ -57,7 +57,10 @@ fn an_app_lends_its_device_buffer_and_encoder() {
 
 #[test]
 fn unfit_buffers_are_refused() {
-    let (device, queue) = app_device();
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+    let adapter = pollster::block_on(instance.request_adapter(&Default::default())).unwrap();
+    let open = || pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor::default())).unwrap();
+    let ((device, queue), (other, _)) = (open(), open());
     let context = Context::from_wgpu(device.clone(), queue).unwrap();
     let graph = Graph::new(Mode::Infer);
     let y = graph.input("x", [6]).relu();
@@ -71,7 +74,6 @@ fn unfit_buffers_are_refused() {
     let unusable = app_buffer(&device, 64, wgpu::BufferUsages::COPY_SRC);
     let error = session.bind("x", &unusable).unwrap_err();
     assert_eq!(error.to_string(), "input \"x\": the buffer's usage is BufferUsages(COPY_SRC | COPY_DST), it needs STORAGE");
-    let (other, _) = app_device();
     let foreign = app_buffer(&other, 64, wgpu::BufferUsages::STORAGE);
     assert!(session.bind("x", &foreign).unwrap_err().is_device());
     // A refused buffer leaves the session as it was.

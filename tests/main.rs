@@ -1,8 +1,12 @@
 //! Tests across modules, as one program.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod architecture;
 mod autodiff;
 mod checkpoint;
+#[cfg(feature = "cli")]
+mod cli;
 mod errors;
 mod fixture;
 mod interop;

@@ -5,7 +5,7 @@ use naga::{
     back,
     valid::{Capabilities, ValidationFlags, Validator},
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use wgrad::{
     autodiff::gradients,
     kernel::{DeviceClass, Kernel, Target, assemble},
@@ -124,4 +124,59 @@ fn every_kernel_translates_for_every_backend() {
         }
     }
     assert!(seen.len() > 60, "only {} kernels were seen", seen.len());
+}
+
+/// The names a WGSL file declares outside its functions.
+fn declared(text: &str) -> impl Iterator<Item = &str> {
+    const WORDS: [&str; 6] = ["fn ", "const ", "override ", "struct ", "alias ", "var<"];
+    text.lines().filter_map(|line| {
+        let line = line.rsplit_once(") ").filter(|_| line.starts_with('@')).map_or(line, |(_, rest)| rest);
+        let rest = WORDS.iter().find_map(|word| line.strip_prefix(word))?;
+        let rest = if line.starts_with("var<") { rest.split_once("> ")?.1 } else { rest };
+        rest.split(|c: char| !c.is_alphanumeric() && c != '_').next()
+    })
+}
+
+/// The shaders by name, `add` and `lib/nan`, with their texts.
+fn shaders(folder: &str) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
+    for entry in std::fs::read_dir(root.join(folder)).unwrap() {
+        let entry = entry.unwrap();
+        let name = format!("{folder}{}", entry.file_name().to_str().unwrap());
+        if entry.path().is_dir() {
+            found.extend(shaders(&format!("{name}/")));
+        } else {
+            found.insert(name.trim_end_matches(".wgsl").to_owned(), std::fs::read_to_string(entry.path()).unwrap());
+        }
+    }
+    found
+}
+
+#[test]
+fn functions_of_pointwise_operations_have_names_of_their_own() {
+    let shaders = shaders("");
+    // What a chain puts into another kernel's module: files without an entry point, and what they import.
+    let functions = |(name, text): &(&String, &String)| !name.contains('/') && !text.contains("@compute");
+    let mut pasted: Vec<String> = shaders.iter().filter(functions).map(|(name, _)| name.clone()).collect();
+    let mut next = 0;
+    while next < pasted.len() {
+        for import in shaders[&pasted[next]].lines().filter_map(|line| line.strip_prefix("//#import ")) {
+            let import = format!("lib/{import}");
+            if !pasted.contains(&import) {
+                pasted.push(import);
+            }
+        }
+        next += 1;
+    }
+    for file in &pasted {
+        for name in declared(&shaders[file]) {
+            let by = shaders.iter().filter(|(_, text)| declared(text).any(|other| other == name)).map(|(file, _)| file);
+            assert_eq!(by.collect::<Vec<_>>(), [file], "{name} is declared more than once");
+            for arguments in ["x", "x, x", "x, x, x"] {
+                let call = format!("fn f(x: f32) {{ _ = {name}({arguments}); }}");
+                assert!(naga::front::wgsl::parse_str(&call).is_err(), "{name} of {file} hides a function of WGSL");
+            }
+        }
+    }
 }

@@ -35,6 +35,9 @@ impl Shape {
     }
 
     /// A dimension counted from the front, or from the back when negative, as in PyTorch.
+    ///
+    /// # Errors
+    /// A dimension the shape does not have.
     pub fn axis(&self, dim: isize) -> Result<usize, Misfit> {
         let rank = self.rank() as isize;
         let axis = if dim < 0 { dim + rank } else { dim };
@@ -46,6 +49,9 @@ impl Shape {
     }
 
     /// The common shape of two operands under NumPy's broadcasting rule.
+    ///
+    /// # Errors
+    /// Sizes that differ and are not 1.
     pub fn broadcast(&self, other: &Shape) -> Result<Shape, Misfit> {
         let rank = self.rank().max(other.rank());
         let at = |shape: &Shape, i: usize| (i + shape.rank()).checked_sub(rank).map_or(1, |k| shape.0[k]);

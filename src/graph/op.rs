@@ -7,12 +7,12 @@ use crate::{
     kernel::{Dispatch, Shader, Target},
 };
 use smallvec::SmallVec;
-use std::fmt::Debug;
+use std::{any::Any, fmt::Debug};
 
 /// One operation: one file under `src/ops`, one WGSL file of the same name.
 ///
 /// `Debug` must show every attribute: nodes of the same type, text and inputs are merged.
-pub trait Op: Debug + Send + Sync + 'static {
+pub trait Op: Any + Debug + Send + Sync {
     /// The name messages use.
     fn name(&self) -> &'static str;
 

@@ -47,6 +47,7 @@ static LIBRARY: &[&Shader] = library![
     "erf"
     "expm1"
     "index"
+    "matrix"
     "nan"
     "random"
     "rows"
@@ -123,7 +124,9 @@ pub fn assemble(kernel: &Kernel) -> Result<String, String> {
     // The first line of a file is a comment, so the directive in front of it moves no line.
     let mut text = String::from(if f16 { "enable f16; " } else { "" });
     text.push_str(kernel.shader.source);
-    text.push_str(&format!("\nalias real = {};\n", kernel.real.wgsl()));
+    text.push_str("\nalias real = ");
+    text.push_str(kernel.real.wgsl());
+    text.push_str(";\n");
 
     let mut seen: Vec<&str> = vec![kernel.shader.name];
     let mut open: Vec<&str> = imports(kernel.shader.source).collect();

@@ -175,9 +175,10 @@ impl Op for CrossEntropyGrad {
         let rows = Rows::along(io.x_shape(0), 1);
         // Threads for each row: enough in all to occupy the device, each with two vectors or more.
         let (wanted, least) = if target.class.is_software() { (4096, 1) } else { (65_536, lanes(rows.n)) };
-        let lanes = match rows.is_contiguous() {
-            true => (wanted / rows.count().max(1)).max(least).min(rows.n.div_ceil(8)),
-            false => 1,
+        let lanes = if rows.is_contiguous() {
+            (wanted / rows.count().max(1)).max(least).min(rows.n.div_ceil(8))
+        } else {
+            1
         };
         let dispatch = Dispatch::new(rows.kernel(shader!("cross_entropy"), "backward", io.real()));
         let dispatch = (0..4).fold(dispatch, |dispatch, i| dispatch.read(io.x(i))).write(io.y(0));

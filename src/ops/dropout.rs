@@ -88,6 +88,7 @@ mod tests {
     use super::super::{map::tests::slope, random::tests::philox};
     use crate::{
         kernel::DeviceClass,
+        plan::PlanOptions,
         prelude::*,
         testing::{context, run, run_on},
     };
@@ -114,10 +115,10 @@ mod tests {
             let (first, second) = (x.dropout(0.25), x.dropout(0.25));
             let dx = slope(&x, |_| first.clone());
             let outputs = [("first", &first), ("second", &second), ("dx", &dx)];
-            let input = [("x", Array::from_f32_as(dtype, [LEN], &[3.0; LEN]).unwrap())];
+            let input = [("x", Array::from_f32_as(dtype, [LEN], &vec![3.0; LEN]).unwrap())];
             for class in [DeviceClass::Software, DeviceClass::Portable] {
                 let target = context().target().with_class(class);
-                let found = run_on(&graph, &outputs, &input, &target, Default::default()).unwrap();
+                let found = run_on(&graph, &outputs, &input, &target, PlanOptions::default()).unwrap();
                 for (output, (stream, value)) in found.iter().zip([(1, 4.0), (2, 4.0), (1, 4.0 / 3.0)]) {
                     for (i, y) in output.to_f32().into_iter().enumerate() {
                         let expected = if keeps(0.25, stream, 0, i) { value } else { 0.0 };

@@ -34,7 +34,7 @@ impl Op for Embedding {
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
         let table = Table::new(io.x_desc(0), io.x_shape(1).numel());
-        table.fits(&[io.x_desc(1), io.y_desc(0)], target)?;
+        Table::fits(&[io.x_desc(1), io.y_desc(0)], target)?;
         for part in table.parts(io.x(0), target)? {
             let block = 4 * neighbours(target);
             let kernel = table.kernel("gather").constant("BLOCK", block as u32);
@@ -71,7 +71,7 @@ impl Op for EmbeddingGrad {
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
         let count = io.x_shape(0).numel();
         let table = Table::new(io.y_desc(0), count);
-        table.fits(&[io.x_desc(0), io.x_desc(1)], target)?;
+        Table::fits(&[io.x_desc(0), io.x_desc(1)], target)?;
         let links = out.scratch(TensorDesc::new([count, 2], DType::U32));
         let dispatch = Dispatch::new(Kernel::new(shader!("embedding"), "link", io.real())).read(io.x(0)).write(links);
         let params = table.params(&Part { slice: io.x(0).into(), first: 0, last: self.rows, base: 0 });
@@ -131,7 +131,7 @@ impl Table {
     }
 
     /// Refuses what must be bound whole but cannot be.
-    fn fits(&self, descs: &[&TensorDesc], target: &Target) -> Result<(), Misfit> {
+    fn fits(descs: &[&TensorDesc], target: &Target) -> Result<(), Misfit> {
         descs
             .iter()
             .find(|desc| desc.bytes() > target.max_binding_bytes)

@@ -77,7 +77,7 @@ mod tests {
         let found = run(&graph, &outputs, &[]).unwrap();
         assert_eq!(found[0], Array::from_f32([], &[1.5]).unwrap());
         assert_eq!(found[1], Array::from_f32([3, 5], &[-0.1; 15]).unwrap());
-        assert_eq!(found[2], Array::from_u32([4100], &[2; 4100]).unwrap());
+        assert_eq!(found[2], Array::from_u32([4100], &vec![2; 4100]).unwrap());
         assert_eq!(found[3], Array::from_f32_as(DType::F16, [7], &[0.1; 7]).unwrap());
         assert_eq!(found[4].to_u32(), [u32::MAX - 1; 2]);
         assert_eq!(found[5].to_f32(), [f32::INFINITY; 4]);

@@ -38,3 +38,30 @@ impl Graph {
         self.apply1(Increment, &[counter])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{prelude::*, testing::context};
+
+    #[test]
+    fn every_run_adds_one() {
+        let graph = Graph::new(Mode::Infer);
+        let counter = graph.state("counter", TensorDesc::new([], DType::U32), Init::Constant(41.0));
+        let next = graph.increment(&counter);
+        let plan = graph.plan(&[("next", &next)], context().target()).unwrap();
+        let weights = Weights::init(context(), &plan, 0).unwrap();
+        let session = Session::new(context(), plan, &weights).unwrap();
+        for expected in [42, 43, 44] {
+            session.run().unwrap();
+            assert_eq!(session.read_blocking("next").unwrap().to_u32(), [expected]);
+            assert_eq!(weights.read("counter").unwrap().to_u32(), [expected]);
+        }
+    }
+
+    #[test]
+    fn only_integers_count() {
+        let graph = Graph::new(Mode::Infer);
+        graph.increment(&graph.parameter("w", [2], Init::ones()));
+        assert_eq!(graph.check().unwrap_err().message(), "increment: counts in u32, not f32[2]");
+    }
+}

@@ -4,11 +4,12 @@ use super::rows::neighbours;
 use crate::{
     data::{DType, Shape, TensorDesc},
     error::Misfit,
-    graph::{Backward, Emit, Gradients, Io, Op, Tensor},
+    graph::{Backward, Emit, Gradients, Io, Op, Source, Tensor},
     kernel::{Dispatch, Kernel, Params, Target},
     shader,
 };
 use smallvec::SmallVec;
+use std::any::Any;
 
 /// Dimensions a kernel can tell apart, after those that stay neighbours have been joined.
 const MOST: usize = 8;
@@ -148,6 +149,21 @@ impl Grid {
 }
 
 impl Tensor {
+    /// The tensor whose last two dimensions were exchanged to make this one, where that is how it was made.
+    pub(super) fn transposed_from(&self) -> Option<Tensor> {
+        if self.is_failed() {
+            return None;
+        }
+        let data = self.graph().data();
+        let Source::Node(node, _) = data.values[self.id().index()].source else { return None };
+        let node = &data.nodes[node.index()];
+        let op: &dyn Any = node.op.as_ref();
+        let order = &op.downcast_ref::<Permute>()?.order;
+        let rank = order.len();
+        let kept = order[..rank - 2].iter().copied().eq(0..rank - 2);
+        (kept && order[rank - 2] == rank - 1).then(|| Tensor { graph: self.graph().clone(), value: node.inputs[0] })
+    }
+
     /// The dimensions in another order: dimension `i` of the result is dimension `order[i]` of this
     /// tensor, `torch.permute`.
     #[track_caller]

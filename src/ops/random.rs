@@ -78,6 +78,7 @@ pub(super) mod tests {
     use super::stream_of;
     use crate::{
         kernel::DeviceClass,
+        plan::PlanOptions,
         prelude::*,
         testing::{context, run_on},
     };
@@ -100,7 +101,7 @@ pub(super) mod tests {
         let graph = Graph::new(Mode::Infer);
         let y = graph.initial("layer.weight", &TensorDesc::new([LEN], dtype), init, SEED);
         let target = context().target().with_class(class);
-        let found = run_on(&graph, &[("y", &y)], &[], &target, Default::default()).unwrap();
+        let found = run_on(&graph, &[("y", &y)], &[], &target, PlanOptions::default()).unwrap();
         found[0].to_f32().into_iter().map(f64::from).collect()
     }
 

@@ -299,7 +299,7 @@ impl Chain {
             let _ = writeln!(body, "fn chain_length() -> u32 {{ return {length}; }}");
             let _ = writeln!(body, "fn chain(i: u32) {{\n    let e = {base} + i{scale};");
         }
-        if coordinates {
+        if !dims.is_empty() {
             body.push_str("    var rest = e;\n");
             for (d, size) in dims.iter().enumerate().skip(1).rev() {
                 let _ = writeln!(body, "    let k{d} = rest % {size};\n    rest /= {size};");

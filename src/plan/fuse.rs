@@ -297,18 +297,11 @@ impl<'a> Fusion<'a> {
         if let Some(anchor) = unit.anchor {
             let output = self.lowered.node(anchor).outputs[0];
             if self.is_stored(output, unit) {
-                let call = self.keep_anchor(&mut chain);
+                let call = keep_anchor(&mut chain);
                 chain.outputs.push((call, output, self.lowered.data.desc(output).dtype));
             }
         }
         Some(chain)
-    }
-
-    /// A call that passes the anchor's own result on, for readers outside the unit.
-    fn keep_anchor(&self, chain: &mut Chain) -> usize {
-        let function = crate::graph::Pointwise::new(crate::shader!("expand"), "expand");
-        chain.calls.push(Call { function, operands: [Operand::Anchor].into_iter().collect() });
-        chain.calls.len() - 1
     }
 
     fn call(chain: &mut Chain, lowered: &Lowered, id: NodeId, operands: smallvec::SmallVec<[Operand; 4]>) -> Operand {
@@ -336,4 +329,11 @@ impl<'a> Fusion<'a> {
         let read = self.consumers.get(&value).is_some_and(|readers| readers.iter().any(|id| !unit.chain.contains(id)));
         read || self.lowered.outputs.iter().any(|&(_, output)| self.lowered.storage(output) == value)
     }
+}
+
+/// A call that passes the anchor's own result on, for readers outside the unit.
+fn keep_anchor(chain: &mut Chain) -> usize {
+    let function = crate::graph::Pointwise::new(crate::shader!("expand"), "expand");
+    chain.calls.push(Call { function, operands: [Operand::Anchor].into_iter().collect() });
+    chain.calls.len() - 1
 }

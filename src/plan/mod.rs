@@ -285,32 +285,8 @@ impl Planner<'_> {
             .into_iter()
             .map(|(name, value)| Ok((name, (home(value)?, self.lowered.data.desc(value).clone()))))
             .collect::<Result<BTreeMap<_, _>, Error>>()?;
-        let memory = self.memory(&variables, &slots, &outputs, &list, &uniforms);
+        let memory = memory_of(&variables, &slots, &outputs, &list, &uniforms);
         Ok(Plan { steps, variables, slots, uniforms: uniforms.words, outputs, memory, target: self.target.clone() })
-    }
-
-    fn memory(
-        &self,
-        variables: &[Variable],
-        slots: &[u64],
-        outputs: &BTreeMap<String, (Home, TensorDesc)>,
-        spans: &[Span],
-        uniforms: &Uniforms,
-    ) -> Memory {
-        let of_role = |role| variables.iter().filter(|v| v.role == role).map(|v| padded(v.desc.bytes())).sum();
-        let mut output_slots: Vec<usize> = outputs.values().filter_map(|(home, _)| slot_of(*home)).collect();
-        output_slots.sort_unstable();
-        output_slots.dedup();
-        let outputs: u64 = output_slots.iter().map(|&slot| slots[slot]).sum();
-        Memory {
-            parameters: of_role(Role::Parameter),
-            state: of_role(Role::State),
-            inputs: of_role(Role::Input),
-            outputs,
-            activations: slots.iter().sum::<u64>() - outputs,
-            activations_without_reuse: spans.iter().map(|span| span.bytes).sum::<u64>() - outputs,
-            uniforms: (uniforms.words.len() * 4) as u64,
-        }
     }
 
     fn bind(&self, spans: &Spans, slice: &Slice, home: Home) -> Bound {
@@ -333,6 +309,30 @@ impl Planner<'_> {
 
     fn home_variable(&self, value: ValueId) -> Option<usize> {
         if self.is_scratch(value) { None } else { self.lowered.variable(value) }
+    }
+}
+
+/// The bytes of a plan by role.
+fn memory_of(
+    variables: &[Variable],
+    slots: &[u64],
+    outputs: &BTreeMap<String, (Home, TensorDesc)>,
+    spans: &[Span],
+    uniforms: &Uniforms,
+) -> Memory {
+    let of_role = |role| variables.iter().filter(|v| v.role == role).map(|v| padded(v.desc.bytes())).sum();
+    let mut output_slots: Vec<usize> = outputs.values().filter_map(|(home, _)| slot_of(*home)).collect();
+    output_slots.sort_unstable();
+    output_slots.dedup();
+    let outputs: u64 = output_slots.iter().map(|&slot| slots[slot]).sum();
+    Memory {
+        parameters: of_role(Role::Parameter),
+        state: of_role(Role::State),
+        inputs: of_role(Role::Input),
+        outputs,
+        activations: slots.iter().sum::<u64>() - outputs,
+        activations_without_reuse: spans.iter().map(|span| span.bytes).sum::<u64>() - outputs,
+        uniforms: (uniforms.words.len() * 4) as u64,
     }
 }
 

@@ -8,12 +8,13 @@ use wgrad::{
     prelude::*,
 };
 
-/// The median, the least and the largest of several runs, in seconds.
+/// The median and the least of several runs, in seconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Times {
+    /// The median.
     pub median: f64,
+    /// The least.
     pub min: f64,
-    pub max: f64,
 }
 
 /// Runs a session until a second is over, at least seven times after two that do not count.
@@ -32,7 +33,7 @@ pub fn time(session: &Session) -> Result<Times, Error> {
         times.push(once()?);
     }
     times.sort_by(f64::total_cmp);
-    Ok(Times { median: times[times.len() / 2], min: times[0], max: times[times.len() - 1] })
+    Ok(Times { median: times[times.len() / 2], min: times[0] })
 }
 
 /// Plans outputs and every update of a graph, and makes a session with seed 1. Inputs stay zero.
@@ -51,7 +52,7 @@ pub struct Roofline {
     pub flops: f64,
 }
 
-static FMA: Shader = Shader { name: "fma", source: include_str!("shaders/fma.wgsl") };
+static FMA: Shader = Shader { name: "fma", source: include_str!("../shaders/fma.wgsl") };
 const THREADS: usize = 64 * 1024;
 const FLOPS_PER_THREAD: u64 = 512 * 2 * 4 * 2;
 
@@ -85,7 +86,7 @@ impl Roofline {
         let y = graph.apply1(FmaChain, &[&graph.input("x", [THREADS])]);
         let compute = time(&session(context, &graph, &[("y", &y)])?)?;
         Ok(Roofline {
-            bytes: (128 << 20) as f64 / copy.min,
+            bytes: f64::from(128 << 20) / copy.min,
             flops: (FLOPS_PER_THREAD * THREADS as u64) as f64 / compute.min,
         })
     }

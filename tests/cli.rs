@@ -1,0 +1,82 @@
+//! The program, as a user runs it.
+
+use std::{
+    path::Path,
+    process::{Command, Output},
+};
+
+fn wgrad(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_wgrad")).current_dir(folder).args(arguments).output().unwrap()
+}
+
+fn text(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).to_string()
+}
+
+fn lines(output: &Output) -> Vec<serde_json::Value> {
+    text(output).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn mistake(output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(1));
+    String::from_utf8_lossy(&output.stderr).lines().filter(|line| !line.contains("XDG_RUNTIME_DIR")).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_same_seed_gives_the_same_checkpoint_and_resuming_the_same_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    let train = |name: &str, more: &[&str]| {
+        let mut arguments = vec!["train", "digits", "--epochs", "3", "--json", "--checkpoint", name];
+        arguments.extend_from_slice(more);
+        lines(&wgrad(folder.path(), &arguments))
+    };
+    let read = |name: &str| std::fs::read(folder.path().join(name)).unwrap();
+
+    let whole = train("a.safetensors", &[]);
+    assert_eq!(whole.len(), 4, "three epochs and the result");
+    let accuracy = whole[3]["test_accuracy"].as_f64().unwrap();
+    assert!(accuracy > 0.7, "{accuracy}");
+    train("b.safetensors", &[]);
+    assert!(read("a.safetensors") == read("b.safetensors"), "two runs with one seed differ");
+    train("c.safetensors", &["--seed", "1"]);
+    assert!(read("a.safetensors") != read("c.safetensors"), "two seeds give the same");
+
+    train("d.safetensors", &["--stop-after", "1"]);
+    assert!(read("a.safetensors") != read("d.safetensors"));
+    let rest = train("d.safetensors", &["--resume"]);
+    assert_eq!(rest[0]["epoch"], 2);
+    assert!(read("a.safetensors") == read("d.safetensors"), "stopping and resuming gives other bits");
+    assert!(read("digits.png").starts_with(b"\x89PNG"));
+
+    let shown = lines(&wgrad(folder.path(), &["predict", "digits", "--checkpoint", "a.safetensors", "--index", "17", "--json"]));
+    let sum: f64 = shown[0]["probabilities"].as_array().unwrap().iter().map(|p| p.as_f64().unwrap()).sum();
+    assert!((sum - 1.0).abs() < 1e-5 && shown[0]["label"] == 7, "{}", shown[0]);
+    let shown = text(&wgrad(folder.path(), &["predict", "digits", "--checkpoint", "a.safetensors", "--index", "17"]));
+    assert!(shown.contains("digit 17: taken for"), "{shown}");
+
+    let outside = wgrad(folder.path(), &["predict", "digits", "--checkpoint", "a.safetensors", "--index", "1797"]);
+    assert_eq!(mistake(&outside), "error: there is no digit 1797: there are 1797, counted from 0");
+}
+
+#[test]
+fn devices_are_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let found = lines(&wgrad(folder.path(), &["devices", "--json"]));
+    let first = &found[0][0];
+    assert!(first["name"].is_string() && first["limits"]["max_binding_bytes"].as_u64().unwrap() >= 128 << 20);
+    assert!(text(&wgrad(folder.path(), &["devices"])).contains("largest binding"));
+}
+
+#[test]
+fn wrong_files_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("bad.csv"), "1,2,3\n").unwrap();
+    std::fs::write(folder.path().join("bad.safetensors"), "not a checkpoint").unwrap();
+    let output = wgrad(folder.path(), &["train", "digits", "--data", "bad.csv"]);
+    assert_eq!(mistake(&output), "error: bad.csv: line 1 has 3 numbers, not 64 pixels and a label");
+    let output = wgrad(folder.path(), &["predict", "digits", "--checkpoint", "bad.safetensors", "--index", "0"]);
+    assert!(mistake(&output).starts_with("error: bad.safetensors: "), "{}", mistake(&output));
+    let output = wgrad(folder.path(), &["predict", "digits", "--checkpoint", "none.safetensors", "--index", "0"]);
+    assert!(mistake(&output).starts_with("error: none.safetensors: "), "{}", mistake(&output));
+}
