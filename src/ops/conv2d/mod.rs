@@ -1,4 +1,4 @@
-//! conv2d: y[n, k, i, j] = Σ x[n, c, i·stride − padding + r·dilation, …] · w[k, c, r, s], and its two gradients.
+//! conv2d: y[n, k, i, j] = b[k] + Σ x[n, c, i·stride − padding + r·dilation, …] · w[k, c, r, s], and its gradients.
 
 mod correlation;
 
@@ -83,20 +83,8 @@ impl Tensor {
     /// a stride, dilation or group count of 0, mixed element types.
     #[track_caller]
     pub fn conv2d(&self, weight: &Tensor, bias: Option<&Tensor>, options: Conv2d) -> Tensor {
-        let y = self.graph().apply1(options, &[self, weight]);
-        match bias {
-            Some(bias) if !y.is_failed() => {
-                let channels = weight.shape()[0];
-                if bias.shape() == Shape::from([channels]) {
-                    &y + &bias.reshape([channels, 1, 1])
-                } else {
-                    let reason = format!("bias {} must be [{channels}], one number for each output channel", bias.shape());
-                    self.graph().fail(Misfit::shape(reason).of("conv2d"));
-                    self.graph().failed()
-                }
-            }
-            _ => y,
-        }
+        let inputs: Vec<&Tensor> = [self, weight].into_iter().chain(bias).collect();
+        self.graph().apply1(options, &inputs)
     }
 }
 
@@ -171,9 +159,10 @@ impl Sizes {
 }
 
 fn same_floats(inputs: &[TensorDesc]) -> Result<DType, Misfit> {
-    match inputs.iter().find(|desc| !desc.dtype.is_float() || desc.dtype != inputs[0].dtype) {
-        None => Ok(inputs[0].dtype),
-        Some(_) => Err(Misfit::dtype(format!("needs floating point numbers of one type, not {} and {}", inputs[0], inputs[1]))),
+    let first = &inputs[0];
+    match inputs.iter().find(|desc| !desc.dtype.is_float() || desc.dtype != first.dtype) {
+        None => Ok(first.dtype),
+        Some(other) => Err(Misfit::dtype(format!("needs floating point numbers of one type, not {first} and {other}"))),
     }
 }
 
@@ -185,6 +174,10 @@ impl Op for Conv2d {
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {
         let dtype = same_floats(inputs)?;
         let sizes = Sizes::new(self, &inputs[0].shape, &inputs[1].shape)?;
+        let filters = Shape::from([sizes.groups * sizes.outputs]);
+        if let Some(bias) = inputs.get(2).filter(|bias| bias.shape != filters) {
+            return Err(Misfit::shape(format!("bias {} must be {filters}, one number for each output channel", bias.shape)));
+        }
         Ok(vec![TensorDesc::new(sizes.output(inputs[0].shape.rank()), dtype)])
     }
 
@@ -212,7 +205,13 @@ impl Op for Conv2d {
 
     fn backward(&self, at: &Backward) -> Gradients {
         let (x, w, dy) = (at.x(0), at.x(1), at.dy(0));
-        Gradients::of([at.needs(0).then(|| self.dx(&dy, w, x.shape())), at.needs(1).then(|| self.dw(x, &dy, w.shape()))])
+        let dx = at.needs(0).then(|| self.dx(&dy, w, x.shape()));
+        let dw = at.needs(1).then(|| self.dw(x, &dy, w.shape()));
+        if at.inputs.len() == 2 {
+            return Gradients::of([dx, dw]);
+        }
+        let all_but_channels: &[isize] = if dy.rank() == 4 { &[0, 2, 3] } else { &[1, 2] };
+        Gradients::of([dx, dw, at.needs(2).then(|| dy.sum(all_but_channels, false))])
     }
 }
 
