@@ -143,9 +143,9 @@ struct Tile {
 impl Tile {
     fn new(outputs: usize, software: bool) -> Tile {
         match (software, outputs) {
-            (true, 0..=8) => Tile { outputs: 8, pixels: 64, busy: 32 },
-            (true, 9..=16) => Tile { outputs: 16, pixels: 64, busy: 32 },
-            (true, _) => Tile { outputs: 32, pixels: 64, busy: 32 },
+            (true, 0..=8) => Tile { outputs: 8, pixels: 32, busy: 32 },
+            (true, 9..=16) => Tile { outputs: 16, pixels: 32, busy: 32 },
+            (true, _) => Tile { outputs: 32, pixels: 32, busy: 32 },
             (false, _) => Tile { outputs: 64, pixels: 64, busy: 256 },
         }
     }
