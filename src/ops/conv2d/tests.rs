@@ -75,16 +75,18 @@ fn spans_many_workgroups_and_blocks() {
 /// A thread of Mesa's software driver stops its loops after 65,535 iterations, so long sums are cut into parts.
 #[test]
 fn long_sums_are_complete() {
-    let long = |x: &[usize], w: &[usize]| {
-        Check::new(|[x, w]| x.conv2d(&w, None, Conv2d::default()), |[x, w]| definition(&x, &w, Conv2d::default()))
-            .shapes([x, w])
-            .range(0.0, 1.0)
-            .no_half()
-            .run();
-    };
-    long(&[1, 8000, 3, 3], &[1, 8000, 3, 3]);
-    long(&[1, 1, 262, 262], &[1, 1, 3, 3]);
-    long(&[1, 1, 1, 70_000], &[1, 1, 1, 2]);
+    let plain = |[x, w]: [Tensor; 2]| x.conv2d(&w, None, Conv2d::default());
+    let sums = |[x, w]: [Numbers; 2]| definition(&x, &w, Conv2d::default());
+    Check::new(plain, sums).shapes([[1, 8000, 3, 3], [1, 8000, 3, 3]]).shapes([[1, 1, 1, 70_000], [1, 1, 1, 2]]).no_half().run();
+    // Enough pixels that the work is not cut for the sake of speed, and numbers that add up without rounding.
+    let graph = Graph::new(Mode::Infer);
+    let (x, w) = (graph.input("x", [1, 4, 162, 162]), graph.input("w", [1, 4, 130, 130]));
+    let y = x.conv2d(&w, None, Conv2d::default());
+    let ones = |shape: [usize; 4]| Array::from_f32(shape, &vec![1.0; shape.iter().product()]).unwrap();
+    let inputs = [("x", ones([1, 4, 162, 162])), ("w", ones([1, 4, 130, 130]))];
+    let target = context().target().with_class(DeviceClass::Software);
+    let found = run_on(&graph, &[("y", &y)], &inputs, &target, PlanOptions::default()).unwrap();
+    assert_eq!(found[0].to_f32(), vec![4.0 * 130.0 * 130.0; 33 * 33]);
 }
 
 fn ints(range: std::ops::RangeInclusive<usize>) -> impl Strategy<Value = [usize; 2]> {
