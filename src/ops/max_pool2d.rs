@@ -158,7 +158,11 @@ impl Tensor {
 
 fn one_float(inputs: &[TensorDesc]) -> Result<DType, Misfit> {
     let dtype = inputs[0].dtype;
-    if dtype.is_float() { Ok(dtype) } else { Err(Misfit::dtype(format!("needs floating point numbers, not {}", inputs[0]))) }
+    if dtype.is_float() {
+        Ok(dtype)
+    } else {
+        Err(Misfit::dtype(format!("needs floating point numbers, not {}", inputs[0])))
+    }
 }
 
 /// Workgroups of 64 threads that each compute four neighbours in a row.
@@ -446,7 +450,10 @@ mod tests {
             error(&[1, 1, 4, 4], pool(3).dilation([1, 2])),
             "max_pool2d: window 3 with dilation 2 does not fit 4 with padding 0"
         );
-        assert_eq!(error(&[1, 1, 4, 4], pool(3).padding([2, 0])), "max_pool2d: padding 2 is more than half of window 3");
+        assert_eq!(
+            error(&[1, 1, 4, 4], pool(3).padding([2, 0])),
+            "max_pool2d: padding 2 is more than half of window 3"
+        );
         assert_eq!(error(&[4, 4], pool(2)), "max_pool2d: needs x [N, C, H, W] or [C, H, W], not [4, 4]");
         assert_eq!(
             error(&[1, 1, 4, 4], pool(2).stride([0, 1])),
