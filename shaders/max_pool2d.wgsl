@@ -120,7 +120,7 @@ fn max_pool2d_grad(
     for (var r = row; r < min(row + sizes.covering_rows, sizes.rows); r++) {
         let line = (four.plane * sizes.rows + r) * sizes.columns;
         for (var s = column; s < min(column + sizes.covering_columns, sizes.columns); s++) {
-            sum += select(vec4<f32>(), vec4(f32(dy[line + s])), place == vec4(maximum[line + s]));
+            sum += select(vec4<f32>(), vec4(f32(dy[line + s])), place == vec4(chosen[line + s]));
         }
     }
     let to = four.plane * sizes.height * sizes.width + place;
