@@ -51,7 +51,7 @@ struct MatmulTile {
     inside: bool,
 }
 
-// Tiles side by side share b, tiles on top of each other a: walk them in bands of four so that both
+// Tiles side by side share a, tiles on top of each other b: walk them in bands of four so that both
 // stay in a cache.
 const MATMUL_BAND = 4u;
 
@@ -167,44 +167,32 @@ fn matmul_b_rows(tile: MatmulTile, column: u32, k: u32) -> array<vec4<f32>, 4> {
         matmul_b(tile, column, k), matmul_b(tile, column + 1u, k), matmul_b(tile, column + 2u, k), matmul_b(tile, column + 3u, k)));
 }
 
-// The sums of eight rows and eight columns, row by row.
-alias MatmulSums = array<vec4<f32>, 16>;
+// The sums of four rows and eight columns: row by row, each as two vectors.
+alias MatmulSums = array<vec4<f32>, 8>;
 
-// Adds the products of eight a's of one column of a with eight b's of one row of b.
-fn matmul_add(sums: ptr<function, MatmulSums>, top: vec4<f32>, bottom: vec4<f32>, left: vec4<f32>, right: vec4<f32>) {
-    (*sums)[0] += top.x * left;
-    (*sums)[1] += top.x * right;
-    (*sums)[2] += top.y * left;
-    (*sums)[3] += top.y * right;
-    (*sums)[4] += top.z * left;
-    (*sums)[5] += top.z * right;
-    (*sums)[6] += top.w * left;
-    (*sums)[7] += top.w * right;
-    (*sums)[8] += bottom.x * left;
-    (*sums)[9] += bottom.x * right;
-    (*sums)[10] += bottom.y * left;
-    (*sums)[11] += bottom.y * right;
-    (*sums)[12] += bottom.z * left;
-    (*sums)[13] += bottom.z * right;
-    (*sums)[14] += bottom.w * left;
-    (*sums)[15] += bottom.w * right;
+// Adds the products of four a's of one column of a with eight b's of one row of b.
+fn matmul_add(sums: ptr<function, MatmulSums>, x: vec4<f32>, left: vec4<f32>, right: vec4<f32>) {
+    (*sums)[0] += x.x * left;
+    (*sums)[1] += x.x * right;
+    (*sums)[2] += x.y * left;
+    (*sums)[3] += x.y * right;
+    (*sums)[4] += x.z * left;
+    (*sums)[5] += x.z * right;
+    (*sums)[6] += x.w * left;
+    (*sums)[7] += x.w * right;
 }
 
-// Adds the products of a[row..row+8, k..k+4] with four rows of b, each given as two vectors.
+// Adds the products of four columns of a, four a's each, with four rows of b, each in two vectors.
 fn matmul_add_block(
     sums: ptr<function, MatmulSums>,
-    tile: MatmulTile,
-    row: u32,
-    k: u32,
+    columns: array<vec4<f32>, 4>,
     left: array<vec4<f32>, 4>,
     right: array<vec4<f32>, 4>,
 ) {
-    let top = matmul_a_columns(tile, row, k);
-    let bottom = matmul_a_columns(tile, row + 4u, k);
-    matmul_add(sums, top[0], bottom[0], left[0], right[0]);
-    matmul_add(sums, top[1], bottom[1], left[1], right[1]);
-    matmul_add(sums, top[2], bottom[2], left[2], right[2]);
-    matmul_add(sums, top[3], bottom[3], left[3], right[3]);
+    matmul_add(sums, columns[0], left[0], right[0]);
+    matmul_add(sums, columns[1], left[1], right[1]);
+    matmul_add(sums, columns[2], left[2], right[2]);
+    matmul_add(sums, columns[3], left[3], right[3]);
 }
 
 // Stores four neighbours of a row of y where they are inside.
@@ -229,22 +217,14 @@ fn matmul_store(tile: MatmulTile, row: u32, column: u32, sums: vec4<f32>) {
     }
 }
 
-// Stores sums of four rows from `top` and four from `bottom` on, four columns from `left` and four from `right` on.
-fn matmul_store_block(tile: MatmulTile, top: u32, bottom: u32, left: u32, right: u32, sums: MatmulSums) {
-    matmul_store(tile, top, left, sums[0]);
-    matmul_store(tile, top, right, sums[1]);
-    matmul_store(tile, top + 1u, left, sums[2]);
-    matmul_store(tile, top + 1u, right, sums[3]);
-    matmul_store(tile, top + 2u, left, sums[4]);
-    matmul_store(tile, top + 2u, right, sums[5]);
-    matmul_store(tile, top + 3u, left, sums[6]);
-    matmul_store(tile, top + 3u, right, sums[7]);
-    matmul_store(tile, bottom, left, sums[8]);
-    matmul_store(tile, bottom, right, sums[9]);
-    matmul_store(tile, bottom + 1u, left, sums[10]);
-    matmul_store(tile, bottom + 1u, right, sums[11]);
-    matmul_store(tile, bottom + 2u, left, sums[12]);
-    matmul_store(tile, bottom + 2u, right, sums[13]);
-    matmul_store(tile, bottom + 3u, left, sums[14]);
-    matmul_store(tile, bottom + 3u, right, sums[15]);
+// Stores the sums of four rows from `row` on, of four columns from `left` and four from `right` on.
+fn matmul_store_block(tile: MatmulTile, row: u32, left: u32, right: u32, sums: MatmulSums) {
+    matmul_store(tile, row, left, sums[0]);
+    matmul_store(tile, row, right, sums[1]);
+    matmul_store(tile, row + 1u, left, sums[2]);
+    matmul_store(tile, row + 1u, right, sums[3]);
+    matmul_store(tile, row + 2u, left, sums[4]);
+    matmul_store(tile, row + 2u, right, sums[5]);
+    matmul_store(tile, row + 3u, left, sums[6]);
+    matmul_store(tile, row + 3u, right, sums[7]);
 }

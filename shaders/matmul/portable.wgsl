@@ -37,7 +37,8 @@ fn main(
     let down = thread / 8u;
     let right = thread % 8u;
 
-    var sums = MatmulSums();
+    var upper = MatmulSums();
+    var lower = MatmulSums();
     var a_next = matmul_a_columns(tile, tile.row + a_block.x, tile.begin + a_block.y);
     var b_next = matmul_b_rows(tile, tile.column + b_block.x, tile.begin + b_block.y);
     for (var k = tile.begin; k < tile.end; k += DEPTH) {
@@ -57,11 +58,17 @@ fn main(
         for (var l = 0u; l < DEPTH; l++) {
             let i = l * PITCH + down;
             let j = l * PITCH + right;
-            matmul_add(&sums, a_tile[i], a_tile[i + 8u], b_tile[j], b_tile[j + 8u]);
+            let left = b_tile[j];
+            let right = b_tile[j + 8u];
+            matmul_add(&upper, a_tile[i], left, right);
+            matmul_add(&lower, a_tile[i + 8u], left, right);
         }
     }
 
-    let row = tile.row + 4u * down;
     let column = tile.column + 4u * right;
-    matmul_store_block(tile, row, row + SIDE / 2u, column, column + SIDE / 2u, sums);
+    // A loop, so that the text of `store`, which may be long, is compiled once and not twice.
+    for (var row = 4u * down; row < SIDE; row += SIDE / 2u) {
+        matmul_store_block(tile, tile.row + row, column, column + SIDE / 2u, upper);
+        upper = lower;
+    }
 }

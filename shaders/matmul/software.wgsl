@@ -17,18 +17,25 @@ fn main(
         return;
     }
     let column = tile.column + thread * 8u;
-    var upper = MatmulSums();
-    var lower = MatmulSums();
+    var s0 = MatmulSums();
+    var s1 = MatmulSums();
+    var s2 = MatmulSums();
+    var s3 = MatmulSums();
     for (var k = tile.begin; k < tile.end; k += 4u) {
         let left = matmul_b_rows(tile, column, k);
         let right = matmul_b_rows(tile, column + 4u, k);
-        matmul_add_block(&upper, tile, tile.row, k, left, right);
+        matmul_add_block(&s0, matmul_a_columns(tile, tile.row, k), left, right);
+        matmul_add_block(&s1, matmul_a_columns(tile, tile.row + 4u, k), left, right);
         if ROWS > 8u {
-            matmul_add_block(&lower, tile, tile.row + 8u, k, left, right);
+            matmul_add_block(&s2, matmul_a_columns(tile, tile.row + 8u, k), left, right);
+            matmul_add_block(&s3, matmul_a_columns(tile, tile.row + 12u, k), left, right);
         }
     }
-    matmul_store_block(tile, tile.row, tile.row + 4u, column, column + 4u, upper);
-    if ROWS > 8u {
-        matmul_store_block(tile, tile.row + 8u, tile.row + 12u, column, column + 4u, lower);
+    // A loop, so that the text of `store`, which may be long, is compiled for four rows and not for all.
+    for (var row = 0u; row < ROWS; row += 4u) {
+        matmul_store_block(tile, tile.row + row, column, column + 4u, s0);
+        s0 = s1;
+        s1 = s2;
+        s2 = s3;
     }
 }

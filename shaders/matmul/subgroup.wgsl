@@ -7,40 +7,37 @@
 
 override ROWS: u32 = 16u;
 
-fn lanes_0_to_3(x: f32) -> vec4<f32> {
+// Four columns of eight rows of a.
+struct Columns {
+    top: array<vec4<f32>, 4>,
+    bottom: array<vec4<f32>, 4>,
+}
+
+fn first_lanes(x: f32) -> vec4<f32> {
     return vec4(subgroupBroadcast(x, 0u), subgroupBroadcast(x, 1u), subgroupBroadcast(x, 2u), subgroupBroadcast(x, 3u));
 }
 
-fn lanes_4_to_7(x: f32) -> vec4<f32> {
+fn next_lanes(x: f32) -> vec4<f32> {
     return vec4(subgroupBroadcast(x, 4u), subgroupBroadcast(x, 5u), subgroupBroadcast(x, 6u), subgroupBroadcast(x, 7u));
 }
 
-// Adds the products of a[row..row+8, k..k+4] with four rows of b, each given as two vectors.
-fn add_block(
-    sums: ptr<function, MatmulSums>,
-    tile: MatmulTile,
-    row: u32,
-    k: u32,
-    lane: u32,
-    lanes: u32,
-    left: array<vec4<f32>, 4>,
-    right: array<vec4<f32>, 4>,
-) {
+// a[row..row+8, k + q] for q = 0, 1, 2, 3, in two vectors each.
+fn columns(tile: MatmulTile, row: u32, k: u32, lane: u32, lanes: u32) -> Columns {
     if lanes < 8u {
-        matmul_add_block(sums, tile, row, k, left, right);
-    } else if TRANSPOSED_A {
-        let x = matmul_a(tile, row + lane / 4u % 2u * 4u, k + lane % 4u);
-        matmul_add(sums, subgroupBroadcast(x, 0u), subgroupBroadcast(x, 4u), left[0], right[0]);
-        matmul_add(sums, subgroupBroadcast(x, 1u), subgroupBroadcast(x, 5u), left[1], right[1]);
-        matmul_add(sums, subgroupBroadcast(x, 2u), subgroupBroadcast(x, 6u), left[2], right[2]);
-        matmul_add(sums, subgroupBroadcast(x, 3u), subgroupBroadcast(x, 7u), left[3], right[3]);
-    } else {
-        let x = matmul_a(tile, row + lane % 8u, k);
-        matmul_add(sums, lanes_0_to_3(x.x), lanes_4_to_7(x.x), left[0], right[0]);
-        matmul_add(sums, lanes_0_to_3(x.y), lanes_4_to_7(x.y), left[1], right[1]);
-        matmul_add(sums, lanes_0_to_3(x.z), lanes_4_to_7(x.z), left[2], right[2]);
-        matmul_add(sums, lanes_0_to_3(x.w), lanes_4_to_7(x.w), left[3], right[3]);
+        return Columns(matmul_a_columns(tile, row, k), matmul_a_columns(tile, row + 4u, k));
     }
+    if TRANSPOSED_A {
+        let x = matmul_a(tile, row + lane / 4u % 2u * 4u, k + lane % 4u);
+        return Columns(
+            array(subgroupBroadcast(x, 0u), subgroupBroadcast(x, 1u), subgroupBroadcast(x, 2u), subgroupBroadcast(x, 3u)),
+            array(subgroupBroadcast(x, 4u), subgroupBroadcast(x, 5u), subgroupBroadcast(x, 6u), subgroupBroadcast(x, 7u)),
+        );
+    }
+    let x = matmul_a(tile, row + lane % 8u, k);
+    return Columns(
+        array(first_lanes(x.x), first_lanes(x.y), first_lanes(x.z), first_lanes(x.w)),
+        array(next_lanes(x.x), next_lanes(x.y), next_lanes(x.z), next_lanes(x.w)),
+    );
 }
 
 @compute @workgroup_size(8)
@@ -56,18 +53,27 @@ fn main(
         return;
     }
     let column = tile.column + thread * 8u;
-    var upper = MatmulSums();
-    var lower = MatmulSums();
+    var s0 = MatmulSums();
+    var s1 = MatmulSums();
+    var s2 = MatmulSums();
+    var s3 = MatmulSums();
     for (var k = tile.begin; k < tile.end; k += 4u) {
         let left = matmul_b_rows(tile, column, k);
         let right = matmul_b_rows(tile, column + 4u, k);
-        add_block(&upper, tile, tile.row, k, lane, lanes, left, right);
+        let upper = columns(tile, tile.row, k, lane, lanes);
+        matmul_add_block(&s0, upper.top, left, right);
+        matmul_add_block(&s1, upper.bottom, left, right);
         if ROWS > 8u {
-            add_block(&lower, tile, tile.row + 8u, k, lane, lanes, left, right);
+            let lower = columns(tile, tile.row + 8u, k, lane, lanes);
+            matmul_add_block(&s2, lower.top, left, right);
+            matmul_add_block(&s3, lower.bottom, left, right);
         }
     }
-    matmul_store_block(tile, tile.row, tile.row + 4u, column, column + 4u, upper);
-    if ROWS > 8u {
-        matmul_store_block(tile, tile.row + 8u, tile.row + 12u, column, column + 4u, lower);
+    // A loop, so that the text of `store`, which may be long, is compiled for four rows and not for all.
+    for (var row = 0u; row < ROWS; row += 4u) {
+        matmul_store_block(tile, tile.row + row, column, column + 4u, s0);
+        s0 = s1;
+        s1 = s2;
+        s2 = s3;
     }
 }

@@ -8,44 +8,29 @@ override THREADS: u32 = 64u;
 // 1 or 4.
 override ROWS: u32 = 4u;
 
-// Row by row, each as two vectors.
-alias Sums = array<vec4<f32>, 8>;
-
 // The sums over k = begin, begin + step, …, four k's at a time.
-fn thin_sums(tile: MatmulTile, column: u32, begin: u32, step: u32) -> Sums {
-    var sums = Sums();
+fn thin_sums(tile: MatmulTile, column: u32, begin: u32, step: u32) -> MatmulSums {
+    var sums = MatmulSums();
     for (var k = begin; k < tile.end; k += step) {
-        let l = matmul_b_rows(tile, column, k);
-        let r = matmul_b_rows(tile, column + 4u, k);
+        let left = matmul_b_rows(tile, column, k);
+        let right = matmul_b_rows(tile, column + 4u, k);
         if ROWS == 1u {
             let x = matmul_a(tile, tile.row, k);
-            sums[0] += x.x * l[0] + x.y * l[1] + x.z * l[2] + x.w * l[3];
-            sums[1] += x.x * r[0] + x.y * r[1] + x.z * r[2] + x.w * r[3];
+            sums[0] += x.x * left[0] + x.y * left[1] + x.z * left[2] + x.w * left[3];
+            sums[1] += x.x * right[0] + x.y * right[1] + x.z * right[2] + x.w * right[3];
         } else {
-            let x = matmul_a_columns(tile, tile.row, k);
-            sums[0] += x[0].x * l[0] + x[1].x * l[1] + x[2].x * l[2] + x[3].x * l[3];
-            sums[1] += x[0].x * r[0] + x[1].x * r[1] + x[2].x * r[2] + x[3].x * r[3];
-            sums[2] += x[0].y * l[0] + x[1].y * l[1] + x[2].y * l[2] + x[3].y * l[3];
-            sums[3] += x[0].y * r[0] + x[1].y * r[1] + x[2].y * r[2] + x[3].y * r[3];
-            sums[4] += x[0].z * l[0] + x[1].z * l[1] + x[2].z * l[2] + x[3].z * l[3];
-            sums[5] += x[0].z * r[0] + x[1].z * r[1] + x[2].z * r[2] + x[3].z * r[3];
-            sums[6] += x[0].w * l[0] + x[1].w * l[1] + x[2].w * l[2] + x[3].w * l[3];
-            sums[7] += x[0].w * r[0] + x[1].w * r[1] + x[2].w * r[2] + x[3].w * r[3];
+            matmul_add_block(&sums, matmul_a_columns(tile, tile.row, k), left, right);
         }
     }
     return sums;
 }
 
-fn thin_store(tile: MatmulTile, column: u32, sums: Sums) {
-    matmul_store(tile, tile.row, column, sums[0]);
-    matmul_store(tile, tile.row, column + 4u, sums[1]);
-    if ROWS > 1u {
-        matmul_store(tile, tile.row + 1u, column, sums[2]);
-        matmul_store(tile, tile.row + 1u, column + 4u, sums[3]);
-        matmul_store(tile, tile.row + 2u, column, sums[4]);
-        matmul_store(tile, tile.row + 2u, column + 4u, sums[5]);
-        matmul_store(tile, tile.row + 3u, column, sums[6]);
-        matmul_store(tile, tile.row + 3u, column + 4u, sums[7]);
+fn thin_store(tile: MatmulTile, column: u32, sums: MatmulSums) {
+    if ROWS == 1u {
+        matmul_store(tile, tile.row, column, sums[0]);
+        matmul_store(tile, tile.row, column + 4u, sums[1]);
+    } else {
+        matmul_store_block(tile, tile.row, column, column + 4u, sums);
     }
 }
 
@@ -64,7 +49,7 @@ fn along_n(
     thin_store(tile, column, thin_sums(tile, column, tile.begin, 4u));
 }
 
-var<workgroup> partial: array<Sums, THREADS>;
+var<workgroup> partial: array<MatmulSums, THREADS>;
 
 // b stored transposed, [n, k]: all threads have the same columns, each sums every THREADS-th vector of k.
 @compute @workgroup_size(THREADS)

@@ -213,34 +213,238 @@ mod tests {
         })
     }
 
-    /// All four ways to store the factors of an m×k by k×n product.
-    fn check(sizes: &[[usize; 3]], tolerance: f64) {
-        for transposed in [[false, false], [false, true], [true, false], [true, true]] {
-            let side = |rows, columns, transposed| if transposed { [columns, rows] } else { [rows, columns] };
-            let mut check = Check::new(
-                |[a, b]: [Tensor; 2]| {
-                    let stored = |x: Tensor, transposed: bool| if transposed { x.t() } else { x };
-                    stored(a, transposed[0]).matmul(&stored(b, transposed[1]))
-                },
-                |[a, b]| {
-                    let stored = |x: Numbers, transposed: bool| if transposed { swapped(&x) } else { x };
-                    product(&stored(a, transposed[0]), &stored(b, transposed[1]))
-                },
-            );
-            for &[m, n, k] in sizes {
-                check = check.shapes([side(m, k, transposed[0]), side(k, n, transposed[1])]);
-            }
-            check.range(-1.0, 1.0).tolerance(tolerance).run();
-        }
+    const STORED: [[bool; 2]; 4] = [[false, false], [false, true], [true, false], [true, true]];
+
+    /// A check of m×k by k×n products whose factors are stored transposed or not.
+    fn check(
+        transposed: [bool; 2],
+        sizes: &[[usize; 3]],
+    ) -> Check<impl Fn([Tensor; 2]) -> Tensor, impl Fn([Numbers; 2]) -> Numbers, 2> {
+        let side = |rows, columns, transposed| if transposed { [columns, rows] } else { [rows, columns] };
+        let check = Check::new(
+            move |[a, b]: [Tensor; 2]| {
+                let stored = |x: Tensor, transposed: bool| if transposed { x.t() } else { x };
+                stored(a, transposed[0]).matmul(&stored(b, transposed[1]))
+            },
+            move |[a, b]: [Numbers; 2]| {
+                let stored = |x: Numbers, transposed: bool| if transposed { swapped(&x) } else { x };
+                product(&stored(a, transposed[0]), &stored(b, transposed[1]))
+            },
+        );
+        let shapes = |&[m, n, k]: &[usize; 3]| [side(m, k, transposed[0]), side(k, n, transposed[1])];
+        sizes.iter().fold(check.range(-1.0, 1.0), |check, sizes| check.shapes(shapes(sizes)))
     }
 
     #[test]
     fn matmul_matches_its_definition_however_its_factors_are_stored() {
-        check(&[[1, 1, 1], [3, 5, 2], [8, 8, 8], [17, 31, 13], [70, 66, 33], [20, 132, 36]], 2e-5);
+        for transposed in STORED {
+            check(transposed, &[[17, 67, 33], [20, 132, 36]]).no_half().run();
+        }
+    }
+
+    #[test]
+    fn matmul_matches_its_definition_in_every_element_type() {
+        check([false, true], &[[1, 1, 1], [3, 5, 2], [70, 65, 36]]).run();
     }
 
     #[test]
     fn thin_products_match_their_definition() {
-        check(&[[1, 40, 64], [4, 12, 36], [3, 9, 35], [37, 1, 41], [1, 1, 70]], 2e-5);
+        for transposed in STORED {
+            check(transposed, &[[3, 9, 35]]).no_half().run();
+        }
+        check([false, true], &[[1, 40, 64], [37, 1, 41]]).run();
+        check([false, false], &[[4, 12, 36], [1, 1, 70], [1, 700, 40]]).no_half().run();
+    }
+
+    #[test]
+    fn long_sums_are_cut_into_parts() {
+        check([true, false], &[[5, 6, 1100]]).tolerance(1e-4).run();
+        check([false, true], &[[5, 7, 1100], [1, 2, 5000]]).no_half().tolerance(1e-4).run();
+        check([false, false], &[[2, 50, 300], [1, 1, 70_000]]).no_half().no_gradient().tolerance(1e-3).run();
+    }
+
+    #[test]
+    fn batches_broadcast() {
+        let shapes: [[&[usize]; 2]; 8] = [
+            [&[3, 2, 5], &[5, 4]],
+            [&[2, 5], &[3, 5, 4]],
+            [&[2, 3, 4, 5], &[2, 3, 5, 2]],
+            [&[2, 1, 4, 5], &[3, 5, 2]],
+            [&[2, 3, 1, 5], &[2, 1, 5, 6]],
+            [&[2, 1, 2, 1, 2, 1, 2, 3], &[1, 2, 1, 2, 1, 2, 3, 2]],
+            [&[1, 9, 40], &[2, 40, 8]],
+            [&[2, 1, 64], &[64, 6]],
+        ];
+        let check = Check::new(|[a, b]: [Tensor; 2]| a.matmul(&b), |[a, b]| product(&a, &b)).no_half();
+        shapes.into_iter().fold(check, Check::shapes).run();
+    }
+
+    #[test]
+    fn transposed_batches_are_read_where_they_are() {
+        let graph = Graph::new(Mode::Infer);
+        let (q, k) = (graph.input("q", [2, 3, 7, 4]), graph.input("k", [2, 3, 5, 4]));
+        let plan = graph.plan(&[("y", &q.matmul(&k.transpose(-1, -2)))], &Target::baseline()).unwrap();
+        assert_eq!(plan.report().steps.len(), 1, "{}", plan.report());
+        Check::new(|[q, k]: [Tensor; 2]| q.matmul(&k.t()), |[q, k]| product(&q, &swapped(&k)))
+            .shapes([[2, 3, 7, 4], [2, 3, 5, 4]])
+            .run();
+        Check::new(|[a, b]: [Tensor; 2]| a.t().matmul(&b), |[a, b]| product(&swapped(&a), &b))
+            .shapes([&[2, 6, 3][..], &[6, 5]])
+            .no_half()
+            .run();
+    }
+
+    #[test]
+    fn vectors_are_rows_on_the_left_and_columns_on_the_right() {
+        let vector = |x: &Numbers, shape: [usize; 2]| x.reshape(shape);
+        Check::new(
+            |[a, b]: [Tensor; 2]| a.matmul(&b),
+            |[a, b]| product(&vector(&a, [1, 5]), &vector(&b, [5, 1])).reshape([]),
+        )
+        .shapes([[5], [5]])
+        .run();
+        Check::new(|[a, b]: [Tensor; 2]| a.matmul(&b), |[a, b]| product(&vector(&a, [1, 5]), &b).reshape([2, 3]))
+            .shapes([&[5][..], &[2, 5, 3]])
+            .run();
+        Check::new(|[a, b]: [Tensor; 2]| a.matmul(&b), |[a, b]| product(&a, &vector(&b, [5, 1])).reshape([2, 3]))
+            .shapes([&[2, 3, 5][..], &[5]])
+            .run();
+    }
+
+    #[test]
+    fn linear_matches_its_definition() {
+        Check::new(
+            |[x, w, b]: [Tensor; 3]| x.linear(&w, Some(&b)),
+            |[x, w, b]| product(&x, &swapped(&w)).zip(&b, |y, b| y + b),
+        )
+        .shapes([&[6, 5][..], &[3, 5], &[3]])
+        .shapes([&[2, 5, 12][..], &[20, 12], &[20]])
+        .no_half()
+        .run();
+        Check::new(|[x, w]: [Tensor; 2]| x.linear(&w, None), |[x, w]| product(&x.reshape([1, 5]), &swapped(&w)).reshape([3]))
+            .shapes([&[5][..], &[3, 5]])
+            .run();
+    }
+
+    #[test]
+    fn the_weight_of_a_batch_has_its_gradient_in_one_product() {
+        let graph = Graph::new(Mode::Train);
+        let (x, w) = (graph.input("x", [4, 6, 8]), graph.parameter("w", [16, 8], Init::ones()));
+        let loss = x.linear(&w, None).square().sum_all();
+        let dw = crate::autodiff::gradients(&loss, &[w]).remove(0).unwrap();
+        let plan = graph.plan(&[("dw", &dw)], &Target::baseline()).unwrap();
+        let products = plan.report().steps.iter().filter(|step| step.ops.contains("matmul")).count();
+        assert_eq!(products, 2, "{}", plan.report());
+    }
+
+    #[test]
+    fn empty_sums_are_zero_and_empty_results_are_empty() {
+        let graph = Graph::new(Mode::Infer);
+        let (a, b) = (graph.input("a", [3, 0]), graph.input("b", [0, 2]));
+        let (sum, none) = (a.matmul(&b), b.matmul(&graph.input("c", [2, 4])));
+        for class in [DeviceClass::Software, DeviceClass::Portable] {
+            let target = context().target().with_class(class);
+            let outputs = [("sum", &sum), ("none", &none)];
+            let found = run_on(&graph, &outputs, &[], &target, PlanOptions::default()).unwrap();
+            assert_eq!(found[0].to_f32(), [0.0; 6]);
+            assert_eq!(*found[1].shape(), Shape::from([0, 4]));
+        }
+    }
+
+    #[test]
+    fn infinity_times_zero_is_not_a_number_and_stays_where_it_is() {
+        let graph = Graph::new(Mode::Infer);
+        let y = graph.input("a", [3, 5]).matmul(&graph.input("b", [5, 2]));
+        let mut a = vec![1.0; 15];
+        (a[0], a[7]) = (f32::INFINITY, f32::NAN);
+        let mut b = vec![1.0; 10];
+        b[1] = 0.0;
+        for class in [DeviceClass::Software, DeviceClass::Portable] {
+            let target = context().target().with_class(class);
+            let inputs = [("a", Array::from_f32([3, 5], &a).unwrap()), ("b", Array::from_f32([5, 2], &b).unwrap())];
+            let y = run_on(&graph, &[("y", &y)], &inputs, &target, PlanOptions::default()).unwrap()[0].to_f32();
+            assert_eq!(y[0], f32::INFINITY);
+            assert!(y[1].is_nan() && y[2].is_nan() && y[3].is_nan());
+            assert_eq!(y[4..], [5.0, 4.0]);
+        }
+    }
+
+    /// a·bᵀ and both its gradients on a target.
+    fn in_parts(a: &[usize], b: &[usize], target: &Target) -> [Vec<f32>; 3] {
+        let graph = Graph::new(Mode::Infer);
+        let (x, y) = (graph.input("a", a), graph.input("b", b));
+        let product = x.matmul(&y.t());
+        let dy = graph.input("dy", product.shape());
+        let loss = product.mul(&dy).sum_all();
+        let gradients = crate::autodiff::gradients(&loss, &[x.clone(), y.clone()]);
+        let (dx, dw) = (gradients[0].as_ref().unwrap(), gradients[1].as_ref().unwrap());
+        let numbers = |shape: &Shape, step: usize| {
+            let numbers: Vec<f32> = (0..shape.numel()).map(|i| ((i * step) % 17) as f32 / 8.0 - 1.0).collect();
+            Array::from_f32(shape, &numbers).unwrap()
+        };
+        let inputs = [("a", numbers(&x.shape(), 5)), ("b", numbers(&y.shape(), 7)), ("dy", numbers(&dy.shape(), 3))];
+        let outputs = [("y", &product), ("dx", dx), ("dw", dw)];
+        let found = run_on(&graph, &outputs, &inputs, target, PlanOptions::default()).unwrap_or_else(|error| panic!("{error}"));
+        [0, 1, 2].map(|i| found[i].to_f32())
+    }
+
+    #[test]
+    fn values_larger_than_a_binding_are_multiplied_in_parts() {
+        let shapes: [([usize; 3], [usize; 3], u64); 4] = [
+            ([1, 1, 96], [1, 70, 96], 1536),
+            ([1, 70, 50], [1, 61, 50], 2048),
+            ([1, 9, 1000], [1, 5, 1000], 8192),
+            ([6, 20, 24], [6, 20, 24], 1536),
+        ];
+        for class in [DeviceClass::Software, DeviceClass::Portable] {
+            let whole = context().target().with_class(class);
+            for (a, b, max_binding_bytes) in shapes {
+                let target = Target { max_binding_bytes, ..whole.clone() };
+                let (expected, found) = (in_parts(&a, &b, &whole), in_parts(&a, &b, &target));
+                for (found, expected) in found.iter().zip(&expected) {
+                    let differs = found.iter().zip(expected).any(|(x, y)| (x - y).abs() > 1e-4);
+                    assert!(!differs, "{class:?} {a:?} {b:?} in {max_binding_bytes} bytes");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_layer_of_alexnets_classifier_fits_128_mib_bindings() {
+        let graph = Graph::new(Mode::Train);
+        let (x, w) = (graph.input("x", [8, 9216]), graph.parameter("w", [4096, 9216], Init::ones()));
+        let y = x.linear(&w, Some(&graph.parameter("b", [4096], Init::ones()))).relu();
+        let gradients = crate::autodiff::gradients(&y.sum_all(), &[x, w]);
+        let outputs = [("y", &y), ("dx", gradients[0].as_ref().unwrap()), ("dw", gradients[1].as_ref().unwrap())];
+        for class in [DeviceClass::Software, DeviceClass::Portable] {
+            let plan = graph.plan(&outputs, &Target::baseline().with_class(class)).unwrap();
+            let steps = plan.report().steps;
+            let count = |found: fn(&str, &str) -> bool| steps.iter().filter(|step| found(&step.ops, &step.kernel)).count();
+            // Halves of the weight's rows, bias and activation fused into both; halves of the sum; halves of dW.
+            let fused = count(|ops, _| ops.starts_with("matmul+add+relu"));
+            let plain = count(|ops, kernel| ops == "matmul" && kernel != "matmul/sum_parts.main");
+            assert_eq!((fused, plain), (2, 4), "{}", plan.report());
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_with_both_shapes() {
+        let refused = |write: fn(&Graph)| {
+            let graph = Graph::new(Mode::Infer);
+            write(&graph);
+            graph.check().unwrap_err().message().to_owned()
+        };
+        let message = refused(|g| drop(g.input("a", [2, 3]).t().matmul(&g.input("b", [4, 5]))));
+        assert_eq!(message, "matmul: shapes [3, 2] and [4, 5] do not fit: 2 columns meet 4 rows");
+        let message = refused(|g| drop(g.input("a", [3]).matmul(&g.input("b", [4, 5]))));
+        assert_eq!(message, "matmul: shapes [3] and [4, 5] do not fit: 3 columns meet 4 rows");
+        let message = refused(|g| drop(g.input("a", [2, 4, 3]).matmul(&g.input("b", [3, 3, 5]))));
+        assert_eq!(message, "matmul: shapes [2, 4, 3] and [3, 3, 5] do not fit: their first dimensions do not broadcast");
+        let message = refused(|g| drop(g.input("a", []).matmul(&g.input("b", [4]))));
+        assert_eq!(message, "matmul: shapes [] and [4] do not fit: a single number is no matrix");
+        let message = refused(|g| drop(g.input("a", [2, 2]).matmul(&g.input_of("b", [2, 2], DType::U32))));
+        assert_eq!(message, "matmul: multiplies floating point numbers of one type, not f32[2, 2] and u32[2, 2]");
+        let message = refused(|g| drop(g.input("x", [2, 3]).linear(&g.input("w", [3, 4]), None)));
+        assert_eq!(message, "linear: shape [2, 3] does not fit a weight of shape [3, 4], which is [out, in]");
     }
 }
