@@ -62,9 +62,7 @@ fn max_pool2d(
     let plane = four.plane * sizes.height * sizes.width;
     let row = four.row * sizes.stride_rows - sizes.padding_rows;
     let column = four.column * sizes.stride_columns - sizes.padding_columns;
-    // WGSL has no literal for infinity, but its bits in a variable are it.
-    var lowest = 0xff800000u;
-    var best = vec4<f32>(bitcast<f32>(lowest));
+    var best = vec4<f32>(-infinity());
     var best_is_nan = vec4<bool>();
     var place = vec4<u32>(NOWHERE);
     for (var r = 0u; r < sizes.window_rows; r++) {
@@ -120,7 +118,7 @@ fn max_pool2d_grad(
     for (var r = row; r < min(row + sizes.covering_rows, sizes.rows); r++) {
         let line = (four.plane * sizes.rows + r) * sizes.columns;
         for (var s = column; s < min(column + sizes.covering_columns, sizes.columns); s++) {
-            sum += select(vec4<f32>(), vec4(f32(dy[line + s])), place == vec4(maximum[line + s]));
+            sum += select(vec4<f32>(), vec4(f32(dy[line + s])), place == vec4(chosen[line + s]));
         }
     }
     let to = four.plane * sizes.height * sizes.width + place;
