@@ -72,11 +72,12 @@ impl Op for EmbeddingGrad {
         let count = io.x_shape(0).numel();
         let table = Table::new(io.y_desc(0), count);
         Table::fits(&[io.x_desc(0), io.x_desc(1)], target)?;
-        let links = out.scratch(TensorDesc::new([count, 2], DType::U32));
-        let dispatch = Dispatch::new(Kernel::new(shader!("embedding"), "link", io.real())).read(io.x(0)).write(links);
+        let heads = out.scratch(TensorDesc::new([self.rows], DType::U32));
+        let nexts = out.scratch(TensorDesc::new([count], DType::U32));
+        let dispatch = Dispatch::new(Kernel::new(shader!("embedding"), "link", io.real()));
         let params = table.params(&Part { slice: io.x(0).into(), first: 0, last: self.rows, base: 0 });
-        let pairs = (count as u64).pow(2);
-        out.push(dispatch.params(params).groups(count.div_ceil(64) as u64).cost(pairs, 12 * count as u64));
+        let dispatch = dispatch.read(io.x(0)).write(heads).write(nexts).params(params);
+        out.push(dispatch.groups(1).cost(0, 4 * (self.rows + 2 * count) as u64));
 
         for part in table.parts(io.y(0), target)? {
             let vectors = ((part.last * self.width - part.base).div_ceil(4)) as u64;
@@ -86,7 +87,7 @@ impl Op for EmbeddingGrad {
             out.push(dispatch.params(params).groups(vectors.div_ceil(64 * 4)).cost(0, bytes));
         }
         for part in table.parts(io.y(0), target)? {
-            let dispatch = Dispatch::new(table.kernel("scatter")).read(io.x(0)).read(links).read(io.x(1));
+            let dispatch = Dispatch::new(table.kernel("scatter")).read(io.x(0)).read(heads).read(nexts).read(io.x(1));
             let dispatch = dispatch.write(part.slice).params(table.params(&part)).groups(table.groups(4));
             out.push(dispatch.cost(io.x_shape(1).numel() as u64, 2 * io.x_desc(1).bytes() + io.x_desc(0).bytes()));
         }
@@ -172,8 +173,8 @@ impl Tensor {
     /// The row of this `[vocabulary, width]` tensor for each of `ids`, `u32` of any shape:
     /// `[ids…, width]`, `torch.nn.functional.embedding`.
     ///
-    /// An id that is not below the vocabulary gives a row of NaN. The gradient adds rows in a fixed
-    /// order; it compares every id with every other. The table may exceed one binding of the device.
+    /// An id that is not below the vocabulary gives a row of NaN. The gradient adds the rows of equal
+    /// ids in a fixed order. The table may exceed one binding of the device.
     #[track_caller]
     pub fn embedding(&self, ids: &Tensor) -> Tensor {
         self.graph().apply1(Embedding, &[self, ids])
