@@ -62,9 +62,7 @@ fn max_pool2d(
     let plane = four.plane * sizes.height * sizes.width;
     let row = four.row * sizes.stride_rows - sizes.padding_rows;
     let column = four.column * sizes.stride_columns - sizes.padding_columns;
-    // WGSL has no literal for infinity, but its bits in a variable are it.
-    var lowest = 0xff800000u;
-    var best = vec4<f32>(bitcast<f32>(lowest));
+    var best = vec4<f32>(-infinity());
     var best_is_nan = vec4<bool>();
     var place = vec4<u32>(NOWHERE);
     for (var r = 0u; r < sizes.window_rows; r++) {
