@@ -22,13 +22,14 @@ struct Params {
 
 // Whether rows are whole vectors: width is a multiple of 4.
 override ALIGNED: bool = false;
+// Columns that a thread takes: a multiple of 4.
+override BLOCK: u32 = 4u;
 
 // A number that is no number: there is no constant for it.
 fn not_a_number() -> f32 {
     return bitcast<f32>(0x7fc00000u | (p.rows & 1u));
 }
 
-// A thread for four columns of an id.
 @compute @workgroup_size(64)
 fn gather(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -36,9 +37,9 @@ fn gather(
     @builtin(local_invocation_index) thread: u32,
 ) {
     let number = workgroup_index(group, groups) * 64u + thread;
-    let across = (p.width + 3u) / 4u;
+    let across = (p.width + BLOCK - 1u) / BLOCK;
     let i = number / across;
-    let e = number % across * 4u;
+    let e = (number - i * across) * BLOCK;
     if i >= p.count {
         return;
     }
@@ -50,10 +51,13 @@ fn gather(
     }
     let at = select(id, p.first, missing) * p.width + e - p.base;
     let to = i * p.width + e;
+    let count = min(BLOCK, p.width - e);
     if ALIGNED {
-        store4(to, select(vec4<f32>(w[at / 4u]), vec4(not_a_number()), missing));
+        for (var j = 0u; j < count; j += 4u) {
+            store4(to + j, select(vec4<f32>(w[(at + j) / 4u]), vec4(not_a_number()), missing));
+        }
     } else {
-        for (var j = 0u; j < min(4u, p.width - e); j++) {
+        for (var j = 0u; j < count; j++) {
             store(to + j, select(f32(w[(at + j) / 4u][(at + j) % 4u]), not_a_number(), missing));
         }
     }

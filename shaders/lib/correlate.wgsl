@@ -11,7 +11,7 @@
 
 // Outputs per thread: 8, 16 or 32.
 override OUTPUTS: u32 = 32;
-const THREADS = 16u;
+const THREADS = 8u;
 
 // What a thread computes: sums of 4 outputs × 4 pixels each, and where they belong.
 struct Block {

@@ -143,11 +143,20 @@ struct Tile {
 impl Tile {
     fn new(outputs: usize, software: bool) -> Tile {
         match (software, outputs) {
-            (true, 0..=8) => Tile { outputs: 8, pixels: 64, busy: 32 },
-            (true, 9..=16) => Tile { outputs: 16, pixels: 64, busy: 32 },
-            (true, _) => Tile { outputs: 32, pixels: 64, busy: 32 },
+            (true, 0..=8) => Tile { outputs: 8, pixels: 32, busy: 32 },
+            (true, 9..=16) => Tile { outputs: 16, pixels: 32, busy: 32 },
+            (true, _) => Tile { outputs: 32, pixels: 32, busy: 32 },
             (false, _) => Tile { outputs: 64, pixels: 64, busy: 256 },
         }
+    }
+
+    fn kernel(&self, entry: &'static str, io: &Io, target: &Target) -> Kernel {
+        let shader = match (target.class.is_software(), target.subgroups) {
+            (false, _) => return Kernel::new(shader!("conv/portable"), entry, io.real()),
+            (true, false) => shader!("conv/software"),
+            (true, true) => shader!("conv/subgroup"),
+        };
+        Kernel::new(shader, entry, io.real()).constant("OUTPUTS", self.outputs as u32)
     }
 }
 
@@ -179,28 +188,20 @@ impl Correlation {
         let groups = |[row, column]: [Axis; 2]| blocks * (self.batch * row.count * column.count).div_ceil(tile.pixels);
         let fewest = self.phases().map(groups).max().unwrap_or(0).max(1);
         let [tap_rows, tap_columns] = self.most_taps();
-        let parts = match self.columns_inside(software) {
-            true => Parts::new(self.inputs * tap_rows, tap_columns, tile.busy.div_ceil(fewest)),
-            false => Parts::new(tap_rows * tap_columns, self.inputs, tile.busy.div_ceil(fewest)),
+        let (outer, inner) = if self.columns_inside(software) {
+            (self.inputs * tap_rows, tap_columns)
+        } else {
+            (tap_rows * tap_columns, self.inputs)
         };
+        let parts = Parts::new(outer, inner, tile.busy.div_ceil(fewest));
+        let whole = parts.count() == 1;
 
-        let real = io.real();
-        let kernel = |entry| match (software, target.subgroups) {
-            (false, _) => Kernel::new(shader!("conv/portable"), entry, real),
-            (true, false) => Kernel::new(shader!("conv/software"), entry, real).constant("OUTPUTS", tile.outputs as u32),
-            (true, true) => Kernel::new(shader!("conv/subgroup"), entry, real).constant("OUTPUTS", tile.outputs as u32),
-        };
         let weights = if software { self.pack(io, target, tile.outputs, out)? } else { self.unpacked(io) };
-        let sums = match parts.count() {
-            1 => io.y(0),
-            count => scratch([count, self.elements()], target, out)?,
-        };
-        let products: usize = self.phases().map(|[row, column]| row.count * row.taps * column.count * column.taps).sum();
-        let flops = 2 * (self.batch * self.groups * self.outputs * self.inputs) as u64 * products as u64;
+        let sums = if whole { io.y(0) } else { scratch([parts.count(), self.elements()], target, out)? };
+        let entry = if whole { "correlation" } else { "partial_correlation" };
         let phases = self.phases().count().max(1) as u64;
         for axes in self.phases() {
-            let entry = if parts.count() == 1 { "correlation" } else { "partial_correlation" };
-            let mut dispatch = Dispatch::new(kernel(entry)).read(io.x(0)).read(weights.value);
+            let mut dispatch = Dispatch::new(tile.kernel(entry, io, target)).read(io.x(0)).read(weights.value);
             if !software {
                 dispatch = dispatch.read(bias(io));
             }
@@ -208,21 +209,31 @@ impl Correlation {
                 .write(sums)
                 .params(self.params(axes, weights, parts, software, has_bias(io)))
                 .groups((groups(axes) * parts.count()) as u64)
-                .cost(flops / phases, io.bytes() / phases);
-            out.push(if parts.count() == 1 { dispatch.finishing() } else { dispatch });
+                .cost(self.flops(axes), io.bytes() / phases);
+            out.push(if whole { dispatch.finishing() } else { dispatch });
         }
-        if parts.count() > 1 {
-            let elements = self.elements() as u64;
-            let dispatch = Dispatch::new(Kernel::new(shader!("conv/combine"), "combine", real))
-                .read(sums)
-                .write(io.y(0))
-                .params(Params::new().all([self.elements(), parts.count()]))
-                .groups(elements.div_ceil(64))
-                .cost(elements * parts.count() as u64, elements * (4 * parts.count() + real.bytes()) as u64)
-                .finishing();
-            out.push(dispatch);
+        if !whole {
+            out.push(self.combine(io, sums, parts.count()));
         }
         Ok(())
+    }
+
+    /// Two for each product of a phase.
+    fn flops(&self, axes: [Axis; 2]) -> u64 {
+        let products = axes.map(|axis| (axis.count * axis.taps) as u64);
+        2 * (self.batch * self.groups * self.outputs * self.inputs) as u64 * products[0] * products[1]
+    }
+
+    /// The dispatch that adds the parts of the sum.
+    fn combine(&self, io: &Io, sums: ValueId, parts: usize) -> Dispatch {
+        let elements = self.elements();
+        Dispatch::new(Kernel::new(shader!("conv/combine"), "combine", io.real()))
+            .read(sums)
+            .write(io.y(0))
+            .params(Params::new().all([elements, parts]))
+            .groups(elements.div_ceil(64) as u64)
+            .cost((elements * parts) as u64, (elements * (4 * parts + io.real().bytes())) as u64)
+            .finishing()
     }
 
     /// The weights as they are.
@@ -244,7 +255,8 @@ impl Correlation {
             .all(self.w_strides)
             .u32(usize::from(has_bias(io)));
         let bytes = self.groups * blocks * rows * outputs * 4;
-        let dispatch = Dispatch::new(Kernel::new(shader!("conv/pack"), "pack", io.real()).constant("OUTPUTS", outputs as u32))
+        let kernel = Kernel::new(shader!("conv/pack"), "pack", io.real()).constant("OUTPUTS", outputs as u32);
+        let dispatch = Dispatch::new(kernel)
             .read(io.x(1))
             .read(bias(io))
             .write(value)
@@ -300,9 +312,10 @@ fn bias(io: &Io) -> ValueId {
 /// An `f32` value between dispatches, which one binding has to cover.
 fn scratch(shape: [usize; 2], target: &Target, out: &mut Emit) -> Result<ValueId, Misfit> {
     let desc = TensorDesc::new(shape, DType::F32);
-    if desc.bytes() > target.max_binding_bytes {
-        let limit = target.max_binding_bytes;
-        return Err(Misfit::limit(format!("needs {} bytes between its kernels, one binding of this device covers {limit}", desc.bytes())));
+    let (bytes, limit) = (desc.bytes(), target.max_binding_bytes);
+    if bytes > limit {
+        let reason = format!("needs {bytes} bytes between its kernels, one binding of this device covers {limit}");
+        return Err(Misfit::limit(reason));
     }
     Ok(out.scratch(desc))
 }

@@ -103,27 +103,34 @@ struct Sizes {
 impl Sizes {
     fn new(options: &Conv2d, x: &Shape, weight: &Shape) -> Result<Sizes, Misfit> {
         if !matches!(x.rank(), 3 | 4) || weight.rank() != 4 {
-            let reason = format!("needs x [N, C, H, W] or [C, H, W] and weight [K, C/groups, h, w], not {x} and {weight}");
+            let reason =
+                format!("needs x [N, C, H, W] or [C, H, W] and weight [K, C/groups, h, w], not {x} and {weight}");
             return Err(Misfit::shape(reason));
         }
         let Conv2d { stride, dilation, groups, .. } = *options;
         if stride.contains(&0) || dilation.contains(&0) || groups == 0 {
-            return Err(Misfit::shape(format!("stride {stride:?}, dilation {dilation:?} and groups {groups} must be at least 1")));
+            return Err(Misfit::shape(format!(
+                "stride {stride:?}, dilation {dilation:?} and groups {groups} must be at least 1"
+            )));
         }
         let (channels, image) = (x[x.rank() - 3], [x[x.rank() - 2], x[x.rank() - 1]]);
         let (filters, inputs, kernel) = (weight[0], weight[1], [weight[2], weight[3]]);
         if channels != inputs * groups {
             let among = if groups == 1 { String::new() } else { format!(" in {groups} groups") };
-            let reason = format!("weight {weight} needs {} input channels{among}, x {x} has {channels}", inputs * groups);
+            let reason =
+                format!("weight {weight} needs {} input channels{among}, x {x} has {channels}", inputs * groups);
             return Err(Misfit::shape(reason));
         }
         if !filters.is_multiple_of(groups) {
-            return Err(Misfit::shape(format!("the {filters} output channels of weight {weight} do not divide into {groups} groups")));
+            return Err(Misfit::shape(format!(
+                "the {filters} output channels of weight {weight} do not divide into {groups} groups"
+            )));
         }
         let mut windows = [0; 2];
         for axis in 0..2 {
             windows[axis] = options.windows(axis, image[axis], kernel[axis]).ok_or_else(|| {
-                let (window, size, padding, dilation) = (kernel[axis], image[axis], options.padding[axis], dilation[axis]);
+                let (window, size, padding, dilation) =
+                    (kernel[axis], image[axis], options.padding[axis], dilation[axis]);
                 let dilated = if dilation == 1 { String::new() } else { format!(" with dilation {dilation}") };
                 Misfit::shape(format!("window {window}{dilated} does not fit {size} with padding {padding}"))
             })?;
@@ -176,7 +183,10 @@ impl Op for Conv2d {
         let sizes = Sizes::new(self, &inputs[0].shape, &inputs[1].shape)?;
         let filters = Shape::from([sizes.groups * sizes.outputs]);
         if let Some(bias) = inputs.get(2).filter(|bias| bias.shape != filters) {
-            return Err(Misfit::shape(format!("bias {} must be {filters}, one number for each output channel", bias.shape)));
+            return Err(Misfit::shape(format!(
+                "bias {} must be {filters}, one number for each output channel",
+                bias.shape
+            )));
         }
         Ok(vec![TensorDesc::new(sizes.output(inputs[0].shape.rank()), dtype)])
     }
@@ -304,7 +314,8 @@ impl Op for BackwardWeight {
         let sizes = Sizes::new(&self.options, io.x_shape(0), &self.weight)?;
         let Conv2d { stride, padding, dilation, .. } = self.options;
         // The windows of dw are as many as the kernel has elements, `dilation` apart, and each is a whole plane of dy.
-        let axis = |a: usize| vec![Axis::windows(sizes.kernel[a], sizes.windows[a], dilation[a], padding[a], stride[a])];
+        let axis =
+            |a: usize| vec![Axis::windows(sizes.kernel[a], sizes.windows[a], dilation[a], padding[a], stride[a])];
         let [x_image, x_group, x_channel] = sizes.x_strides();
         let [y_image, y_group, y_channel] = sizes.y_strides();
         let [w_group, w_output, w_input] = sizes.w_strides();

@@ -40,7 +40,9 @@ fn definition(x: &Numbers, w: &Numbers, options: Conv2d) -> Numbers {
 }
 
 fn check(x: &[usize], w: &[usize], options: Conv2d) {
-    Check::new(move |[x, w]| x.conv2d(&w, None, options), move |[x, w]| definition(&x, &w, options)).shapes([x, w]).run();
+    Check::new(move |[x, w]| x.conv2d(&w, None, options), move |[x, w]| definition(&x, &w, options))
+        .shapes([x, w])
+        .run();
 }
 
 #[test]
@@ -75,16 +77,22 @@ fn spans_many_workgroups_and_blocks() {
 /// A thread of Mesa's software driver stops its loops after 65,535 iterations, so long sums are cut into parts.
 #[test]
 fn long_sums_are_complete() {
-    let long = |x: &[usize], w: &[usize]| {
-        Check::new(|[x, w]| x.conv2d(&w, None, Conv2d::default()), |[x, w]| definition(&x, &w, Conv2d::default()))
-            .shapes([x, w])
-            .range(0.0, 1.0)
-            .no_half()
-            .run();
-    };
-    long(&[1, 8000, 3, 3], &[1, 8000, 3, 3]);
-    long(&[1, 1, 262, 262], &[1, 1, 3, 3]);
-    long(&[1, 1, 1, 70_000], &[1, 1, 1, 2]);
+    let plain = |[x, w]: [Tensor; 2]| x.conv2d(&w, None, Conv2d::default());
+    let sums = |[x, w]: [Numbers; 2]| definition(&x, &w, Conv2d::default());
+    Check::new(plain, sums)
+        .shapes([[1, 8000, 3, 3], [1, 8000, 3, 3]])
+        .shapes([[1, 1, 1, 70_000], [1, 1, 1, 2]])
+        .no_half()
+        .run();
+    // Enough pixels that the work is not cut for the sake of speed, and numbers that add up without rounding.
+    let graph = Graph::new(Mode::Infer);
+    let (x, w) = (graph.input("x", [1, 4, 162, 162]), graph.input("w", [1, 4, 130, 130]));
+    let y = x.conv2d(&w, None, Conv2d::default());
+    let ones = |shape: [usize; 4]| Array::from_f32(shape, &vec![1.0; shape.iter().product()]).unwrap();
+    let inputs = [("x", ones([1, 4, 162, 162])), ("w", ones([1, 4, 130, 130]))];
+    let target = context().target().with_class(DeviceClass::Software);
+    let found = run_on(&graph, &[("y", &y)], &inputs, &target, PlanOptions::default()).unwrap();
+    assert_eq!(found[0].to_f32(), vec![4.0 * 130.0 * 130.0; 33 * 33]);
 }
 
 fn ints(range: std::ops::RangeInclusive<usize>) -> impl Strategy<Value = [usize; 2]> {
@@ -108,7 +116,9 @@ proptest! {
 
 /// An array of numbers between −1 and 1.
 fn array(dtype: DType, shape: &[usize], seed: usize) -> Array {
-    let numbers: Vec<f32> = (0..shape.iter().product()).map(|i: usize| ((i * 7 + seed) * 2654435761 % 2001) as f32 / 1000.0 - 1.0).collect();
+    let numbers: Vec<f32> = (0..shape.iter().product())
+        .map(|i: usize| ((i * 7 + seed) * 2654435761 % 2001) as f32 / 1000.0 - 1.0)
+        .collect();
     Array::from_f32_as(dtype, shape, &numbers).unwrap()
 }
 
@@ -164,7 +174,9 @@ fn gradients_have_gradients() {
     let y = Sizes::new(&options, &x.into(), &w.into()).unwrap().output(4);
     let data = BackwardData { options, x: x.into() };
     Check::new(
-        move |[v, w]: [Tensor; 2]| v.graph().apply1(BackwardData { options: data.options, x: data.x.clone() }, &[&v, &w]),
+        move |[v, w]: [Tensor; 2]| {
+            v.graph().apply1(BackwardData { options: data.options, x: data.x.clone() }, &[&v, &w])
+        },
         move |[v, w]| transpose(&v, &w, options, x.into()),
     )
     .shapes([y.clone(), w.into()])
