@@ -1,4 +1,7 @@
 # `make demo` and `make test` do all the set-up a fresh machine with Rust needs.
+# Without it, Mesa's window-system code complains on machines that have no desktop session.
+export XDG_RUNTIME_DIR ?= /tmp
+
 .PHONY: demo test setup bench fmt
 
 demo: setup

@@ -3,50 +3,61 @@
 //#import index
 
 struct Params {
-    // All elements of x.
-    count: u32,
-    // Elements of a row of x, and of y.
+    // Rows, and elements of a row of x and of y.
+    rows: u32,
     given: u32,
     length: u32,
     // Where the rows of x begin in those of y.
     at: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<real>>; // [outer, given]
-@group(0) @binding(1) var<storage, read_write> y: array<real>; // [outer, length]
+@group(0) @binding(0) var<storage, read> x: array<vec4<real>>; // [rows, given]
+@group(0) @binding(1) var<storage, read_write> y: array<real>; // [rows, length]
 @group(0) @binding(15) var<uniform> p: Params;
 
 // Whether all of the sizes are multiples of 4.
 override ALIGNED: bool = false;
+// Elements of a row that a thread copies: a multiple of 4.
+override BLOCK: u32 = 4u;
 
-fn destination(i: u32) -> u32 {
-    return i / p.given * p.length + p.at + i % p.given;
+// The elements of x that belong to a thread: those from k on of a row, `count` of them.
+struct Block {
+    row: u32,
+    k: u32,
+    count: u32,
 }
 
-// A thread for four elements of x.
+fn block_of(number: u32) -> Block {
+    let across = (p.given + BLOCK - 1u) / BLOCK;
+    let row = number / across;
+    let k = (number - row * across) * BLOCK;
+    return Block(row, k, select(0u, min(BLOCK, p.given - k), row < p.rows));
+}
+
 @compute @workgroup_size(64)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let first = (workgroup_index(group, groups) * 64u + thread) * 4u;
-    if first >= p.count {
-        return;
-    }
+    let block = block_of(workgroup_index(group, groups) * 64u + thread);
+    let to = block.row * p.length + p.at + block.k;
+    let i = block.row * p.given + block.k;
     if ALIGNED {
-        store4(destination(first), vec4<f32>(x[first / 4u]));
-        return;
-    }
-    for (var i = first; i < min(first + 4u, p.count); i++) {
-        store(destination(i), f32(x[i / 4u][i % 4u]));
+        for (var j = 0u; j < block.count; j += 4u) {
+            store4(to + j, vec4<f32>(x[(i + j) / 4u]));
+        }
+    } else {
+        for (var j = 0u; j < block.count; j++) {
+            store(to + j, f32(x[(i + j) / 4u][(i + j) % 4u]));
+        }
     }
 }
 
 // The same for index tensors.
 
-@group(0) @binding(2) var<storage, read> x_index: array<u32>; // [outer, given]
-@group(0) @binding(3) var<storage, read_write> y_index: array<u32>; // [outer, length]
+@group(0) @binding(2) var<storage, read> x_index: array<u32>; // [rows, given]
+@group(0) @binding(3) var<storage, read_write> y_index: array<u32>; // [rows, length]
 
 @compute @workgroup_size(64)
 fn index(
@@ -54,8 +65,8 @@ fn index(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let first = (workgroup_index(group, groups) * 64u + thread) * 4u;
-    for (var i = first; i < min(first + 4u, p.count); i++) {
-        y_index[destination(i)] = x_index[i];
+    let block = block_of(workgroup_index(group, groups) * 64u + thread);
+    for (var j = 0u; j < block.count; j++) {
+        y_index[block.row * p.length + p.at + block.k + j] = x_index[block.row * p.given + block.k + j];
     }
 }

@@ -22,13 +22,14 @@ struct Params {
 
 // Whether rows are whole vectors: width is a multiple of 4.
 override ALIGNED: bool = false;
+// Columns that a thread takes: a multiple of 4.
+override BLOCK: u32 = 4u;
 
 // A number that is no number: there is no constant for it.
 fn not_a_number() -> f32 {
     return bitcast<f32>(0x7fc00000u | (p.rows & 1u));
 }
 
-// A thread for four columns of an id.
 @compute @workgroup_size(64)
 fn gather(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -36,9 +37,9 @@ fn gather(
     @builtin(local_invocation_index) thread: u32,
 ) {
     let number = workgroup_index(group, groups) * 64u + thread;
-    let across = (p.width + 3u) / 4u;
+    let across = (p.width + BLOCK - 1u) / BLOCK;
     let i = number / across;
-    let e = number % across * 4u;
+    let e = (number - i * across) * BLOCK;
     if i >= p.count {
         return;
     }
@@ -50,10 +51,13 @@ fn gather(
     }
     let at = select(id, p.first, missing) * p.width + e - p.base;
     let to = i * p.width + e;
+    let count = min(BLOCK, p.width - e);
     if ALIGNED {
-        store4(to, select(vec4<f32>(w[at / 4u]), vec4(not_a_number()), missing));
+        for (var j = 0u; j < count; j += 4u) {
+            store4(to + j, select(vec4<f32>(w[(at + j) / 4u]), vec4(not_a_number()), missing));
+        }
     } else {
-        for (var j = 0u; j < min(4u, p.width - e); j++) {
+        for (var j = 0u; j < count; j++) {
             store(to + j, select(f32(w[(at + j) / 4u][(at + j) % 4u]), not_a_number(), missing));
         }
     }
@@ -62,33 +66,60 @@ fn gather(
 // Backward: dW[v] = Σ dy[i] over the i with ids[i] = v, in the order of i.
 // Equal ids are linked first, so that one thread sums a column of all of them.
 
-@group(0) @binding(2) var<storage, read> links_saved: array<vec2<u32>>; // [count]
-@group(0) @binding(3) var<storage, read> dy: array<vec4<real>>; // [count, width]
-@group(0) @binding(6) var<storage, read_write> links: array<vec2<u32>>; // [count]
-@group(0) @binding(7) var<storage, read_write> dw: array<vec4<real>>; // [rows, width]
+@group(0) @binding(2) var<storage, read> heads_saved: array<u32>; // [rows]
+@group(0) @binding(3) var<storage, read> nexts_saved: array<u32>; // [count]
+@group(0) @binding(4) var<storage, read> dy: array<vec4<real>>; // [count, width]
+@group(0) @binding(6) var<storage, read_write> heads: array<u32>; // [rows]
+@group(0) @binding(7) var<storage, read_write> nexts: array<u32>; // [count]
+@group(0) @binding(8) var<storage, read_write> dw: array<vec4<real>>; // [rows, width]
 
-// links[i] = (1 where no earlier id equals ids[i], the next i with the same id or `count`).
-@compute @workgroup_size(64)
-fn link(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) thread: u32,
-) {
-    let i = workgroup_index(group, groups) * 64u + thread;
-    if i >= p.count {
-        return;
+const CHUNK = 256u;
+var<workgroup> chunk_ids: array<u32, CHUNK>;
+
+// heads[v] is the first i with ids[i] = v, nexts[i] the next one after i; `count` where there is none.
+// One workgroup goes through the ids in chunks, the last one first.
+@compute @workgroup_size(256)
+fn link(@builtin(local_invocation_index) thread: u32) {
+    for (var v = thread; v < p.rows; v += CHUNK) {
+        heads[v] = p.count;
     }
-    let id = ids[i];
-    var is_first = 1u;
-    var next = p.count;
-    // All threads read the same id at a time, which is cheap on every device.
-    for (var j = 0u; j < p.count; j++) {
-        if ids[j] == id {
-            is_first = select(is_first, 0u, j < i);
-            next = select(next, min(next, j), j > i);
+    for (var chunk = (p.count + CHUNK - 1u) / CHUNK; chunk > 0u; chunk--) {
+        let begin = (chunk - 1u) * CHUNK;
+        let i = begin + thread;
+        var id = p.rows;
+        if i < p.count {
+            id = ids[i];
+        }
+        workgroupBarrier();
+        chunk_ids[thread] = id;
+        workgroupBarrier();
+        storageBarrier();
+        if id < p.rows {
+            link_id(id, thread, begin);
         }
     }
-    links[i] = vec2(is_first, next);
+}
+
+// Links one id of a chunk; all ids of the chunk are in `chunk_ids`.
+fn link_id(id: u32, thread: u32, begin: u32) {
+    var is_first = true;
+    var last = thread;
+    var next = p.count;
+    for (var j = 0u; j < CHUNK; j++) {
+        if chunk_ids[j] == id {
+            is_first = is_first && j >= thread;
+            next = select(next, min(next, begin + j), j > thread);
+            last = max(last, j);
+        }
+    }
+    if last != thread {
+        nexts[begin + thread] = next;
+    }
+    // The first of equal ids links the last of them to those of later chunks.
+    if is_first {
+        nexts[begin + last] = heads[id];
+        heads[id] = begin + thread;
+    }
 }
 
 // Zeros in `count` vectors of dW from the binding's beginning.
@@ -128,11 +159,11 @@ fn scatter(
     let across = (p.width + 3u) / 4u;
     var i = number / across;
     let e = number % across * 4u;
-    if i >= p.count || links_saved[i].x == 0u {
+    if i >= p.count {
         return;
     }
     let id = ids[i];
-    if id < p.first || id >= p.last {
+    if id < p.first || id >= p.last || heads_saved[id] != i {
         return;
     }
     var total = vec4(0.0);
@@ -141,7 +172,7 @@ fn scatter(
         var block = vec4(0.0);
         for (var k = 0u; k < 16u && i < p.count; k++) {
             block += load_dy(i * p.width + e);
-            i = links_saved[i].y;
+            i = nexts_saved[i];
         }
         total += block;
     }

@@ -253,10 +253,13 @@ fn backward_shared_rows(
 }
 
 
-// dγ = Σ dy·x̂ and dβ = Σ dy over the rows, here over those of each part: a thread for four columns.
+// dγ = Σ dy·x̂ and dβ = Σ dy over the rows, here over those of each part.
 
 @group(0) @binding(10) var<storage, read_write> dweight: array<f32>; // [parts, n]
 @group(0) @binding(11) var<storage, read_write> dbias: array<f32>; // [parts, n]
+
+// Vectors of four neighbouring columns for a thread, at most four.
+override VECTORS: u32 = 1u;
 
 @compute @workgroup_size(64)
 fn backward_columns(
@@ -264,32 +267,43 @@ fn backward_columns(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let across = (p.n + 3u) / 4u;
+    let width = 4u * VECTORS;
+    let across = (p.n + width - 1u) / width;
     let number = workgroup_index(group, groups) * 64u + thread;
     let part = number / across;
-    let k = number % across * 4u;
+    let first = number % across * width;
     var row = part * p.chunk;
     if row >= p.rows {
         return;
     }
     let end = min(row + p.chunk, p.rows);
-    var total = vec4(0.0);
-    var total_x = vec4(0.0);
+    let none = vec4(0.0);
+    var total = array(none, none, none, none);
+    var total_x = array(none, none, none, none);
     while row < end {
-        var block = vec4(0.0);
-        var block_x = vec4(0.0);
+        var block = array(none, none, none, none);
+        var block_x = array(none, none, none, none);
         let stop = min(row + BLOCK, end);
         for (; row < stop; row++) {
             let values = row_of(row);
-            let g = load_dy(values.start, k);
-            block += g;
-            block_x += g * normalised(values, k);
+            for (var v = 0u; v < VECTORS; v++) {
+                // Past the last column this sums the last one again; it is not stored.
+                let k = min(first + 4u * v, p.n - 1u);
+                let g = load_dy(values.start, k);
+                block[v] += g;
+                block_x[v] += g * normalised(values, k);
+            }
         }
-        total += block;
-        total_x += block_x;
+        for (var v = 0u; v < VECTORS; v++) {
+            total[v] += block[v];
+            total_x[v] += block_x[v];
+        }
     }
-    for (var j = 0u; j < min(4u, p.n - k); j++) {
-        dweight[part * p.n + k + j] = total_x[j];
-        dbias[part * p.n + k + j] = total[j];
+    for (var v = 0u; v < VECTORS; v++) {
+        let k = first + 4u * v;
+        for (var j = 0u; j < 4u && k + j < p.n; j++) {
+            dweight[part * p.n + k + j] = total_x[v][j];
+            dbias[part * p.n + k + j] = total[v][j];
+        }
     }
 }

@@ -1,4 +1,4 @@
-// y[p, i, j] = max x[p, i·stride − padding + r·dilation, …] over the window (r, s); index[p, i, j] is where it is in the plane.
+// y[p, i, j] = max x[p, i·stride − padding + r·dilation, …] over the window (r, s); index[p, i, j] is its place in the plane.
 //#import chain
 //#import index
 //#import nan
@@ -24,7 +24,7 @@ struct Sizes {
     padding_columns: u32,
     dilation_rows: u32,
     dilation_columns: u32,
-    // The most windows that one element lies in, down and across.
+    // The most windows that one row, and that four neighbouring columns lie in.
     covering_rows: u32,
     covering_columns: u32,
 }
@@ -32,6 +32,20 @@ struct Sizes {
 
 const THREADS = 64u;
 const NOWHERE = 0xffffffffu;
+
+// Four neighbours in a row of planes with so many rows and columns: what a thread computes.
+struct Four {
+    plane: u32,
+    row: u32,
+    column: vec4<u32>,
+}
+
+fn find_four(id: u32, rows: u32, columns: u32) -> Four {
+    let spans = (columns + 3u) / 4u;
+    let line = id / spans;
+    let plane = line / rows;
+    return Four(plane, line - plane * rows, (id - line * spans) * 4u + vec4(0u, 1u, 2u, 3u));
+}
 
 // The maximum is the first one in row-major order, or the last NaN, as in PyTorch. A window without any element
 // gives −∞ and no place.
@@ -41,28 +55,23 @@ fn max_pool2d(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let count = sizes.planes * sizes.rows * sizes.columns;
-    let first = (workgroup_index(group, groups) * THREADS + thread) * 4u;
-    if first >= count {
+    let four = find_four(workgroup_index(group, groups) * THREADS + thread, sizes.rows, sizes.columns);
+    if four.plane >= sizes.planes {
         return;
     }
-    let number = min(first + vec4(0u, 1u, 2u, 3u), vec4(count - 1u));
-    let plane = number / (sizes.rows * sizes.columns) * sizes.height * sizes.width;
-    let row = number / sizes.columns % sizes.rows * sizes.stride_rows - sizes.padding_rows;
-    let column = number % sizes.columns * sizes.stride_columns - sizes.padding_columns;
-    // WGSL has no literal for infinity, but its bits in a variable are it.
-    var lowest = 0xff800000u;
-    var best = vec4<f32>(bitcast<f32>(lowest));
+    let plane = four.plane * sizes.height * sizes.width;
+    let row = four.row * sizes.stride_rows - sizes.padding_rows;
+    let column = four.column * sizes.stride_columns - sizes.padding_columns;
+    var best = vec4<f32>(-infinity());
     var best_is_nan = vec4<bool>();
     var place = vec4<u32>(NOWHERE);
     for (var r = 0u; r < sizes.window_rows; r++) {
         let source_row = row + r * sizes.dilation_rows;
-        let row_inside = source_row < vec4(sizes.height);
         for (var s = 0u; s < sizes.window_columns; s++) {
             let source_column = column + s * sizes.dilation_columns;
-            let inside = row_inside & (source_column < vec4(sizes.width));
+            let inside = vec4(source_row < sizes.height) & (source_column < vec4(sizes.width));
             let here = source_row * sizes.width + source_column;
-            let i = select(vec4(0u), plane + here, inside);
+            let i = plane + here;
             let value = vec4<f32>(f32(x[i.x]), f32(x[i.y]), f32(x[i.z]), f32(x[i.w]));
             let value_is_nan = vec4<bool>(is_nan(value.x), is_nan(value.y), is_nan(value.z), is_nan(value.w));
             let larger = (value > best) & !best_is_nan;
@@ -72,10 +81,12 @@ fn max_pool2d(
             place = select(place, here, better);
         }
     }
-    store_maximum(first, best.x, place.x);
-    if first + 1u < count { store_maximum(first + 1u, best.y, place.y); }
-    if first + 2u < count { store_maximum(first + 2u, best.z, place.z); }
-    if first + 3u < count { store_maximum(first + 3u, best.w, place.w); }
+    let to = (four.plane * sizes.rows + four.row) * sizes.columns + four.column;
+    let inside = four.column < vec4(sizes.columns);
+    if inside.x { store_maximum(to.x, best.x, place.x); }
+    if inside.y { store_maximum(to.y, best.y, place.y); }
+    if inside.z { store_maximum(to.z, best.z, place.z); }
+    if inside.w { store_maximum(to.w, best.w, place.w); }
 }
 
 fn store_maximum(i: u32, best: f32, place: u32) {
@@ -95,36 +106,32 @@ fn max_pool2d_grad(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let count = sizes.planes * sizes.height * sizes.width;
-    let first = (workgroup_index(group, groups) * THREADS + thread) * 4u;
-    if first >= count {
+    let four = find_four(workgroup_index(group, groups) * THREADS + thread, sizes.height, sizes.width);
+    if four.plane >= sizes.planes {
         return;
     }
-    let number = min(first + vec4(0u, 1u, 2u, 3u), vec4(count - 1u));
-    let inner = number % (sizes.height * sizes.width);
-    let plane = number / (sizes.height * sizes.width) * sizes.rows * sizes.columns;
-    let row = first_window(inner / sizes.width + sizes.padding_rows, sizes.window_rows, sizes.dilation_rows, sizes.stride_rows);
+    let place = four.row * sizes.width + four.column;
+    let row = first_window(four.row + sizes.padding_rows, sizes.window_rows, sizes.dilation_rows, sizes.stride_rows);
     let column =
-        first_window(inner % sizes.width + sizes.padding_columns, sizes.window_columns, sizes.dilation_columns, sizes.stride_columns);
+        first_window(four.column.x + sizes.padding_columns, sizes.window_columns, sizes.dilation_columns, sizes.stride_columns);
     var sum = vec4<f32>();
-    for (var r = 0u; r < sizes.covering_rows; r++) {
-        for (var s = 0u; s < sizes.covering_columns; s++) {
-            let inside = (row + r < vec4(sizes.rows)) & (column + s < vec4(sizes.columns));
-            let i = select(vec4(0u), plane + (row + r) * sizes.columns + column + s, inside);
-            let place = vec4<u32>(chosen[i.x], chosen[i.y], chosen[i.z], chosen[i.w]);
-            let value = vec4<f32>(f32(dy[i.x]), f32(dy[i.y]), f32(dy[i.z]), f32(dy[i.w]));
-            sum += select(vec4<f32>(), value, inside & (place == inner));
+    for (var r = row; r < min(row + sizes.covering_rows, sizes.rows); r++) {
+        let line = (four.plane * sizes.rows + r) * sizes.columns;
+        for (var s = column; s < min(column + sizes.covering_columns, sizes.columns); s++) {
+            sum += select(vec4<f32>(), vec4(f32(dy[line + s])), place == vec4(chosen[line + s]));
         }
     }
-    store(first, sum.x);
-    if first + 1u < count { store(first + 1u, sum.y); }
-    if first + 2u < count { store(first + 2u, sum.z); }
-    if first + 3u < count { store(first + 3u, sum.w); }
+    let to = four.plane * sizes.height * sizes.width + place;
+    let inside = four.column < vec4(sizes.width);
+    if inside.x { store(to.x, sum.x); }
+    if inside.y { store(to.y, sum.y); }
+    if inside.z { store(to.z, sum.z); }
+    if inside.w { store(to.w, sum.w); }
 }
 
 // The first window that an element of the padded plane can lie in.
-fn first_window(place: vec4<u32>, window: u32, dilation: u32, stride: u32) -> vec4<u32> {
-    let reach = vec4((window - 1u) * dilation);
+fn first_window(place: u32, window: u32, dilation: u32, stride: u32) -> u32 {
+    let reach = (window - 1u) * dilation;
     return (max(place, reach) - reach + stride - 1u) / stride;
 }
 
@@ -135,12 +142,11 @@ fn max_pool2d_take(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let count = sizes.planes * sizes.rows * sizes.columns;
     let i = workgroup_index(group, groups) * THREADS + thread;
-    if i >= count {
+    if i >= sizes.planes * sizes.rows * sizes.columns {
         return;
     }
     let place = chosen[i];
     let plane = i / (sizes.rows * sizes.columns) * sizes.height * sizes.width;
-    store(i, select(f32(x[plane + select(place, 0u, place == NOWHERE)]), 0.0, place == NOWHERE));
+    store(i, select(f32(x[plane + place]), 0.0, place == NOWHERE));
 }

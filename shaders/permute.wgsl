@@ -1,17 +1,23 @@
-// y[k] = x[the same coordinates in another order]: element k of y has coordinates c, x is read at Σ c·stride.
+// y[c] = x[c in another order]: at coordinates c, x is read at Σ c·stride.
 //#import chain
 //#import index
 
 struct Params {
-    // Elements of y, or vectors of four where WIDE.
+    // Threads, and how many coordinates each has.
     count: u32,
     rank: u32,
+    // Elements of y along its last coordinate, and how far apart they are in x.
+    last: u32,
+    stride: u32,
+    // How far apart in y neighbours in x are, for `exchange`.
+    across: u32,
     pad0: u32,
     pad1: u32,
-    // The sizes of y, neighbours that stay neighbours as one, and the strides of x in the same order;
-    // where WIDE, in vectors along the last of them.
+    pad2: u32,
+    // The coordinates of a thread: how many there are, and what one step means in x and in y.
     sizes: array<vec4<u32>, 2>,
-    strides: array<vec4<u32>, 2>,
+    x_steps: array<vec4<u32>, 2>,
+    y_steps: array<vec4<u32>, 2>,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<real>>;
@@ -19,51 +25,99 @@ struct Params {
 @group(0) @binding(15) var<uniform> p: Params;
 
 // Whether four neighbours in y are an aligned vector of x.
-override WIDE: bool = false;
+override ALIGNED: bool = false;
+// Elements of y that a thread of `copy` computes: a multiple of 4.
+override BLOCK: u32 = 4u;
 
-// Where x is read for element (or vector) k of y.
-fn source(k: u32) -> u32 {
-    var rest = k;
-    var i = 0u;
-    for (var d = p.rank - 1u; d > 0u; d--) {
-        let size = p.sizes[d / 4u][d % 4u];
-        i += rest % size * p.strides[d / 4u][d % 4u];
-        rest /= size;
-    }
-    return i + rest * p.strides[0].x;
+// Where a thread begins in x and in y, and its last coordinate.
+struct Place {
+    x: u32,
+    y: u32,
+    last: u32,
 }
 
+fn place(thread: u32) -> Place {
+    var rest = thread;
+    var at = Place(0u, 0u, 0u);
+    for (var d = p.rank; d > 0u; d--) {
+        let i = (d - 1u) / 4u;
+        let j = (d - 1u) % 4u;
+        let quotient = rest / p.sizes[i][j];
+        let coordinate = rest - quotient * p.sizes[i][j];
+        at.x += coordinate * p.x_steps[i][j];
+        at.y += coordinate * p.y_steps[i][j];
+        if d == p.rank {
+            at.last = coordinate;
+        }
+        rest = quotient;
+    }
+    return at;
+}
+
+// A thread for BLOCK neighbours in y.
 @compute @workgroup_size(64)
-fn main(
+fn copy(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let k = workgroup_index(group, groups) * 64u + thread;
-    if k >= p.count {
+    let number = workgroup_index(group, groups) * 64u + thread;
+    if number >= p.count {
         return;
     }
-    let i = source(k);
-    if WIDE {
-        store4(k * 4u, vec4<f32>(x[i]));
+    let at = place(number);
+    let count = min(BLOCK, p.last - at.last * BLOCK);
+    if ALIGNED {
+        for (var j = 0u; j < count; j += 4u) {
+            store4(at.y + j, vec4<f32>(x[(at.x + j) / 4u]));
+        }
     } else {
-        store(k, f32(x[i / 4u][i % 4u]));
+        for (var j = 0u; j < count; j++) {
+            let i = at.x + j * p.stride;
+            store(at.y + j, f32(x[i / 4u][i % 4u]));
+        }
     }
 }
 
-// The same for index tensors.
+// A thread for a square of four by four: four neighbours in y at each of four neighbours in x.
+@compute @workgroup_size(64)
+fn exchange(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let number = workgroup_index(group, groups) * 64u + thread;
+    if number >= p.count {
+        return;
+    }
+    let at = place(number);
+    let a = vec4<f32>(x[at.x / 4u]);
+    let b = vec4<f32>(x[(at.x + p.stride) / 4u]);
+    let c = vec4<f32>(x[(at.x + 2u * p.stride) / 4u]);
+    let d = vec4<f32>(x[(at.x + 3u * p.stride) / 4u]);
+    store4(at.y, vec4(a.x, b.x, c.x, d.x));
+    store4(at.y + p.across, vec4(a.y, b.y, c.y, d.y));
+    store4(at.y + 2u * p.across, vec4(a.z, b.z, c.z, d.z));
+    store4(at.y + 3u * p.across, vec4(a.w, b.w, c.w, d.w));
+}
+
+// `copy` for index tensors.
 
 @group(0) @binding(2) var<storage, read> x_index: array<u32>;
 @group(0) @binding(3) var<storage, read_write> y_index: array<u32>;
 
 @compute @workgroup_size(64)
-fn index(
+fn copy_index(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let k = workgroup_index(group, groups) * 64u + thread;
-    if k < p.count {
-        y_index[k] = x_index[source(k)];
+    let number = workgroup_index(group, groups) * 64u + thread;
+    if number >= p.count {
+        return;
+    }
+    let at = place(number);
+    for (var j = 0u; j < min(BLOCK, p.last - at.last * BLOCK); j++) {
+        y_index[at.y + j] = x_index[at.x + j * p.stride];
     }
 }

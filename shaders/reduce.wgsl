@@ -28,8 +28,8 @@ override KIND: u32 = 0u;
 override SQUARE: bool = false;
 // Whether x has 16-bit floats.
 override HALF: bool = false;
-// Whether a thread of `columns` takes four neighbouring columns.
-override WIDE: bool = false;
+// Vectors of four neighbouring columns that a thread of `columns` takes; 0 for a single column.
+override VECTORS: u32 = 0u;
 
 // Vectors summed before they are added to the total, so that rounding errors stay those of short sums.
 const BLOCK = 16u;
@@ -123,14 +123,14 @@ fn shared_rows(
     }
 }
 
-// inner > 1: a thread for each column, or for four neighbouring ones.
+// inner > 1: a thread for each column, or for vectors of neighbouring ones.
 @compute @workgroup_size(64)
 fn columns(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let width = select(1u, 4u, WIDE);
+    let width = max(1u, 4u * VECTORS);
     let across = p.inner / width;
     let number = workgroup_index(group, groups) * 64u + thread;
     let row = p.first + number / across;
@@ -141,24 +141,29 @@ fn columns(
 
     var i = row_begin(row) * p.inner + column - p.base;
     var left = row_length(row);
-    var total = vec4(p.identity);
+    let none = vec4(p.identity);
+    var total = array(none, none, none, none);
     while left > 0u {
-        var block = vec4(p.identity);
+        var block = array(none, none, none, none);
         let count = min(left, BLOCK);
         for (var k = 0u; k < count; k++) {
-            if WIDE {
-                block = combine4(KIND, block, load_x4(i));
-            } else {
-                block.x = combine(KIND, block.x, load_x(i));
+            if VECTORS == 0u {
+                block[0].x = combine(KIND, block[0].x, load_x(i));
+            }
+            for (var v = 0u; v < VECTORS; v++) {
+                block[v] = combine4(KIND, block[v], load_x4(i + 4u * v));
             }
             i += p.inner;
         }
-        total = combine4(KIND, total, block);
+        for (var v = 0u; v < 4u; v++) {
+            total[v] = combine4(KIND, total[v], block[v]);
+        }
         left -= count;
     }
-    if WIDE {
-        store4(row * p.inner + column, p.scale * total);
-    } else {
-        store(row * p.inner + column, p.scale * total.x);
+    if VECTORS == 0u {
+        store(row * p.inner + column, p.scale * total[0].x);
+    }
+    for (var v = 0u; v < VECTORS; v++) {
+        store4(row * p.inner + column + 4u * v, p.scale * total[v]);
     }
 }

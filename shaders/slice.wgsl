@@ -3,51 +3,61 @@
 //#import index
 
 struct Params {
-    // All elements of the result.
-    count: u32,
-    // Elements of a row of the result, and of the argument.
+    // Rows, and elements of a row of the result and of the argument.
+    rows: u32,
     length: u32,
     given: u32,
     // Where the range begins in the longer row.
     begin: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<real>>; // [outer, given]
-@group(0) @binding(2) var<storage, read_write> y: array<real>; // [outer, length]
+@group(0) @binding(0) var<storage, read> x: array<vec4<real>>; // [rows, given]
+@group(0) @binding(2) var<storage, read_write> y: array<real>; // [rows, length]
 @group(0) @binding(15) var<uniform> p: Params;
 
 // Whether all of the sizes are multiples of 4.
 override ALIGNED: bool = false;
+// Elements of a row that a thread computes: a multiple of 4.
+override BLOCK: u32 = 4u;
 
-fn source(k: u32) -> u32 {
-    return k / p.length * p.given + p.begin + k % p.length;
+// The elements of the result that belong to a thread: those from k on of a row, `count` of them.
+struct Block {
+    row: u32,
+    k: u32,
+    count: u32,
 }
 
-// A thread for four elements of y.
+fn block_of(number: u32) -> Block {
+    let across = (p.length + BLOCK - 1u) / BLOCK;
+    let row = number / across;
+    let k = (number - row * across) * BLOCK;
+    return Block(row, k, select(0u, min(BLOCK, p.length - k), row < p.rows));
+}
+
 @compute @workgroup_size(64)
 fn take(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let first = (workgroup_index(group, groups) * 64u + thread) * 4u;
-    if first >= p.count {
-        return;
-    }
+    let block = block_of(workgroup_index(group, groups) * 64u + thread);
+    let to = block.row * p.length + block.k;
+    let at = block.row * p.given + p.begin + block.k;
     if ALIGNED {
-        store4(first, vec4<f32>(x[source(first) / 4u]));
-        return;
-    }
-    for (var k = first; k < min(first + 4u, p.count); k++) {
-        let i = source(k);
-        store(k, f32(x[i / 4u][i % 4u]));
+        for (var j = 0u; j < block.count; j += 4u) {
+            store4(to + j, vec4<f32>(x[(at + j) / 4u]));
+        }
+    } else {
+        for (var j = 0u; j < block.count; j++) {
+            store(to + j, f32(x[(at + j) / 4u][(at + j) % 4u]));
+        }
     }
 }
 
 // The same for index tensors.
 
-@group(0) @binding(4) var<storage, read> x_index: array<u32>; // [outer, given]
-@group(0) @binding(5) var<storage, read_write> y_index: array<u32>; // [outer, length]
+@group(0) @binding(4) var<storage, read> x_index: array<u32>; // [rows, given]
+@group(0) @binding(5) var<storage, read_write> y_index: array<u32>; // [rows, length]
 
 @compute @workgroup_size(64)
 fn take_index(
@@ -55,37 +65,33 @@ fn take_index(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let first = (workgroup_index(group, groups) * 64u + thread) * 4u;
-    for (var k = first; k < min(first + 4u, p.count); k++) {
-        y_index[k] = x_index[source(k)];
+    let block = block_of(workgroup_index(group, groups) * 64u + thread);
+    for (var j = 0u; j < block.count; j++) {
+        y_index[block.row * p.length + block.k + j] = x_index[block.row * p.given + p.begin + block.k + j];
     }
 }
 
 // Backward.
 
-@group(0) @binding(1) var<storage, read> dy: array<vec4<real>>; // [outer, given]
-@group(0) @binding(3) var<storage, read_write> dx: array<vec4<real>>; // [outer, length]
+@group(0) @binding(1) var<storage, read> dy: array<vec4<real>>; // [rows, given]
+@group(0) @binding(3) var<storage, read_write> dx: array<vec4<real>>; // [rows, length]
 
-// A thread for four elements of dx.
 @compute @workgroup_size(64)
 fn pad(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let first = (workgroup_index(group, groups) * 64u + thread) * 4u;
-    if first >= p.count {
-        return;
-    }
-    var value = vec4(0.0);
-    for (var j = 0u; j < 4u; j++) {
-        let k = first + j;
+    let block = block_of(workgroup_index(group, groups) * 64u + thread);
+    let to = block.row * p.length + block.k;
+    for (var j = 0u; j < block.count; j += select(1u, 4u, ALIGNED)) {
         // Elements before the range wrap around to numbers past its end.
-        let at = k % p.length - p.begin;
-        if at < p.given && k < p.count {
-            let i = k / p.length * p.given + at;
-            value[j] = f32(dy[i / 4u][i % 4u]);
+        let k = block.k + j - p.begin;
+        let i = block.row * p.given + k;
+        if ALIGNED {
+            dx[(to + j) / 4u] = select(vec4<real>(0.0), dy[i / 4u], k < p.given);
+        } else {
+            dx[(to + j) / 4u][(to + j) % 4u] = select(real(0.0), dy[i / 4u][i % 4u], k < p.given);
         }
     }
-    dx[first / 4u] = vec4<real>(value);
 }

@@ -1,7 +1,10 @@
 //! Whole models against PyTorch.
 
 use crate::fixture::{Fixture, assert_close};
-use wgrad::{autodiff::gradients, models::alexnet, nn::Layer, prelude::*, testing::context};
+use wgrad::{autodiff::gradients, models::alexnet, optim::Adam, prelude::*, testing::context};
+
+/// The input's stream: `FIRST` of `fixtures/make.py`.
+const FIRST: u32 = 1200;
 
 /// The numbers of a tensor: `uniform` of `fixtures/make.py`, to the bit.
 fn uniform(stream: u32, count: usize, bound: f64) -> Vec<f32> {
@@ -39,14 +42,14 @@ fn alexnets_loss_and_gradients_equal_pytorchs() {
         let shape: Vec<usize> =
             layer["shape"].as_array().unwrap().iter().map(|n| n.as_u64().unwrap() as usize).collect();
         let (name, fan_in) = (layer["name"].as_str().unwrap(), shape[1..].iter().product::<usize>() as f64);
-        let stream = 2 * k as u32 + 1;
+        let stream = FIRST + 2 * k as u32 + 1;
         let weight = uniform(stream, shape.iter().product(), (6.0 / fan_in).sqrt());
         let bias = uniform(stream + 1, shape[0], (1.0 / fan_in).sqrt());
         weights.write(&format!("{name}.weight"), &Array::from_f32(&shape[..], &weight).unwrap()).unwrap();
         weights.write(&format!("{name}.bias"), &Array::from_f32([shape[0]], &bias).unwrap()).unwrap();
     }
     let session = Session::new(context(), plan, &weights).unwrap();
-    session.write("x", &Array::from_f32([1, 3, 224, 224], &uniform(0, 3 * 224 * 224, 1.0)).unwrap()).unwrap();
+    session.write("x", &Array::from_f32([1, 3, 224, 224], &uniform(FIRST, 3 * 224 * 224, 1.0)).unwrap()).unwrap();
     session.write("label", fixture.get("label")).unwrap();
     session.run().unwrap();
 
@@ -71,5 +74,34 @@ fn alexnets_loss_and_gradients_equal_pytorchs() {
         for (&i, value) in of("index").to_u32().iter().zip(of("value").to_f32()) {
             near(&format!("element {i}"), f64::from(gradient[i as usize]), value, largest);
         }
+    }
+}
+
+#[test]
+fn alexnet_takes_a_training_step_where_a_binding_ends_before_its_largest_weight() {
+    let graph = Graph::new(Mode::Train);
+    let (x, label) = (graph.input("x", [1, 3, 224, 224]), graph.input_of("label", [1], DType::U32));
+    let loss = alexnet(1000).apply(&x).cross_entropy(&label);
+    Adam::new(1e-3).minimise(&loss);
+    let mut target = context().target().clone();
+    target.max_binding_bytes = target.max_binding_bytes.min(128 << 20);
+    let plan = graph.plan(&[("loss", &loss)], &target).unwrap();
+    let weights = Weights::init(context(), &plan, 1).unwrap();
+    let session = Session::new(context(), plan, &weights).unwrap();
+    session.write("x", &Array::from_f32([1, 3, 224, 224], &uniform(FIRST, 3 * 224 * 224, 1.0)).unwrap()).unwrap();
+    session.write("label", &Array::from_u32([1], &[7]).unwrap()).unwrap();
+    let before = weights.read("classifier.1.weight").unwrap().to_f32();
+    session.run().unwrap();
+    let after = weights.read("classifier.1.weight").unwrap().to_f32();
+
+    let loss = session.read_blocking("loss").unwrap().to_f32()[0];
+    assert!((6.0..8.0).contains(&loss), "a new network guesses among 1000 classes: ln 1000, not {loss}");
+    assert_eq!(weights.read("step").unwrap().to_u32(), [1]);
+    // Adam's first step moves by the learning rate whatever has a gradient, on both sides of the binding's end.
+    for half in [0..before.len() / 2, before.len() * 9 / 10..before.len()] {
+        let steps = || after[half.clone()].iter().zip(&before[half.clone()]).map(|(new, old)| (new - old).abs());
+        let moved = steps().filter(|&step| (step - 1e-3).abs() < 1e-6).count();
+        assert!(moved > half.len() / 50, "{moved} of {} elements moved", half.len());
+        assert!(steps().all(|step| step < 1.001e-3), "the largest step is {}", steps().fold(0.0, f32::max));
     }
 }

@@ -1,10 +1,17 @@
 // y[i] = Σ partial[part, i] over the parts of a sum.
 //#import chain
-//#import correlation
 //#import index
 
+// [parts, elements]
 @group(0) @binding(0) var<storage, read> partial: array<f32>;
-@group(0) @binding(2) var<storage, read_write> y: array<real>;
+// [elements]
+@group(0) @binding(1) var<storage, read_write> y: array<real>;
+
+struct Sizes {
+    elements: u32,
+    parts: u32,
+}
+@group(0) @binding(2) var<uniform> sizes: Sizes;
 
 const THREADS = 64u;
 

@@ -6,10 +6,12 @@
 @group(0) @binding(0) var<storage, read> x: array<real>;
 // [groups, outputs, inputs, taps] in its own strides.
 @group(0) @binding(1) var<storage, read> w: array<real>;
+// [groups · outputs], or anything where there is none.
+@group(0) @binding(2) var<storage, read> bias: array<real>;
 // The result, [N, K, rows, columns] in its own strides.
-@group(0) @binding(2) var<storage, read_write> y: array<real>;
+@group(0) @binding(3) var<storage, read_write> y: array<real>;
 // Or parts of the sum, [parts, elements of y].
-@group(0) @binding(2) var<storage, read_write> partial: array<f32>;
+@group(0) @binding(3) var<storage, read_write> partial: array<f32>;
 
 // A workgroup computes SIDE outputs × SIDE pixels and sums over DEPTH (input, tap) pairs at a time; each of its
 // 16 × 16 threads holds 4 outputs × 4 pixels.
@@ -31,78 +33,71 @@ struct Block {
 }
 
 fn correlate(id: u32, thread: u32) -> Block {
-    let count = sizes.batch * sizes.rows * sizes.columns;
-    let spans = (count + SIDE - 1u) / SIDE;
+    let spans = (pixel_count() + SIDE - 1u) / SIDE;
     let blocks = (sizes.outputs + SIDE - 1u) / SIDE;
     let group = id / spans % (blocks * sizes.groups) / blocks;
     let block = id / spans % blocks * SIDE;
     let part = id / spans / (blocks * sizes.groups);
-    let range = part_range(part);
-    let depth = range.inputs * (range.tap_end - range.tap);
+    let range = find_part(part);
+    let depth = (range.end - range.first) * (range.inner_end - range.inner);
 
     let lane = thread % 16u;
     let line = thread / 16u;
     // Neighbouring threads load and store neighbouring pixels, so a thread's own four are 16 apart.
     let numbers = id % spans * SIDE + lane + vec4(0u, 16u, 32u, 48u);
     let pixels = find_pixels(numbers);
-    let row = pixels.row * sizes.stride_row + sizes.start_row;
-    let column = pixels.column * sizes.stride_column + sizes.start_column;
-    let x_base = pixels.batch * sizes.x_batch + group * sizes.x_group;
-    let w_outputs = block + line * 4u + vec4(0u, 1u, 2u, 3u);
-    let w_base = group * sizes.w_group + min(w_outputs, vec4(sizes.outputs - 1u)) * sizes.w_output;
+    let source = source_index(pixels, group);
+    let outputs = block + line * 4u + vec4(0u, 1u, 2u, 3u);
+    let near = min(outputs, vec4(sizes.outputs - 1u));
+    let weights = group * sizes.w_group + near * sizes.w_output + sizes.w_first;
 
-    var sums = mat4x4<f32>();
+    let b = group * sizes.outputs + near;
+    let loaded = vec4<f32>(f32(bias[b.x]), f32(bias[b.y]), f32(bias[b.z]), f32(bias[b.w]));
+    var sums = outer_product(vec4<f32>(1.0), select(vec4<f32>(), loaded, vec4(part == 0u && sizes.bias == 1u)));
     for (var first = 0u; first < depth; first += DEPTH) {
-        let w_pair = find_pair(first + lane, depth, range);
-        let w_at = w_base + w_pair.input * sizes.w_input + w_pair.place;
-        let w_here = vec4<f32>(f32(w[w_at.x]), f32(w[w_at.y]), f32(w[w_at.z]), f32(w[w_at.w]));
-        w_tile[lane * ROW + line] = select(vec4<f32>(), w_here, (w_outputs < vec4(sizes.outputs)) & vec4(w_pair.inside));
+        let w_step = find_step(first + lane, depth, range);
+        let at = weights + w_step.place.w;
+        let w_here = vec4<f32>(f32(w[at.x]), f32(w[at.y]), f32(w[at.z]), f32(w[at.w]));
+        w_tile[lane * ROW + line] = select(vec4<f32>(), w_here, (outputs < vec4(sizes.outputs)) & vec4(w_step.inside));
 
-        let x_pair = find_pair(first + line, depth, range);
-        let source_row = row + x_pair.row * sizes.step_row;
-        let source_column = column + x_pair.column * sizes.step_column;
-        let inside = (source_row < vec4(sizes.height)) & (source_column < vec4(sizes.width)) & vec4(x_pair.inside);
-        let place = x_base + x_pair.input * sizes.x_input + source_row * sizes.width + source_column;
-        let x_at = select(vec4(0u), place, inside);
-        let x_here = vec4<f32>(f32(x[x_at.x]), f32(x[x_at.y]), f32(x[x_at.z]), f32(x[x_at.w]));
+        let x_step = find_step(first + line, depth, range);
+        let row_inside = pixels.source_row + x_step.place.x < vec4(sizes.height);
+        let inside = row_inside & (pixels.source_column + x_step.place.y < vec4(sizes.width)) & vec4(x_step.inside);
+        let i = source + x_step.place.z;
+        let x_here = vec4<f32>(f32(x[i.x]), f32(x[i.y]), f32(x[i.z]), f32(x[i.w]));
         x_tile[line * ROW + lane] = select(vec4<f32>(), x_here, inside);
         workgroupBarrier();
 
         for (var d = 0u; d < DEPTH; d++) {
-            let a = x_tile[d * ROW + lane];
-            let b = w_tile[d * ROW + line];
-            sums += mat4x4<f32>(a * b.x, a * b.y, a * b.z, a * b.w);
+            sums += outer_product(x_tile[d * ROW + lane], w_tile[d * ROW + line]);
         }
         workgroupBarrier();
     }
-    let output = block + line * 4u;
     return Block(
-        output_index(pixels, group, output),
+        output_index(pixels, group, outputs.x),
         part,
-        select(0u, min(4u, sizes.outputs - output), part < sizes.parts && output < sizes.outputs),
-        numbers < vec4(count),
+        select(0u, min(4u, sizes.outputs - outputs.x), part < sizes.parts && outputs.x < sizes.outputs),
+        numbers < vec4(pixel_count()),
         sums,
     );
 }
 
-// The input and tap of one step of the sum. Past the end it is the first, and outside.
-struct Pair {
-    input: u32,
-    row: u32,
-    column: u32,
-    place: u32,
+fn outer_product(pixels: vec4<f32>, outputs: vec4<f32>) -> mat4x4<f32> {
+    return mat4x4<f32>(pixels * outputs.x, pixels * outputs.y, pixels * outputs.z, pixels * outputs.w);
+}
+
+// One step of the whole sum: what it adds to source row, source column, place in x and place in w.
+struct Step {
+    place: vec4<u32>,
     inside: bool,
 }
 
-fn find_pair(number: u32, depth: u32, range: Part) -> Pair {
-    let inside = number < depth;
-    let pair = select(0u, number, inside);
-    let taps = range.tap_end - range.tap;
-    let tap = range.tap + pair % taps;
-    let row = tap / sizes.tap_columns;
-    let column = tap % sizes.tap_columns;
-    let place = sizes.w_first + row * sizes.w_row + column * sizes.w_column;
-    return Pair(range.input + pair / taps, row, column, place, inside);
+fn find_step(number: u32, depth: u32, range: Part) -> Step {
+    let width = range.inner_end - range.inner;
+    let line = range.first + number / width;
+    let inner = range.inner + number % width;
+    let place = line / sizes.middle_count * sizes.outer + line % sizes.middle_count * sizes.middle + inner * sizes.inner;
+    return Step(place, number < depth);
 }
 
 @compute @workgroup_size(256)

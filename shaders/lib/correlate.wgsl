@@ -2,7 +2,7 @@
 // The importing file defines how a thread gets the weights of all outputs for one input and tap.
 //#import correlation
 @group(0) @binding(0) var<storage, read> x: array<real>;
-// Packed by `conv/pack`: [groups, blocks, taps, inputs, OUTPUTS / 4].
+// Packed by `conv/pack`: [groups, blocks, taps · inputs + 1, OUTPUTS / 4], the last row the bias.
 @group(0) @binding(1) var<storage, read> w: array<vec4<f32>>;
 // The result, [N, K, rows, columns] in its own strides.
 @group(0) @binding(2) var<storage, read_write> y: array<real>;
@@ -11,7 +11,7 @@
 
 // Outputs per thread: 8, 16 or 32.
 override OUTPUTS: u32 = 32;
-const THREADS = 16u;
+const THREADS = 8u;
 
 // What a thread computes: sums of 4 outputs × 4 pixels each, and where they belong.
 struct Block {
@@ -29,41 +29,41 @@ fn outer_product(pixels: vec4<f32>, outputs: vec4<f32>) -> mat4x4<f32> {
 
 // The block of a thread of workgroup `id`: workgroups count pixels first, then blocks of outputs, then parts.
 fn correlate(id: u32, thread: u32) -> Block {
-    let count = sizes.batch * sizes.rows * sizes.columns;
-    let spans = (count + THREADS * 4u - 1u) / (THREADS * 4u);
+    let spans = (pixel_count() + THREADS * 4u - 1u) / (THREADS * 4u);
     let blocks = (sizes.outputs + OUTPUTS - 1u) / OUTPUTS;
-    let span = id % spans;
-    let block = id / spans % (blocks * sizes.groups);
+    let number = id / spans % (blocks * sizes.groups);
     let part = id / spans / (blocks * sizes.groups);
-    let group = block / blocks;
-    let output = block % blocks * OUTPUTS;
-    let first = (span * THREADS + thread) * 4u;
+    let group = number / blocks;
+    let block = number % blocks;
+    let output = block * OUTPUTS;
+    let first = (id % spans * THREADS + thread) * 4u;
     let pixels = find_pixels(first + vec4(0u, 1u, 2u, 3u));
 
-    let range = part_range(part);
-    let base = pixels.batch * sizes.x_batch + group * sizes.x_group + range.input * sizes.x_input;
-    let row = pixels.row * sizes.stride_row + sizes.start_row;
-    let column = pixels.column * sizes.stride_column + sizes.start_column;
-    var tap_row = range.tap / sizes.tap_columns;
-    var tap_column = range.tap % sizes.tap_columns;
-    var s0 = mat4x4<f32>();
-    var s1 = mat4x4<f32>();
-    var s2 = mat4x4<f32>();
-    var s3 = mat4x4<f32>();
-    var s4 = mat4x4<f32>();
-    var s5 = mat4x4<f32>();
-    var s6 = mat4x4<f32>();
-    var s7 = mat4x4<f32>();
-    for (var tap = range.tap; tap < range.tap_end; tap++) {
-        let source_row = row + tap_row * sizes.step_row;
-        let source_column = column + tap_column * sizes.step_column;
-        let inside = (source_row < vec4(sizes.height)) & (source_column < vec4(sizes.width));
-        var i = select(vec4(0u), base + source_row * sizes.width + source_column, inside);
-        let place = sizes.w_first + tap_row * sizes.w_row + tap_column * sizes.w_column;
-        var at = ((block * sizes.w_taps + place) * sizes.inputs + range.input) * (OUTPUTS / 4u);
-        for (var input = 0u; input < range.inputs; input++) {
+    // The last row of a block's weights is its bias, which the first part adds.
+    let weights = (group * sizes.w_group + block * sizes.w_output) * (OUTPUTS / 4u);
+    let bias = packed_weights(weights + (sizes.w_output - 1u) * (OUTPUTS / 4u));
+    let ones = vec4<f32>(select(0.0, 1.0, part == 0u));
+    var s0 = outer_product(ones, bias[0]);
+    var s1 = outer_product(ones, bias[1]);
+    var s2 = outer_product(ones, bias[2]);
+    var s3 = outer_product(ones, bias[3]);
+    var s4 = outer_product(ones, bias[4]);
+    var s5 = outer_product(ones, bias[5]);
+    var s6 = outer_product(ones, bias[6]);
+    var s7 = outer_product(ones, bias[7]);
+
+    let range = find_part(part);
+    let source = source_index(pixels, group);
+    var middle = range.first % sizes.middle_count;
+    var place = range.first / sizes.middle_count * sizes.outer + middle * sizes.middle + range.inner * sizes.inner;
+    for (var step = range.first; step < range.end; step++) {
+        let row_inside = pixels.source_row + place.x < vec4(sizes.height);
+        var column = pixels.source_column + place.y;
+        var i = source + place.z;
+        var at = weights + (sizes.w_first + place.w) * (OUTPUTS / 4u);
+        for (var inner = range.inner; inner < range.inner_end; inner++) {
             let loaded = vec4<f32>(f32(x[i.x]), f32(x[i.y]), f32(x[i.z]), f32(x[i.w]));
-            let a = select(vec4<f32>(), loaded, inside);
+            let a = select(vec4<f32>(), loaded, row_inside & (column < vec4(sizes.width)));
             let b = packed_weights(at);
             s0 += outer_product(a, b[0]);
             s1 += outer_product(a, b[1]);
@@ -77,20 +77,24 @@ fn correlate(id: u32, thread: u32) -> Block {
                 s6 += outer_product(a, b[6]);
                 s7 += outer_product(a, b[7]);
             }
-            i += sizes.x_input;
-            at += OUTPUTS / 4u;
+            // The inner loop stays in a row.
+            column += sizes.inner.y;
+            i += sizes.inner.z;
+            at += sizes.inner.w * (OUTPUTS / 4u);
         }
-        tap_column++;
-        if tap_column == sizes.tap_columns {
-            tap_column = 0u;
-            tap_row++;
+        middle++;
+        place += sizes.middle;
+        if middle == sizes.middle_count {
+            middle = 0u;
+            place += sizes.outer - sizes.middle_count * sizes.middle;
         }
     }
+    let pixel_end = pixel_count();
     return Block(
         output_index(pixels, group, output),
         part,
-        select(0u, min(OUTPUTS, sizes.outputs - output), part < sizes.parts && first < count),
-        min(4u, count - first),
+        select(0u, min(OUTPUTS, sizes.outputs - output), part < sizes.parts && first < pixel_end),
+        min(4u, pixel_end - first),
         array<mat4x4<f32>, 8>(s0, s1, s2, s3, s4, s5, s6, s7),
     );
 }

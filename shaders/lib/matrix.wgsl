@@ -205,26 +205,16 @@ fn matmul_store(tile: MatmulTile, row: u32, column: u32, sums: vec4<f32>) {
         store4(i, sums);
         return;
     }
-    store(i, sums.x);
-    if column + 1u < sizes.n {
-        store(i + sizes.y_column, sums.y);
-    }
-    if column + 2u < sizes.n {
-        store(i + 2u * sizes.y_column, sums.z);
-    }
-    if column + 3u < sizes.n {
-        store(i + 3u * sizes.y_column, sums.w);
+    // Loops, here and below: drivers that inline every call then compile what is stored through once.
+    for (var lane = 0u; lane < min(sizes.n - column, 4u); lane++) {
+        store(i + lane * sizes.y_column, sums[lane]);
     }
 }
 
 // Stores the sums of four rows from `row` on, of four columns from `left` and four from `right` on.
 fn matmul_store_block(tile: MatmulTile, row: u32, left: u32, right: u32, sums: MatmulSums) {
-    matmul_store(tile, row, left, sums[0]);
-    matmul_store(tile, row, right, sums[1]);
-    matmul_store(tile, row + 1u, left, sums[2]);
-    matmul_store(tile, row + 1u, right, sums[3]);
-    matmul_store(tile, row + 2u, left, sums[4]);
-    matmul_store(tile, row + 2u, right, sums[5]);
-    matmul_store(tile, row + 3u, left, sums[6]);
-    matmul_store(tile, row + 3u, right, sums[7]);
+    var results = sums;
+    for (var i = 0u; i < 8u; i++) {
+        matmul_store(tile, row + i / 2u, select(left, right, i % 2u == 1u), results[i]);
+    }
 }

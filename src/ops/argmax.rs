@@ -51,3 +51,67 @@ impl Tensor {
         self.graph().apply1(Argmax { dim }, &[self])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        kernel::DeviceClass,
+        ops::rows::map_rows,
+        plan::PlanOptions,
+        prelude::*,
+        testing::{Check, context, run_on},
+    };
+
+    fn first_largest(row: &[f64]) -> f64 {
+        (0..row.len()).fold(0, |best, k| if row[k] > row[best] { k } else { best }) as f64
+    }
+
+    #[test]
+    fn it_finds_the_first_largest_element() {
+        for dim in [0, 1, -1] {
+            Check::new(
+                |[x]: [Tensor; 1]| x.argmax(dim).cast(x.dtype()),
+                |[x]| {
+                    let y = map_rows(&x, dim, |row| vec![first_largest(row)]);
+                    let axis = x.shape().axis(dim).unwrap();
+                    let kept: Vec<usize> = (0..3).filter(|&d| d != axis).map(|d| x.shape()[d]).collect();
+                    y.reshape(kept)
+                },
+            )
+            .shapes([[3, 5, 4]])
+            .shapes([[1, 1, 1]])
+            .shapes([[2, 300, 33]])
+            .shapes([[70, 3, 260]])
+            .no_gradient()
+            .run();
+        }
+    }
+
+    #[test]
+    fn ties_go_to_the_first_and_nan_wins() {
+        let (inf, nan) = (f32::INFINITY, f32::NAN);
+        let rows =
+            [[1.0, 3.0, 3.0, 3.0], [5.0, nan, inf, nan], [-inf; 4], [-0.0, 0.0, -1.0, 0.0], [-inf, -5.0, -inf, -5.0]];
+        for (class, copies) in [(DeviceClass::Software, 1), (DeviceClass::Portable, 1), (DeviceClass::Portable, 200)] {
+            let numbers: Vec<f32> = rows.iter().flat_map(|row| row.repeat(copies)).collect();
+            let graph = Graph::new(Mode::Infer);
+            let x = graph.input("x", [5, 4 * copies]);
+            let y = x.argmax(-1);
+            let inputs = [("x", Array::from_f32([5, 4 * copies], &numbers).unwrap())];
+            let target = context().target().with_class(class);
+            let found = run_on(&graph, &[("y", &y)], &inputs, &target, PlanOptions::default()).unwrap();
+            assert_eq!(found[0].to_u32(), [1, 1, 0, 0, 1], "{class:?} {copies}");
+        }
+    }
+
+    #[test]
+    fn mistakes_name_shapes() {
+        let message = |shape: &[usize], dim| {
+            let graph = Graph::new(Mode::Infer);
+            graph.input("x", shape).argmax(dim);
+            graph.check().unwrap_err().message().to_owned()
+        };
+        assert_eq!(message(&[2, 3], 2), "argmax: dimension 2 is outside shape [2, 3]");
+        assert_eq!(message(&[2, 0], -1), "argmax: dimension -1 of shape [2, 0] has no elements");
+    }
+}

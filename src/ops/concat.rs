@@ -1,5 +1,6 @@
 //! concat: tensors one behind the other along one dimension.
 
+use super::rows::neighbours;
 use crate::{
     data::{DType, TensorDesc},
     error::Misfit,
@@ -39,13 +40,13 @@ impl Op for Concat {
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
         io.fits(target)?;
         let axis = io.y_shape(0).axis(self.dim)?;
-        let [_, size, inner] = io.y_shape(0).split_at_axis(axis);
+        let [rows, size, inner] = io.y_shape(0).split_at_axis(axis);
         let (length, mut at) = (size * inner, 0);
         let is_index = io.y_desc(0).dtype == DType::U32;
+        let block = 4 * neighbours(target);
         for i in 0..io.inputs.len() {
-            let x = io.x_shape(i);
-            let given = x[axis] * inner;
-            if x.numel() == 0 {
+            let given = io.x_shape(i)[axis] * inner;
+            if rows * given == 0 {
                 continue;
             }
             let kernel = if is_index {
@@ -54,9 +55,10 @@ impl Op for Concat {
                 let aligned = [given, length, at].iter().all(|size| size.is_multiple_of(4));
                 Kernel::new(shader!("concat"), "main", io.real()).constant("ALIGNED", aligned.into())
             };
-            let params = Params::new().all([x.numel(), given, length, at]);
-            let dispatch = Dispatch::new(kernel).read(io.x(i)).write(io.y(0)).params(params);
-            let dispatch = dispatch.groups(x.numel().div_ceil(256) as u64).cost(0, 2 * io.x_desc(i).bytes());
+            let dispatch = Dispatch::new(kernel.constant("BLOCK", block as u32)).read(io.x(i)).write(io.y(0));
+            let dispatch = dispatch.params(Params::new().all([rows, given, length, at]));
+            let threads = rows * given.div_ceil(block);
+            let dispatch = dispatch.groups(threads.div_ceil(64) as u64).cost(0, 2 * io.x_desc(i).bytes());
             out.push(if is_index { dispatch } else { dispatch.finishing() });
             at += given;
         }
@@ -88,5 +90,88 @@ impl Tensor {
             [only] => (*only).clone(),
             [first, ..] => first.graph().apply1(Concat { dim }, tensors),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        prelude::*,
+        testing::{Check, Numbers, run},
+    };
+
+    fn concat(parts: &[Numbers], axis: usize) -> Numbers {
+        let size = parts.iter().map(|x| x.shape()[axis]).sum();
+        Numbers::from_fn(parts[0].shape().with(axis, size), |at| {
+            let mut at = at.to_vec();
+            for part in parts {
+                match at[axis].checked_sub(part.shape()[axis]) {
+                    None => return part.at(&at),
+                    Some(rest) => at[axis] = rest,
+                }
+            }
+            f64::NAN
+        })
+    }
+
+    #[test]
+    fn along_every_dimension() {
+        for axis in 0..3 {
+            let with = |size| Shape::from([3, 5, 4]).with(axis, size);
+            Check::new(
+                |[a, b, c]: [Tensor; 3]| Tensor::concat(&[&a, &b, &c], axis as isize),
+                |parts: [Numbers; 3]| concat(&parts, axis),
+            )
+            .shapes([with(3), with(1), with(2)])
+            .shapes([with(4), with(0), with(8)])
+            .run();
+        }
+        Check::new(|[a, b]: [Tensor; 2]| Tensor::concat(&[&a, &b], -1), |parts: [Numbers; 2]| concat(&parts, 1))
+            .shapes([[20, 512], [20, 36]])
+            .shapes([[20, 511], [20, 37]])
+            .run();
+    }
+
+    #[test]
+    fn one_tensor_may_come_twice_and_what_follows_is_fused() {
+        Check::new(
+            |[a]: [Tensor; 1]| Tensor::concat(&[&a, &a.exp(), &a], 0).relu(),
+            |[a]: [Numbers; 1]| concat(&[a.clone(), a.map(f64::exp), a], 0).map(|x| x.max(0.0)),
+        )
+        .shapes([[3, 5]])
+        .run();
+    }
+
+    #[test]
+    fn any_number_of_tensors() {
+        let graph = Graph::new(Mode::Infer);
+        let parts: Vec<Tensor> = (0..12).map(|i| graph.full([1, 2], i as f32, DType::F32)).collect();
+        let y = Tensor::concat(&parts.iter().collect::<Vec<_>>(), 0);
+        let expected: Vec<f32> = (0..24).map(|i| (i / 2) as f32).collect();
+        assert_eq!(run(&graph, &[("y", &y)], &[]).unwrap()[0].to_f32(), expected);
+        assert_eq!(Tensor::concat(&[&parts[3]], 0).id(), parts[3].id());
+    }
+
+    #[test]
+    fn index_tensors_keep_their_bits() {
+        let graph = Graph::new(Mode::Infer);
+        let x = graph.input_of("x", [2, 1], DType::U32);
+        let y = Tensor::concat(&[&x, &x], 1);
+        let numbers = Array::from_u32([2, 1], &[u32::MAX, 0x7f80_0001]).unwrap();
+        let found = run(&graph, &[("y", &y)], &[("x", numbers)]).unwrap();
+        assert_eq!(found[0].to_u32(), [u32::MAX, u32::MAX, 0x7f80_0001, 0x7f80_0001]);
+    }
+
+    #[test]
+    fn mistakes_name_shapes() {
+        let message = |other: &[usize], dtype, dim| {
+            let graph = Graph::new(Mode::Infer);
+            Tensor::concat(&[&graph.input("a", [2, 3]), &graph.input_of("b", other, dtype)], dim);
+            graph.check().unwrap_err().message().to_owned()
+        };
+        assert_eq!(message(&[2, 4], DType::F32, 0), "concat: shapes [2, 3] and [2, 4] differ outside dimension 0");
+        assert_eq!(message(&[2], DType::F32, 0), "concat: shapes [2, 3] and [2] differ outside dimension 0");
+        assert_eq!(message(&[2, 3], DType::F32, 2), "concat: dimension 2 is outside shape [2, 3]");
+        assert_eq!(message(&[2, 3], DType::F16, 0), "concat: mixes f32[2, 3] and f16[2, 3]");
     }
 }

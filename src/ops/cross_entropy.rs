@@ -175,9 +175,10 @@ impl Op for CrossEntropyGrad {
         let rows = Rows::along(io.x_shape(0), 1);
         // Threads for each row: enough in all to occupy the device, each with two vectors or more.
         let (wanted, least) = if target.class.is_software() { (4096, 1) } else { (65_536, lanes(rows.n)) };
-        let lanes = match rows.is_contiguous() {
-            true => (wanted / rows.count().max(1)).max(least).min(rows.n.div_ceil(8)),
-            false => 1,
+        let lanes = if rows.is_contiguous() {
+            (wanted / rows.count().max(1)).max(least).min(rows.n.div_ceil(8))
+        } else {
+            1
         };
         let dispatch = Dispatch::new(rows.kernel(shader!("cross_entropy"), "backward", io.real()));
         let dispatch = (0..4).fold(dispatch, |dispatch, i| dispatch.read(io.x(i))).write(io.y(0));
@@ -201,5 +202,175 @@ impl Tensor {
     #[track_caller]
     pub fn cross_entropy_with(&self, target: &Tensor, options: CrossEntropy) -> Tensor {
         options.apply(self, target)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CrossEntropy, Reduction};
+    use crate::{
+        autodiff::gradients,
+        kernel::DeviceClass,
+        plan::PlanOptions,
+        prelude::*,
+        testing::{Check, Numbers, context, run, run_on},
+    };
+
+    const IGNORED: u32 = -100_i32 as u32;
+
+    /// The definition, for each row; rows that do not count are 0.
+    fn losses(x: &Numbers, target: &[u32], smoothing: f64) -> Numbers {
+        let [outer, n, inner] = x.shape().split_at_axis(1);
+        let rows = (0..outer * inner).map(|row| {
+            let value = |k: usize| x.data()[(row / inner * n + k) * inner + row % inner];
+            let m = (0..n).map(value).fold(f64::NEG_INFINITY, f64::max);
+            let log = (0..n).map(|k| (value(k) - m).exp()).sum::<f64>().ln();
+            let q = |k: usize| smoothing / n as f64 + if k == target[row] as usize { 1.0 - smoothing } else { 0.0 };
+            if target[row] == IGNORED { 0.0 } else { (0..n).map(|k| q(k) * (m - value(k) + log)).sum() }
+        });
+        let shape: Vec<usize> = x.shape()[..1].iter().chain(&x.shape()[2..]).copied().collect();
+        Numbers::new(shape, rows.collect())
+    }
+
+    /// Targets that reach every class, every fifth ignored.
+    fn targets(count: usize, classes: usize) -> Vec<u32> {
+        (0..count).map(|i| if i % 5 == 3 { IGNORED } else { (i * 7 % classes) as u32 }).collect()
+    }
+
+    fn check(shape: &[usize], options: CrossEntropy, range: (f64, f64)) {
+        let smoothing = f64::from(options.label_smoothing);
+        let rows: Vec<usize> = shape[..1].iter().chain(&shape[2..]).copied().collect();
+        let target = targets(rows.iter().product(), shape[1]);
+        let counted = target.iter().filter(|&&t| t != IGNORED).count() as f64;
+        Check::new(
+            |[x]: [Tensor; 1]| x.cross_entropy_with(&x.graph().input_of("target", &rows[..], DType::U32), options),
+            |[x]| {
+                let loss = losses(&x, &target, smoothing);
+                match options.reduction {
+                    Reduction::None => loss,
+                    Reduction::Sum => Numbers::new([], vec![loss.sum()]),
+                    Reduction::Mean => Numbers::new([], vec![loss.sum() / counted]),
+                }
+            },
+        )
+        .shapes([shape])
+        .index("target", &rows[..], &target)
+        .range(range.0, range.1)
+        .run();
+    }
+
+    #[test]
+    fn every_reduction_matches_its_definition() {
+        for reduction in [Reduction::Mean, Reduction::Sum, Reduction::None] {
+            for smoothing in [0.0, 0.1] {
+                let options = CrossEntropy::new().reduction(reduction).label_smoothing(smoothing);
+                for shape in [&[5, 7][..], &[3, 4], &[2, 3, 4], &[2, 5, 3, 2], &[6, 1]] {
+                    check(shape, options, (-2.0, 2.0));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn many_rows_and_many_classes() {
+        let options = CrossEntropy::new().label_smoothing(0.2);
+        check(&[4200, 10], options, (-2.0, 2.0));
+        check(&[70, 1001], options, (-2.0, 2.0));
+        check(&[3, 5000], options.reduction(Reduction::None), (-2.0, 2.0));
+        check(&[5, 40, 60], options, (-2.0, 2.0));
+    }
+
+    #[test]
+    fn large_logits_lose_nothing() {
+        for (low, high) in [(-1e4, 1e4), (1e4, 1e4 + 2.0)] {
+            check(&[6, 12], CrossEntropy::new(), (low, high));
+            check(&[6, 200], CrossEntropy::new().reduction(Reduction::None), (low, high));
+        }
+    }
+
+    /// Loss and gradient of two rows of three classes, on both classes of device.
+    fn two_rows(options: CrossEntropy, logits: [f32; 6], target: [u32; 2]) -> Vec<(Vec<f32>, Vec<f32>)> {
+        let graph = Graph::new(Mode::Infer);
+        let (x, t) = (graph.input("x", [2, 3]), graph.input_of("t", [2], DType::U32));
+        let loss = x.cross_entropy_with(&t, options);
+        let dx = gradients(&loss.sum_all(), &[x]).remove(0).unwrap();
+        let classes = [DeviceClass::Software, DeviceClass::Portable].into_iter();
+        let results = classes.map(|class| {
+            let inputs =
+                [("x", Array::from_f32([2, 3], &logits).unwrap()), ("t", Array::from_u32([2], &target).unwrap())];
+            let target = context().target().with_class(class);
+            run_on(&graph, &[("loss", &loss), ("dx", &dx)], &inputs, &target, PlanOptions::default()).unwrap()
+        });
+        results.map(|found| (found[0].to_f32(), found[1].to_f32())).collect()
+    }
+
+    #[test]
+    fn where_no_row_counts_the_mean_is_nan_and_the_gradient_zero() {
+        for (loss, dx) in two_rows(CrossEntropy::new(), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [IGNORED; 2]) {
+            assert!(loss[0].is_nan());
+            assert_eq!(dx, [0.0; 6]);
+        }
+        let sum = CrossEntropy::new().reduction(Reduction::Sum).ignore_index(1);
+        for (loss, dx) in two_rows(sum, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [1; 2]) {
+            assert_eq!((loss, dx), (vec![0.0], vec![0.0; 6]));
+        }
+    }
+
+    #[test]
+    fn a_target_past_the_classes_gives_nan_in_its_row() {
+        for target in [3, u32::MAX, IGNORED] {
+            let options = CrossEntropy { reduction: Reduction::None, ignore_index: None, label_smoothing: 0.0 };
+            for (loss, dx) in two_rows(options, [0.0; 6], [target, 0]) {
+                assert!(loss[0].is_nan() && (loss[1] - 3.0_f32.ln()).abs() < 1e-6, "{loss:?}");
+                assert!(dx[..3].iter().all(|dx| dx.is_nan()) && (dx[3] + 2.0 / 3.0).abs() < 1e-6, "{dx:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn infinities_and_nan_behave_as_in_pytorch() {
+        let (inf, nan) = (f32::INFINITY, f32::NAN);
+        let none = CrossEntropy::new().reduction(Reduction::None);
+        for (loss, dx) in two_rows(none, [-inf, 0.0, 0.0, -inf, -inf, -inf], [1, 0]) {
+            assert!((loss[0] - 2.0_f32.ln()).abs() < 1e-6 && loss[1].is_nan(), "{loss:?}");
+            assert!(dx[0] == 0.0 && (dx[1] + 0.5).abs() < 1e-6 && dx[3..].iter().all(|dx| dx.is_nan()), "{dx:?}");
+        }
+        for (loss, _) in two_rows(none, [-inf, 0.0, 0.0, nan, 1.0, 2.0], [0, 1]) {
+            assert!(loss[0] == inf && loss[1].is_nan(), "{loss:?}");
+        }
+    }
+
+    #[test]
+    fn a_loss_of_half_floats_is_a_half_float() {
+        let graph = Graph::new(Mode::Infer);
+        let (x, t) = (graph.input_of("x", [2, 3], DType::F16), graph.input_of("t", [2], DType::U32));
+        assert_eq!(x.cross_entropy(&t).desc(), TensorDesc::new([], DType::F16));
+    }
+
+    #[test]
+    fn an_empty_batch_has_no_loss() {
+        let graph = Graph::new(Mode::Infer);
+        let (x, t) = (graph.input("x", [0, 3]), graph.input_of("t", [0], DType::U32));
+        let (mean, none) = (x.cross_entropy(&t), CrossEntropy::new().reduction(Reduction::None).apply(&x, &t));
+        let found = run(&graph, &[("mean", &mean), ("none", &none)], &[]).unwrap();
+        assert!(found[0].to_f32()[0].is_nan() && found[1].to_f32().is_empty());
+    }
+
+    #[test]
+    fn mistakes_name_shapes() {
+        let message = |logits: &[usize], target: &[usize], dtype: DType, smoothing: f32| {
+            let graph = Graph::new(Mode::Infer);
+            let (x, t) = (graph.input("x", logits), graph.input_of("t", target, dtype));
+            CrossEntropy::new().label_smoothing(smoothing).apply(&x, &t);
+            graph.check().unwrap_err().message().to_owned()
+        };
+        let u32 = DType::U32;
+        let fit = "cross_entropy: target [4] does not fit logits [4, 3, 2], it must be [4, 2]";
+        assert_eq!(message(&[4, 3, 2], &[4], u32, 0.0), fit);
+        assert_eq!(message(&[3], &[], u32, 0.0), "cross_entropy: logits must be [N, C, ...], not [3]");
+        assert_eq!(message(&[3, 0], &[3], u32, 0.0), "cross_entropy: logits [3, 0] have no classes");
+        let index = "cross_entropy: targets must be class indices, u32, not f32[3]";
+        assert_eq!(message(&[3, 2], &[3], DType::F32, 0.0), index);
+        assert_eq!(message(&[3, 2], &[3], u32, 1.5), "cross_entropy: label smoothing 1.5 is not between 0 and 1");
     }
 }

@@ -1,6 +1,6 @@
 //! embedding: y[i] = W[ids[i]], a row of W for each id.
 
-use super::rows::too_large;
+use super::rows::{neighbours, too_large};
 use crate::{
     data::{DType, Shape, TensorDesc},
     error::Misfit,
@@ -36,8 +36,10 @@ impl Op for Embedding {
         let table = Table::new(io.x_desc(0), io.x_shape(1).numel());
         Table::fits(&[io.x_desc(1), io.y_desc(0)], target)?;
         for part in table.parts(io.x(0), target)? {
-            let dispatch = Dispatch::new(table.kernel("gather")).read(part.slice).read(io.x(1)).write(io.y(0));
-            let dispatch = dispatch.params(table.params(&part)).groups(table.groups());
+            let block = 4 * neighbours(target);
+            let kernel = table.kernel("gather").constant("BLOCK", block as u32);
+            let dispatch = Dispatch::new(kernel).read(part.slice).read(io.x(1)).write(io.y(0));
+            let dispatch = dispatch.params(table.params(&part)).groups(table.groups(block));
             out.push(dispatch.cost(0, 2 * io.y_desc(0).bytes() + io.x_desc(1).bytes()).finishing());
         }
         Ok(())
@@ -70,11 +72,12 @@ impl Op for EmbeddingGrad {
         let count = io.x_shape(0).numel();
         let table = Table::new(io.y_desc(0), count);
         Table::fits(&[io.x_desc(0), io.x_desc(1)], target)?;
-        let links = out.scratch(TensorDesc::new([count, 2], DType::U32));
-        let dispatch = Dispatch::new(Kernel::new(shader!("embedding"), "link", io.real())).read(io.x(0)).write(links);
+        let heads = out.scratch(TensorDesc::new([self.rows], DType::U32));
+        let nexts = out.scratch(TensorDesc::new([count], DType::U32));
+        let dispatch = Dispatch::new(Kernel::new(shader!("embedding"), "link", io.real()));
         let params = table.params(&Part { slice: io.x(0).into(), first: 0, last: self.rows, base: 0 });
-        let pairs = (count as u64).pow(2);
-        out.push(dispatch.params(params).groups(count.div_ceil(64) as u64).cost(pairs, 12 * count as u64));
+        let dispatch = dispatch.read(io.x(0)).write(heads).write(nexts).params(params);
+        out.push(dispatch.groups(1).cost(0, 4 * (self.rows + 2 * count) as u64));
 
         for part in table.parts(io.y(0), target)? {
             let vectors = ((part.last * self.width - part.base).div_ceil(4)) as u64;
@@ -84,8 +87,8 @@ impl Op for EmbeddingGrad {
             out.push(dispatch.params(params).groups(vectors.div_ceil(64 * 4)).cost(0, bytes));
         }
         for part in table.parts(io.y(0), target)? {
-            let dispatch = Dispatch::new(table.kernel("scatter")).read(io.x(0)).read(links).read(io.x(1));
-            let dispatch = dispatch.write(part.slice).params(table.params(&part)).groups(table.groups());
+            let dispatch = Dispatch::new(table.kernel("scatter")).read(io.x(0)).read(heads).read(nexts).read(io.x(1));
+            let dispatch = dispatch.write(part.slice).params(table.params(&part)).groups(table.groups(4));
             out.push(dispatch.cost(io.x_shape(1).numel() as u64, 2 * io.x_desc(1).bytes() + io.x_desc(0).bytes()));
         }
         Ok(())
@@ -123,14 +126,17 @@ impl Table {
         Params::new().all([self.count, self.width, self.rows, part.first, part.last, part.base])
     }
 
-    /// Workgroups with a thread for four columns of every id.
-    fn groups(&self) -> u64 {
-        (self.count * self.width.div_ceil(4)).div_ceil(64) as u64
+    /// Workgroups with a thread for every `block` columns of every id.
+    fn groups(&self, block: usize) -> u64 {
+        (self.count * self.width.div_ceil(block)).div_ceil(64) as u64
     }
 
     /// Refuses what must be bound whole but cannot be.
     fn fits(descs: &[&TensorDesc], target: &Target) -> Result<(), Misfit> {
-        descs.iter().find(|desc| desc.bytes() > target.max_binding_bytes).map_or(Ok(()), |desc| Err(too_large(desc, target)))
+        descs
+            .iter()
+            .find(|desc| desc.bytes() > target.max_binding_bytes)
+            .map_or(Ok(()), |desc| Err(too_large(desc, target)))
     }
 
     /// The table in as few parts as bindings allow; each begins at an aligned offset.
@@ -144,7 +150,10 @@ impl Table {
         let rows = target.max_binding_bytes / row_bytes / step * step;
         if rows == 0 {
             let limit = target.max_binding_bytes;
-            return Err(Misfit::limit(format!("{step} rows of {} exceed one binding of this device, {limit}", self.desc)));
+            return Err(Misfit::limit(format!(
+                "{step} rows of {} exceed one binding of this device, {limit}",
+                self.desc
+            )));
         }
         let rows = rows as usize;
         let part = |first: usize| {
@@ -164,10 +173,140 @@ impl Tensor {
     /// The row of this `[vocabulary, width]` tensor for each of `ids`, `u32` of any shape:
     /// `[ids…, width]`, `torch.nn.functional.embedding`.
     ///
-    /// An id that is not below the vocabulary gives a row of NaN. The gradient adds rows in a fixed
-    /// order; it compares every id with every other. The table may exceed one binding of the device.
+    /// An id that is not below the vocabulary gives a row of NaN. The gradient adds the rows of equal
+    /// ids in a fixed order. The table may exceed one binding of the device.
     #[track_caller]
     pub fn embedding(&self, ids: &Tensor) -> Tensor {
         self.graph().apply1(Embedding, &[self, ids])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        autodiff::gradients,
+        kernel::{DeviceClass, Target},
+        plan::PlanOptions,
+        prelude::*,
+        testing::{Check, Numbers, context, run, run_on},
+    };
+
+    fn check(shape: [usize; 2], ids_shape: &[usize], ids: &[u32]) {
+        Check::new(
+            |[w]: [Tensor; 1]| w.embedding(&w.graph().input_of("ids", ids_shape, DType::U32)),
+            |[w]| {
+                let rows = ids.iter().flat_map(|&id| (0..shape[1]).map(move |e| (id as usize, e)));
+                let shape: Vec<usize> = ids_shape.iter().copied().chain([shape[1]]).collect();
+                Numbers::new(shape, rows.map(|(id, e)| w.at(&[id, e])).collect())
+            },
+        )
+        .shapes([shape])
+        .index("ids", ids_shape, ids)
+        .run();
+    }
+
+    #[test]
+    fn rows_are_looked_up_and_their_gradients_added() {
+        check([5, 3], &[4], &[1, 4, 1, 0]);
+        check([5, 4], &[2, 3], &[1, 4, 1, 0, 1, 1]);
+        check([1, 1], &[1], &[0]);
+        check([7, 6], &[], &[6]);
+        check([3, 8], &[2, 1, 2], &[2, 2, 2, 2]);
+        let many: Vec<u32> = (0..600).map(|i| i * i % 37).collect();
+        check([37, 33], &[600], &many);
+        check([40, 20], &[3, 200], &many);
+    }
+
+    #[test]
+    fn equal_ids_are_added_in_the_same_order_every_time() {
+        let graph = Graph::new(Mode::Infer);
+        let (w, ids) = (graph.input("w", [4, 5]), graph.input_of("ids", [1000], DType::U32));
+        let weight = graph.input("weight", [1000, 5]);
+        let loss = w.embedding(&ids).mul(&weight).sum_all();
+        let dw = gradients(&loss, &[w]).remove(0).unwrap();
+        let numbers: Vec<f32> = (0..5000).map(|i| ((i * 31) % 997) as f32 * 1e-3 + 1.0).collect();
+        let ids: Vec<u32> = (0..1000).map(|i| i % 3).collect();
+        let inputs = [
+            ("ids", Array::from_u32([1000], &ids).unwrap()),
+            ("weight", Array::from_f32([1000, 5], &numbers).unwrap()),
+        ];
+        let first = run(&graph, &[("dw", &dw)], &inputs).unwrap()[0].to_f32();
+        assert_eq!(first, run(&graph, &[("dw", &dw)], &inputs).unwrap()[0].to_f32());
+        for e in 0..5 {
+            let exact: f64 = (0..1000).filter(|i| i % 3 == 0).map(|i| f64::from(numbers[i * 5 + e])).sum();
+            assert!((f64::from(first[e]) / exact - 1.0).abs() < 1e-6);
+            assert_eq!(first[15 + e], 0.0);
+        }
+    }
+
+    #[test]
+    fn ids_past_the_vocabulary_give_nan_and_no_gradient() {
+        for width in [3, 4] {
+            let graph = Graph::new(Mode::Infer);
+            let (w, ids) = (graph.input("w", [2, width]), graph.input_of("ids", [3], DType::U32));
+            let y = w.embedding(&ids);
+            let dw = gradients(&y.sum_all(), &[w]).remove(0).unwrap();
+            let inputs = [
+                ("w", Array::from_f32([2, width], &vec![1.0; 2 * width]).unwrap()),
+                ("ids", Array::from_u32([3], &[1, 2, u32::MAX]).unwrap()),
+            ];
+            let found = run(&graph, &[("y", &y), ("dw", &dw)], &inputs).unwrap();
+            let y = found[0].to_f32();
+            assert!(y[..width].iter().all(|&y| y == 1.0) && y[width..].iter().all(|y| y.is_nan()), "{y:?}");
+            assert_eq!(found[1].to_f32(), [vec![0.0; width], vec![1.0; width]].concat());
+        }
+    }
+
+    #[test]
+    fn tables_larger_than_a_binding_are_bound_in_parts() {
+        for (class, shape, dtype) in [DeviceClass::Software, DeviceClass::Portable]
+            .into_iter()
+            .flat_map(|class| [[300, 5], [300, 8]].map(|shape| (class, shape)))
+            .flat_map(|(class, shape)| [DType::F32, DType::F16].map(|dtype| (class, shape, dtype)))
+        {
+            let whole = context().target().with_class(class);
+            if dtype == DType::F16 && !whole.f16 {
+                continue;
+            }
+            let graph = Graph::new(Mode::Infer);
+            let (w, ids) = (graph.input_of("w", shape, dtype), graph.input_of("ids", [40], DType::U32));
+            let y = w.embedding(&ids);
+            let dw = gradients(&y.cast(DType::F32).square().sum_all(), &[w]).remove(0).unwrap();
+            let ids: Vec<u32> = (0..40).map(|i| if i == 7 { 300 } else { i * i * 13 % 300 }).collect();
+            let numbers: Vec<f32> = (0..300 * shape[1]).map(|i| (i % 57) as f32).collect();
+            let inputs = [
+                ("w", Array::from_f32_as(dtype, shape, &numbers).unwrap()),
+                ("ids", Array::from_u32([40], &ids).unwrap()),
+            ];
+            let results = [2560, whole.max_binding_bytes].map(|max_binding_bytes| {
+                let target = Target { max_binding_bytes, ..whole.clone() };
+                let found =
+                    run_on(&graph, &[("y", &y), ("dw", &dw)], &inputs, &target, PlanOptions::default()).unwrap();
+                found.iter().flat_map(Array::to_f32).map(f32::to_bits).collect::<Vec<u32>>()
+            });
+            assert!(results[0] == results[1], "{class:?} {shape:?} {dtype}");
+        }
+    }
+
+    #[test]
+    fn no_ids_give_no_rows() {
+        let graph = Graph::new(Mode::Infer);
+        let (w, ids) = (graph.input("w", [3, 2]), graph.input_of("ids", [0], DType::U32));
+        let y = w.embedding(&ids);
+        let dw = gradients(&y.sum_all(), &[w]).remove(0).unwrap();
+        let found = run(&graph, &[("dw", &dw)], &[]).unwrap();
+        assert_eq!(found[0].to_f32(), [0.0; 6]);
+        assert_eq!(y.shape(), Shape::from([0, 2]));
+    }
+
+    #[test]
+    fn mistakes_name_shapes() {
+        let message = |weight: &[usize], dtype: DType| {
+            let graph = Graph::new(Mode::Infer);
+            graph.input("w", weight).embedding(&graph.input_of("ids", [3], dtype));
+            graph.check().unwrap_err().message().to_owned()
+        };
+        assert_eq!(message(&[4], DType::U32), "embedding: weight must be [vocabulary, width], not [4]");
+        assert_eq!(message(&[4, 2], DType::F32), "embedding: ids must be u32, not f32[3]");
     }
 }

@@ -1,6 +1,6 @@
 //! layer_norm: y = γ·(x − mean)/√(variance + ε) + β over the last dimensions (Ba, Kiros, Hinton 2016).
 
-use super::rows::Rows;
+use super::rows::{Rows, neighbours};
 use crate::{
     data::{DType, Shape, TensorDesc},
     error::Misfit,
@@ -133,8 +133,10 @@ impl Op for LayerNormWeightGrad {
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
         io.fits(target)?;
         let rows = self.rows(io.x_shape(0));
-        let threads = io.y_shape(0)[0] * self.width.div_ceil(4);
-        let dispatch = Dispatch::new(rows.kernel(shader!("layer_norm"), "backward_columns", io.real()));
+        let vectors = neighbours(target);
+        let threads = io.y_shape(0)[0] * self.width.div_ceil(4 * vectors);
+        let kernel = rows.kernel(shader!("layer_norm"), "backward_columns", io.real());
+        let dispatch = Dispatch::new(kernel.constant("VECTORS", vectors as u32));
         let dispatch = (0..4).fold(dispatch, |dispatch, i| dispatch.read(io.x(i))).write(io.y(0)).write(io.y(1));
         let params = rows.params().f32(0.0).u32(self.chunk(io.x_shape(0)));
         let flops = 5 * io.x_shape(0).numel() as u64;
@@ -152,5 +154,108 @@ impl Tensor {
     #[track_caller]
     pub fn layer_norm(&self, weight: &Tensor, bias: &Tensor, eps: f32) -> Tensor {
         self.graph().apply(LayerNorm { eps }, &[self, weight, bias]).swap_remove(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        prelude::*,
+        testing::{Check, Numbers, run},
+    };
+
+    const EPS: f64 = 1e-5;
+
+    /// The definition over the last dimensions of `weight`.
+    fn layer_norm(x: &Numbers, weight: &Numbers, bias: &Numbers) -> Numbers {
+        let n = weight.data().len();
+        let rows = x.data().chunks(n).flat_map(|row| {
+            let mean = row.iter().sum::<f64>() / n as f64;
+            let variance = row.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n as f64;
+            let scaled = row.iter().zip(weight.data().iter().zip(bias.data()));
+            scaled.map(|(x, (w, b))| w * (x - mean) / (variance + EPS).sqrt() + b).collect::<Vec<f64>>()
+        });
+        Numbers::new(x.shape(), rows.collect())
+    }
+
+    fn op([x, weight, bias]: [Tensor; 3]) -> Tensor {
+        x.layer_norm(&weight, &bias, EPS as f32)
+    }
+
+    #[test]
+    fn it_matches_its_definition() {
+        Check::new(op, |[x, w, b]| layer_norm(&x, &w, &b))
+            .shapes([&[3, 8][..], &[8], &[8]])
+            .shapes([&[2, 3, 5][..], &[5], &[5]])
+            .shapes([&[2, 3, 5][..], &[3, 5], &[3, 5]])
+            .shapes([&[7][..], &[7], &[7]])
+            .shapes([&[3, 768][..], &[768], &[768]])
+            .shapes([&[300, 33][..], &[33], &[33]])
+            .run();
+    }
+
+    #[test]
+    fn more_rows_than_one_workgroup_and_one_part() {
+        Check::new(op, |[x, w, b]| layer_norm(&x, &w, &b))
+            .shapes([&[9000, 4][..], &[4], &[4]])
+            .shapes([&[4099, 3][..], &[3], &[3]])
+            .tolerance(4e-5)
+            .run();
+    }
+
+    #[test]
+    fn rows_far_from_zero_lose_nothing() {
+        // In f32 these rows have 2000, 200 and 20 different numbers.
+        for spread in [1.0, 0.1, 0.01] {
+            Check::new(op, |[x, w, b]| layer_norm(&x, &w, &b))
+                .shapes([&[3, 40][..], &[40], &[40]])
+                .shapes([&[5, 7][..], &[7], &[7]])
+                .range(1e4 - spread, 1e4 + spread)
+                .no_half()
+                .run();
+        }
+    }
+
+    #[test]
+    fn tiny_and_absent_variances() {
+        Check::new(op, |[x, w, b]| layer_norm(&x, &w, &b))
+            .shapes([&[3, 8][..], &[8], &[8]])
+            .shapes([&[4, 1][..], &[1], &[1]])
+            .range(1e-4, 2e-4)
+            .no_half()
+            .run();
+        let graph = Graph::new(Mode::Infer);
+        let [x, w, b] = ["x", "w", "b"].map(|name| graph.input(name, [4]));
+        let y = x.layer_norm(&w, &b, 1e-5);
+        let array = |numbers: [f32; 4]| Array::from_f32([4], &numbers).unwrap();
+        let inputs = [("x", array([7e3; 4])), ("w", array([2.0; 4])), ("b", array([1.0, 2.0, 3.0, 4.0]))];
+        assert_eq!(run(&graph, &[("y", &y)], &inputs).unwrap()[0].to_f32(), [1.0, 2.0, 3.0, 4.0]);
+    }
+
+    #[test]
+    fn nan_and_infinity_spoil_their_row_only() {
+        let graph = Graph::new(Mode::Infer);
+        let x = graph.input("x", [3, 2]);
+        let (w, b) = (graph.input("w", [2]), graph.input("b", [2]));
+        let y = x.layer_norm(&w, &b, 1e-5);
+        let array = |shape: &[usize], numbers: &[f32]| Array::from_f32(shape, numbers).unwrap();
+        let numbers = [1.0, f32::NAN, 3.0, 5.0, f32::INFINITY, 1.0];
+        let inputs = [("x", array(&[3, 2], &numbers)), ("w", array(&[2], &[1.0; 2])), ("b", array(&[2], &[0.0; 2]))];
+        let y = run(&graph, &[("y", &y)], &inputs).unwrap()[0].to_f32();
+        assert!(y[..2].iter().chain(&y[4..]).all(|y| y.is_nan()), "{y:?}");
+        assert!((y[2] + 1.0).abs() < 1e-4 && (y[3] - 1.0).abs() < 1e-4, "{y:?}");
+    }
+
+    #[test]
+    fn mistakes_name_shapes() {
+        let message = |weight: &[usize], bias: &[usize], dtype: DType| {
+            let graph = Graph::new(Mode::Infer);
+            let x = graph.input("x", [2, 3]);
+            x.layer_norm(&graph.input_of("w", weight, dtype), &graph.input("b", bias), 1e-5);
+            graph.check().unwrap_err().message().to_owned()
+        };
+        assert_eq!(message(&[2], &[3], DType::F32), "layer_norm: weight [2] is not the end of shape [2, 3]");
+        assert_eq!(message(&[3], &[2], DType::F32), "layer_norm: weight [3] and bias [2] differ");
+        assert_eq!(message(&[3], &[3], DType::F16), "layer_norm: mixes f32[2, 3], weight f16[3] and bias f32[3]");
     }
 }

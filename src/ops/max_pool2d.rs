@@ -88,10 +88,10 @@ impl MaxPool2d {
         Ok(y)
     }
 
-    /// The most windows that one element lies in, along each axis.
+    /// The most windows that one row, and that four neighbouring columns lie in.
     fn covering(&self) -> [usize; 2] {
         let stride = self.strides();
-        [0, 1].map(|axis| self.reach(axis).div_ceil(stride[axis]))
+        [self.reach(0).div_ceil(stride[0]), (self.reach(1) + 3).div_ceil(stride[1])]
     }
 
     /// The fields of `Sizes` in the shader, for images and maxima of these shapes.
@@ -158,12 +158,17 @@ impl Tensor {
 
 fn one_float(inputs: &[TensorDesc]) -> Result<DType, Misfit> {
     let dtype = inputs[0].dtype;
-    if dtype.is_float() { Ok(dtype) } else { Err(Misfit::dtype(format!("needs floating point numbers, not {}", inputs[0]))) }
+    if dtype.is_float() {
+        Ok(dtype)
+    } else {
+        Err(Misfit::dtype(format!("needs floating point numbers, not {}", inputs[0])))
+    }
 }
 
-/// Workgroups of 64 threads with `each` elements per thread.
-fn groups(elements: usize, each: usize) -> u64 {
-    elements.div_ceil(64 * each) as u64
+/// Workgroups of 64 threads that each compute four neighbours in a row.
+fn groups(shape: &Shape) -> u64 {
+    let (lines, columns) = (&shape[..shape.rank() - 1], shape[shape.rank() - 1]);
+    (lines.iter().product::<usize>() * columns.div_ceil(4)).div_ceil(64) as u64
 }
 
 impl Op for MaxPool2d {
@@ -190,7 +195,7 @@ impl Op for MaxPool2d {
             .write(io.y(0))
             .write(io.y(1))
             .params(self.params(io.x_shape(0), io.y_shape(0)))
-            .groups(groups(elements, 4))
+            .groups(groups(io.y_shape(0)))
             .cost((elements * window) as u64, io.bytes())
             .finishing();
         out.push(dispatch);
@@ -228,7 +233,7 @@ impl Op for BackwardMaxPool2d {
             .read(io.x(1))
             .write(io.y(0))
             .params(self.options.params(&self.x, io.x_shape(0)))
-            .groups(groups(elements, 4))
+            .groups(groups(&self.x))
             .cost((elements * rows * columns) as u64, io.bytes())
             .finishing();
         out.push(dispatch);
@@ -258,13 +263,12 @@ impl Op for TakeMaxima {
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
         io.fits(target)?;
-        let elements = io.y_shape(0).numel();
         let dispatch = Dispatch::new(Kernel::new(shader!("max_pool2d"), "max_pool2d_take", io.real()))
             .read(io.x(0))
             .read(io.x(1))
             .write(io.y(0))
             .params(self.options.params(io.x_shape(0), io.y_shape(0)))
-            .groups(groups(elements, 1))
+            .groups(io.y_shape(0).numel().div_ceil(64) as u64)
             .cost(0, io.bytes())
             .finishing();
         out.push(dispatch);
@@ -446,7 +450,10 @@ mod tests {
             error(&[1, 1, 4, 4], pool(3).dilation([1, 2])),
             "max_pool2d: window 3 with dilation 2 does not fit 4 with padding 0"
         );
-        assert_eq!(error(&[1, 1, 4, 4], pool(3).padding([2, 0])), "max_pool2d: padding 2 is more than half of window 3");
+        assert_eq!(
+            error(&[1, 1, 4, 4], pool(3).padding([2, 0])),
+            "max_pool2d: padding 2 is more than half of window 3"
+        );
         assert_eq!(error(&[4, 4], pool(2)), "max_pool2d: needs x [N, C, H, W] or [C, H, W], not [4, 4]");
         assert_eq!(
             error(&[1, 1, 4, 4], pool(2).stride([0, 1])),

@@ -1,5 +1,6 @@
 //! permute: the dimensions in another order.
 
+use super::rows::neighbours;
 use crate::{
     data::{DType, Shape, TensorDesc},
     error::Misfit,
@@ -31,32 +32,28 @@ impl Op for Permute {
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
         io.fits(target)?;
-        let (mut sizes, mut strides) = self.joined(io.x_shape(0));
-        if sizes.len() > MOST {
+        let dims = self.joined(io.x_shape(0));
+        if dims.len() > MOST {
             let reason = format!("shape {} in order {:?} has more than {MOST} parts", io.x_shape(0), self.order);
             return Err(Misfit::limit(reason));
         }
         let is_index = io.x_desc(0).dtype == DType::U32;
-        let (last, outer) = (sizes.len() - 1, strides.len() - 1);
-        let wide = !is_index
-            && strides[last] == 1
-            && sizes[last].is_multiple_of(4)
-            && strides[..outer].iter().all(|stride| stride.is_multiple_of(4));
-        if wide {
-            sizes[last] /= 4;
-            strides[..outer].iter_mut().for_each(|stride| *stride /= 4);
-        }
-        let (count, rank): (usize, usize) = (sizes.iter().product(), sizes.len());
-        sizes.resize(MOST, 0);
-        strides.resize(MOST, 0);
-        let params = Params::new().all([count, rank, 0, 0]).all(sizes).all(strides);
-        let kernel = if is_index {
-            Kernel::new(shader!("permute"), "index", io.real())
-        } else {
-            Kernel::new(shader!("permute"), "main", io.real()).constant("WIDE", wide.into())
+        let (entry, grid) = match Grid::exchange(&dims) {
+            Some(grid) if !is_index => ("exchange", grid),
+            _ => (if is_index { "copy_index" } else { "copy" }, Grid::copy(&dims, 4 * neighbours(target))),
         };
-        let dispatch = Dispatch::new(kernel).read(io.x(0)).write(io.y(0)).params(params);
-        let dispatch = dispatch.groups(count.div_ceil(64) as u64).cost(0, io.bytes());
+        let mut kernel = Kernel::new(shader!("permute"), entry, io.real());
+        if entry != "exchange" {
+            kernel = kernel.constant("BLOCK", 4 * neighbours(target) as u32);
+        }
+        if entry == "copy" {
+            let inner = &dims[dims.len() - 1];
+            let mut others = dims[..dims.len() - 1].iter().map(|dim| dim.stride).chain([inner.size]);
+            let aligned = inner.stride == 1 && others.all(|step| step.is_multiple_of(4));
+            kernel = kernel.constant("ALIGNED", aligned.into());
+        }
+        let dispatch = Dispatch::new(kernel).read(io.x(0)).write(io.y(0)).params(grid.params());
+        let dispatch = dispatch.groups(grid.threads().div_ceil(64) as u64).cost(0, io.bytes());
         out.push(if is_index { dispatch } else { dispatch.finishing() });
         Ok(())
     }
@@ -70,28 +67,84 @@ impl Op for Permute {
     }
 }
 
+/// A dimension of the result.
+#[derive(Clone, Copy, Debug)]
+struct Dim {
+    size: usize,
+    /// How far apart its elements are in the argument, and in the result.
+    stride: usize,
+    y_stride: usize,
+}
+
 impl Permute {
-    /// Sizes of the result and strides of the argument, with neighbours that stay neighbours joined.
-    fn joined(&self, x: &Shape) -> (SmallVec<[usize; MOST]>, SmallVec<[usize; MOST]>) {
-        let all = x.strides();
-        let (mut sizes, mut strides) = (SmallVec::new(), SmallVec::new());
+    /// The dimensions of the result, with neighbours that stay neighbours joined and without those of size 1.
+    fn joined(&self, x: &Shape) -> SmallVec<[Dim; MOST]> {
+        let strides = x.strides();
+        let mut dims: SmallVec<[Dim; MOST]> = SmallVec::new();
         for &d in self.order.iter().filter(|&&d| x[d] != 1) {
-            match (sizes.last_mut(), strides.last_mut()) {
-                (Some(size), Some(stride)) if *stride == all[d] * x[d] => {
-                    *size *= x[d];
-                    *stride = all[d];
+            match dims.last_mut() {
+                Some(last) if last.stride == strides[d] * x[d] => {
+                    *last = Dim { size: last.size * x[d], stride: strides[d], y_stride: 1 };
                 }
-                _ => {
-                    sizes.push(x[d]);
-                    strides.push(all[d]);
-                }
+                _ => dims.push(Dim { size: x[d], stride: strides[d], y_stride: 1 }),
             }
         }
-        if sizes.is_empty() {
-            sizes.push(1);
-            strides.push(1);
+        if dims.is_empty() {
+            dims.push(Dim { size: 1, stride: 1, y_stride: 1 });
         }
-        (sizes, strides)
+        for i in (1..dims.len()).rev() {
+            dims[i - 1].y_stride = dims[i].y_stride * dims[i].size;
+        }
+        dims
+    }
+}
+
+/// What the threads of a kernel do: their coordinates, and the steps along the last dimension.
+struct Grid {
+    dims: SmallVec<[Dim; MOST]>,
+    last: usize,
+    stride: usize,
+    across: usize,
+}
+
+impl Grid {
+    /// A thread for `block` neighbours in the result.
+    fn copy(dims: &[Dim], block: usize) -> Grid {
+        let mut own: SmallVec<[Dim; MOST]> = dims.into();
+        let last = dims[dims.len() - 1];
+        own[dims.len() - 1] =
+            Dim { size: last.size.div_ceil(block), stride: last.stride * block, y_stride: last.y_stride * block };
+        Grid { dims: own, last: last.size, stride: last.stride, across: 0 }
+    }
+
+    /// A thread for every four by four, where neighbours in the argument are no neighbours in the result
+    /// and all steps are whole vectors.
+    fn exchange(dims: &[Dim]) -> Option<Grid> {
+        let last = dims.len() - 1;
+        let inner = dims.iter().position(|dim| dim.stride == 1).filter(|&inner| inner != last)?;
+        let whole = |i: usize| i == inner || dims[i].stride.is_multiple_of(4);
+        let sides = [last, inner];
+        if !sides.iter().all(|&i| dims[i].size.is_multiple_of(4)) || !(0..dims.len()).all(whole) {
+            return None;
+        }
+        let mut own: SmallVec<[Dim; MOST]> = dims.into();
+        for i in sides {
+            own[i] = Dim { size: dims[i].size / 4, stride: dims[i].stride * 4, y_stride: dims[i].y_stride * 4 };
+        }
+        Some(Grid { dims: own, last: dims[last].size, stride: dims[last].stride, across: dims[inner].y_stride })
+    }
+
+    fn threads(&self) -> usize {
+        self.dims.iter().map(|dim| dim.size).product()
+    }
+
+    fn params(&self) -> Params {
+        let column = |of: fn(&Dim) -> usize| {
+            let values: SmallVec<[usize; MOST]> = self.dims.iter().map(of).chain([0; MOST]).take(MOST).collect();
+            values
+        };
+        let params = Params::new().all([self.threads(), self.dims.len(), self.last, self.stride, self.across, 0, 0, 0]);
+        params.all(column(|dim| dim.size)).all(column(|dim| dim.stride)).all(column(|dim| dim.y_stride))
     }
 }
 
@@ -158,5 +211,77 @@ impl Tensor {
     #[track_caller]
     pub fn t(&self) -> Tensor {
         self.transpose(-2, -1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        prelude::*,
+        testing::{Check, Numbers, check_op, context, run},
+    };
+
+    fn permute(x: &Numbers, order: &[usize]) -> Numbers {
+        let shape: Vec<usize> = order.iter().map(|&d| x.shape()[d]).collect();
+        Numbers::from_fn(shape, |at| {
+            let mut from = vec![0; order.len()];
+            order.iter().zip(at).for_each(|(&d, &i)| from[d] = i);
+            x.at(&from)
+        })
+    }
+
+    #[test]
+    fn every_order_of_three_dimensions() {
+        for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+            Check::new(|[x]: [Tensor; 1]| x.permute(&order), |[x]| permute(&x, &order))
+                .shapes([[3, 5, 4]])
+                .shapes([[3, 1, 7]])
+                .shapes([[33, 12, 64]])
+                .run();
+        }
+    }
+
+    #[test]
+    fn many_dimensions() {
+        let order = [5, 3, 1, 4, 2, 0, 7, 6];
+        check_op([[2, 3, 2, 2, 1, 3, 2, 2]], |[x]| x.permute(&order), |[x]| permute(&x, &order));
+        let heads = [0, 2, 1, 3];
+        check_op([[2, 9, 3, 8]], |[x]| x.permute(&heads), |[x]| permute(&x, &heads));
+    }
+
+    #[test]
+    fn transposes_exchange_two_dimensions() {
+        check_op([[3, 5, 4]], |[x]| x.transpose(0, -1), |[x]| permute(&x, &[2, 1, 0]));
+        check_op([[3, 5, 4]], |[x]| x.t(), |[x]| permute(&x, &[0, 2, 1]));
+    }
+
+    #[test]
+    fn where_only_ones_move_nothing_is_computed() {
+        let graph = Graph::new(Mode::Infer);
+        let x = graph.input("x", [4, 1, 3]);
+        let y = x.permute(&[1, 0, 2]);
+        assert_eq!(y.shape(), Shape::from([1, 4, 3]));
+        assert_eq!(graph.plan(&[("y", &y)], context().target()).unwrap().report().steps.len(), 0);
+    }
+
+    #[test]
+    fn index_tensors_keep_their_bits() {
+        let graph = Graph::new(Mode::Infer);
+        let y = graph.input_of("x", [2, 3], DType::U32).t();
+        let numbers = Array::from_u32([2, 3], &[1, 2, u32::MAX, 0x7f80_0001, 5, 6]).unwrap();
+        let found = run(&graph, &[("y", &y)], &[("x", numbers)]).unwrap();
+        assert_eq!(found[0].to_u32(), [1, 0x7f80_0001, 2, 5, u32::MAX, 6]);
+    }
+
+    #[test]
+    fn mistakes_name_shapes() {
+        let message = |mistake: &dyn Fn(&Tensor) -> Tensor| {
+            let graph = Graph::new(Mode::Infer);
+            assert!(mistake(&graph.input("x", [2, 3])).is_failed());
+            graph.check().unwrap_err().message().to_owned()
+        };
+        let order = "permute: order [0, 0] does not name each dimension of shape [2, 3] once";
+        assert_eq!(message(&|x| x.permute(&[0, 0])), order);
+        assert_eq!(message(&|x| x.transpose(0, 2)), "transpose: dimension 2 is outside shape [2, 3]");
     }
 }

@@ -4,7 +4,7 @@
 //! `[outer, parts, inner]` until one part is left, in `f32`. So one long sum is as parallel as many
 //! short ones, its order is fixed, and its rounding errors stay those of short sums.
 
-use super::rows::{lanes, too_large};
+use super::rows::{lanes, neighbours, too_large};
 use crate::{
     data::{DType, Shape, TensorDesc},
     error::Misfit,
@@ -55,7 +55,10 @@ struct Reduce {
 impl Reduce {
     fn output(&self, shape: &Shape, keepdim: bool) -> Shape {
         let sizes = shape.iter().zip(&self.reduced);
-        sizes.filter(|(_, reduced)| keepdim || !**reduced).map(|(&size, &reduced)| if reduced { 1 } else { size }).collect()
+        sizes
+            .filter(|(_, reduced)| keepdim || !**reduced)
+            .map(|(&size, &reduced)| if reduced { 1 } else { size })
+            .collect()
     }
 
     /// The number of elements that become one.
@@ -196,7 +199,7 @@ impl Stage {
             (false, true) => (256, 4096, 64, 2048),
             (false, false) => (128, 32_768, 64, 2048),
         };
-        let there = if inner.is_multiple_of(4) { outer * inner / 4 } else { outer * inner };
+        let there = outer * inner / (4 * vectors(inner, target)).max(1);
         let parts = wanted / there.max(1);
         let parts = parts.min(n.div_ceil(least)).max(n.div_ceil(most)).max(1);
         let chunk = if n <= short { n } else { n.div_ceil(parts).next_multiple_of(4) };
@@ -212,8 +215,8 @@ impl Stage {
     /// The entry point and its choice.
     fn entry(&self, target: &Target) -> (&'static str, (&'static str, u32)) {
         match (self.inner == 1, target.class.is_software() || lanes(self.chunk) == 1) {
-            (false, _) => ("columns", ("WIDE", self.inner.is_multiple_of(4).into())),
-            (true, true) => ("rows", ("WIDE", 0)),
+            (false, _) => ("columns", ("VECTORS", vectors(self.inner, target) as u32)),
+            (true, true) => ("rows", ("VECTORS", 0)),
             (true, false) => ("shared_rows", ("LANES", lanes(self.chunk) as u32)),
         }
     }
@@ -221,7 +224,7 @@ impl Stage {
     /// The workgroups for so many rows.
     fn groups(&self, rows: usize, target: &Target) -> u64 {
         let threads = match self.entry(target) {
-            ("columns", (_, wide)) => rows * if wide == 1 { self.inner / 4 } else { self.inner },
+            ("columns", (_, vectors)) => rows * (self.inner / (4 * vectors as usize).max(1)),
             ("rows", _) => rows,
             (_, (_, lanes)) => rows * lanes as usize,
         };
@@ -264,6 +267,15 @@ impl Stage {
             first = fits;
         }
         Ok(pieces)
+    }
+}
+
+/// Vectors of four neighbouring columns for a thread, none if a thread has a single column.
+fn vectors(inner: usize, target: &Target) -> usize {
+    match inner {
+        _ if inner.is_multiple_of(4 * neighbours(target)) => neighbours(target),
+        _ if inner.is_multiple_of(4) => 1,
+        _ => 0,
     }
 }
 
@@ -392,7 +404,8 @@ mod tests {
     fn fold(x: &Numbers, dims: &[isize], keepdim: bool, f: impl Fn(&[f64]) -> f64) -> Numbers {
         let rank = x.shape().rank() as isize;
         let all: Vec<isize> = (0..rank).collect();
-        let axes: Vec<usize> = if dims.is_empty() { &all[..] } else { dims }.iter().map(|d| ((d + rank) % rank) as usize).collect();
+        let axes: Vec<usize> =
+            if dims.is_empty() { &all[..] } else { dims }.iter().map(|d| ((d + rank) % rank) as usize).collect();
         let y = axes.iter().fold(x.clone(), |x, &axis| map_rows(&x, axis as isize, |row| vec![f(row)]));
         let kept: Shape = (0..rank as usize).filter(|d| !axes.contains(d)).map(|d| x.shape()[d]).collect();
         if keepdim { y } else { y.reshape(kept) }
@@ -429,9 +442,13 @@ mod tests {
     #[test]
     fn every_dimension_is_averaged_and_compared() {
         for dims in DIMS {
-            Check::new(|[x]: [Tensor; 1]| x.mean(dims, true), |[x]| fold(&x, dims, true, mean)).shapes([[3, 5, 4]]).run();
+            Check::new(|[x]: [Tensor; 1]| x.mean(dims, true), |[x]| fold(&x, dims, true, mean))
+                .shapes([[3, 5, 4]])
+                .run();
             Check::new(|[x]: [Tensor; 1]| x.max(dims, true), |[x]| fold(&x, dims, true, max)).shapes([[3, 5, 4]]).run();
-            Check::new(|[x]: [Tensor; 1]| x.min(dims, false), |[x]| fold(&x, dims, false, min)).shapes([[3, 5, 4]]).run();
+            Check::new(|[x]: [Tensor; 1]| x.min(dims, false), |[x]| fold(&x, dims, false, min))
+                .shapes([[3, 5, 4]])
+                .run();
         }
     }
 
@@ -455,11 +472,14 @@ mod tests {
 
     #[test]
     fn squares_are_summed_without_an_array_of_them() {
-        Check::new(|[x]: [Tensor; 1]| x.sum_squares(), |[x]| fold(&x, &[], false, |row| row.iter().map(|x| x * x).sum()))
-            .shapes([[7]])
-            .shapes([[1]])
-            .shapes([[10_001]])
-            .run();
+        Check::new(
+            |[x]: [Tensor; 1]| x.sum_squares(),
+            |[x]| fold(&x, &[], false, |row| row.iter().map(|x| x * x).sum()),
+        )
+        .shapes([[7]])
+        .shapes([[1]])
+        .shapes([[10_001]])
+        .run();
     }
 
     #[test]

@@ -101,3 +101,60 @@ impl Tensor {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        prelude::*,
+        testing::{check_op, context, run},
+    };
+
+    #[test]
+    fn elements_keep_their_order() {
+        check_op([[2, 3, 4]], |[x]| x.reshape([6, 4]) * 2.0, |[x]| x.reshape([6, 4]).map(|x| 2.0 * x));
+        check_op([[2, 3, 4]], |[x]| x.flatten(1, -1) * 2.0, |[x]| x.reshape([2, 12]).map(|x| 2.0 * x));
+        check_op([[2, 1, 4]], |[x]| x.squeeze(-2).exp(), |[x]| x.reshape([2, 4]).map(f64::exp));
+        check_op([[2, 4]], |[x]| x.unsqueeze(1).exp(), |[x]| x.reshape([2, 1, 4]).map(f64::exp));
+        check_op([[1]], |[x]| x.reshape([]), |[x]| x.reshape([]));
+    }
+
+    #[test]
+    fn shapes_follow_pytorch() {
+        let graph = Graph::new(Mode::Infer);
+        let x = graph.input("x", [2, 1, 3]);
+        let shapes =
+            [x.unsqueeze(0), x.unsqueeze(3), x.unsqueeze(-1), x.unsqueeze(-4), x.flatten(0, 1), x.flatten(2, 2)];
+        let expected: [&[usize]; 6] = [&[1, 2, 1, 3], &[2, 1, 3, 1], &[2, 1, 3, 1], &[1, 2, 1, 3], &[2, 3], &[2, 1, 3]];
+        assert_eq!(shapes.map(|x| x.shape()), expected.map(Shape::from));
+        graph.check().unwrap();
+    }
+
+    #[test]
+    fn nothing_is_computed() {
+        let graph = Graph::new(Mode::Infer);
+        let x = graph.input("x", [2, 3]);
+        let y = x.reshape([3, 2]).unsqueeze(0);
+        assert_eq!(graph.plan(&[("y", &y)], context().target()).unwrap().report().steps.len(), 0);
+        let numbers = Array::from_f32([2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]).unwrap();
+        let found = run(&graph, &[("y", &y)], &[("x", numbers)]).unwrap();
+        assert_eq!(found[0].to_f32(), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        assert_eq!(*found[0].shape(), Shape::from([1, 3, 2]));
+    }
+
+    #[test]
+    fn mistakes_name_shapes() {
+        let message = |mistake: &dyn Fn(&Tensor) -> Tensor| {
+            let graph = Graph::new(Mode::Infer);
+            assert!(mistake(&graph.input("x", [2, 3])).is_failed());
+            graph.check().unwrap_err().message().to_owned()
+        };
+        assert_eq!(message(&|x| x.reshape([4, 2])), "reshape: shape [2, 3] has 6 elements, [4, 2] has 8");
+        assert_eq!(message(&|x| x.flatten(0, 2)), "flatten: dimension 2 is outside shape [2, 3]");
+        assert_eq!(message(&|x| x.flatten(1, 0)), "flatten: dimension 1 of shape [2, 3] is behind dimension 0");
+        assert_eq!(message(&|x| x.squeeze(1)), "squeeze: dimension 1 of shape [2, 3] has size 3, not 1");
+        assert_eq!(
+            message(&|x| x.unsqueeze(3)),
+            "unsqueeze: dimension 3 is outside shape [2, 3] with one dimension more"
+        );
+    }
+}

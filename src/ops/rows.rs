@@ -76,6 +76,12 @@ pub(super) fn lanes(n: usize) -> usize {
     n.div_ceil(8).clamp(1, 64).next_power_of_two()
 }
 
+/// Neighbouring vectors of four elements for one thread: a lane of a processor reads whole cache
+/// lines, threads of a GPU share them.
+pub(super) fn neighbours(target: &Target) -> usize {
+    if target.class.is_software() { 4 } else { 1 }
+}
+
 /// Why a value that must be bound whole cannot be.
 pub(super) fn too_large(desc: &TensorDesc, target: &Target) -> Misfit {
     let (bytes, limit) = (desc.bytes(), target.max_binding_bytes);
@@ -94,6 +100,7 @@ pub(super) fn map_rows(
     let row = |o: usize, i: usize| -> Vec<f64> { (0..n).map(|k| x.data()[(o * n + k) * inner + i]).collect() };
     let rows: Vec<Vec<f64>> = (0..outer * inner).map(|r| f(&row(r / inner, r % inner))).collect();
     let length = rows.first().map_or(n, Vec::len);
-    let data = (0..outer * length * inner).map(|at| rows[at / (length * inner) * inner + at % inner][at / inner % length]);
+    let data =
+        (0..outer * length * inner).map(|at| rows[at / (length * inner) * inner + at % inner][at / inner % length]);
     crate::testing::Numbers::new(x.shape().with(axis, length), data.collect())
 }

@@ -1,5 +1,6 @@
 //! slice: a range of one dimension; its gradient is padded with zeros.
 
+use super::rows::neighbours;
 use crate::{
     data::{DType, TensorDesc},
     error::Misfit,
@@ -28,20 +29,18 @@ impl Op for Slice {
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
         io.fits(target)?;
-        let [_, given, inner] = io.x_shape(0).split_at_axis(self.axis);
-        let (count, length) = (io.y_shape(0).numel(), (self.to - self.from) * inner);
-        let (given, from) = (given * inner, self.from * inner);
-        let params = Params::new().all([count, length, given, from]);
-        let is_index = io.x_desc(0).dtype == DType::U32;
-        let kernel = if is_index {
-            Kernel::new(shader!("slice"), "take_index", io.real())
-        } else {
-            let aligned = [length, given, from].iter().all(|size| size.is_multiple_of(4));
-            Kernel::new(shader!("slice"), "take", io.real()).constant("ALIGNED", aligned.into())
+        let [outer, given, inner] = io.x_shape(0).split_at_axis(self.axis);
+        let sizes = Ranges {
+            rows: outer,
+            length: (self.to - self.from) * inner,
+            given: given * inner,
+            begin: self.from * inner,
         };
-        let dispatch = Dispatch::new(kernel).read(io.x(0)).write(io.y(0)).params(params);
-        let dispatch = dispatch.groups(count.div_ceil(256) as u64).cost(0, 2 * io.y_desc(0).bytes());
-        out.push(if is_index { dispatch } else { dispatch.finishing() });
+        if io.x_desc(0).dtype == DType::U32 {
+            out.push(sizes.dispatch("take_index", io, target));
+        } else {
+            out.push(sizes.dispatch("take", io, target).finishing());
+        }
         Ok(())
     }
 
@@ -71,17 +70,39 @@ impl Op for Pad {
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
         io.fits(target)?;
-        let [_, given, inner] = io.x_shape(0).split_at_axis(self.axis);
-        let count = io.y_shape(0).numel();
-        let params = Params::new().all([count, self.size * inner, given * inner, self.from * inner]);
-        let dispatch = Dispatch::new(Kernel::new(shader!("slice"), "pad", io.real())).read(io.x(0)).write(io.y(0));
-        out.push(dispatch.params(params).groups(count.div_ceil(256) as u64).cost(0, io.bytes()));
+        let [outer, given, inner] = io.x_shape(0).split_at_axis(self.axis);
+        let sizes = Ranges { rows: outer, length: self.size * inner, given: given * inner, begin: self.from * inner };
+        out.push(sizes.dispatch("pad", io, target));
         Ok(())
     }
 
     fn backward(&self, at: &Backward) -> Gradients {
         let to = self.from + at.x(0).shape()[self.axis];
         Gradients::of([Some(at.dy(0).slice(self.axis as isize, self.from..to))])
+    }
+}
+
+/// Rows of which a range is taken or padded.
+struct Ranges {
+    rows: usize,
+    length: usize,
+    given: usize,
+    begin: usize,
+}
+
+impl Ranges {
+    fn dispatch(&self, entry: &'static str, io: &Io, target: &Target) -> Dispatch {
+        let aligned = [self.length, self.given, self.begin].iter().all(|size| size.is_multiple_of(4));
+        let block = 4 * neighbours(target);
+        let mut kernel = Kernel::new(shader!("slice"), entry, io.real()).constant("BLOCK", block as u32);
+        if entry != "take_index" {
+            kernel = kernel.constant("ALIGNED", aligned.into());
+        }
+        let threads = self.rows * self.length.div_ceil(block);
+        let params = Params::new().all([self.rows, self.length, self.given, self.begin]);
+        let bytes = io.x_desc(0).bytes().min(io.y_desc(0).bytes()) + io.y_desc(0).bytes();
+        let dispatch = Dispatch::new(kernel).read(io.x(0)).write(io.y(0)).params(params);
+        dispatch.groups(threads.div_ceil(64) as u64).cost(0, bytes)
     }
 }
 
@@ -117,5 +138,68 @@ impl Tensor {
                 self.graph().failed()
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        autodiff::gradients,
+        prelude::*,
+        testing::{Check, Numbers, check_op, run},
+    };
+    use std::ops::Range;
+
+    fn slice(x: &Numbers, axis: usize, range: Range<usize>) -> Numbers {
+        Numbers::from_fn(x.shape().with(axis, range.len()), |at| {
+            let mut from = at.to_vec();
+            from[axis] += range.start;
+            x.at(&from)
+        })
+    }
+
+    #[test]
+    fn ranges_of_every_dimension() {
+        for (axis, range) in [(0, 1..3), (1, 0..2), (1, 4..5), (2, 1..3), (2, 0..4), (0, 2..2)] {
+            Check::new(|[x]: [Tensor; 1]| x.slice(axis, range.clone()), |[x]| slice(&x, axis as usize, range.clone()))
+                .shapes([[3, 5, 4]])
+                .shapes([[5, 6, 12]])
+                .run();
+        }
+        check_op([[9, 2000]], |[x]| x.slice(1, 4..1996), |[x]| slice(&x, 1, 4..1996));
+        check_op([[9, 2001]], |[x]| x.slice(-1, 5..), |[x]| slice(&x, 1, 5..2001));
+        check_op([[9, 7]], |[x]| x.slice(0, ..=3), |[x]| slice(&x, 0, 0..4));
+        check_op([[1]], |[x]| x.slice(0, ..), |[x]| x.clone());
+    }
+
+    #[test]
+    fn the_second_gradient_is_a_slice_again() {
+        let graph = Graph::new(Mode::Infer);
+        let x = graph.input("x", [4]);
+        let dx = gradients(&x.slice(0, 1..3).square().sum_all(), std::slice::from_ref(&x)).remove(0).unwrap();
+        let ddx = gradients(&dx.square().sum_all(), &[x]).remove(0).unwrap();
+        let numbers = Array::from_f32([4], &[1.0, 2.0, 3.0, 4.0]).unwrap();
+        let found = run(&graph, &[("dx", &dx), ("ddx", &ddx)], &[("x", numbers)]).unwrap();
+        assert_eq!(found[0].to_f32(), [0.0, 4.0, 6.0, 0.0]);
+        assert_eq!(found[1].to_f32(), [0.0, 16.0, 24.0, 0.0]);
+    }
+
+    #[test]
+    fn index_tensors_keep_their_bits() {
+        let graph = Graph::new(Mode::Infer);
+        let y = graph.input_of("x", [2, 3], DType::U32).slice(1, 1..);
+        let numbers = Array::from_u32([2, 3], &[1, 2, u32::MAX, 0x7f80_0001, 5, 6]).unwrap();
+        assert_eq!(run(&graph, &[("y", &y)], &[("x", numbers)]).unwrap()[0].to_u32(), [2, u32::MAX, 5, 6]);
+    }
+
+    #[test]
+    fn mistakes_name_shapes() {
+        let message = |dim, range: Range<usize>| {
+            let graph = Graph::new(Mode::Infer);
+            assert!(graph.input("x", [2, 3]).slice(dim, range).is_failed());
+            graph.check().unwrap_err().message().to_owned()
+        };
+        assert_eq!(message(1, 1..4), "slice: range 1..4 is outside dimension 1 of shape [2, 3]");
+        assert_eq!(message(2, 0..1), "slice: dimension 2 is outside shape [2, 3]");
     }
 }

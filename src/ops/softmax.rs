@@ -108,3 +108,131 @@ impl Tensor {
         self.graph().apply1(Softmax { dim, logarithm: true }, &[self])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        autodiff::gradients,
+        kernel::DeviceClass,
+        ops::rows::map_rows,
+        plan::PlanOptions,
+        prelude::*,
+        testing::{Check, Numbers, context, run_on},
+    };
+
+    fn softmax(x: &Numbers, dim: isize) -> Numbers {
+        log_softmax(x, dim).map(f64::exp)
+    }
+
+    fn log_softmax(x: &Numbers, dim: isize) -> Numbers {
+        map_rows(x, dim, |row| {
+            let m = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let log = row.iter().map(|x| (x - m).exp()).sum::<f64>().ln();
+            row.iter().map(|x| x - m - log).collect()
+        })
+    }
+
+    #[test]
+    fn softmax_and_its_logarithm_match_their_definitions() {
+        for dim in [0, 1, -1] {
+            Check::new(|[x]: [Tensor; 1]| x.softmax(dim), |[x]| softmax(&x, dim))
+                .shapes([[3, 5, 4]])
+                .shapes([[1, 1, 1]])
+                .shapes([[2, 300, 33]])
+                .shapes([[70, 3, 260]])
+                .run();
+            Check::new(|[x]: [Tensor; 1]| x.log_softmax(dim), |[x]| log_softmax(&x, dim))
+                .shapes([[3, 5, 4]])
+                .shapes([[1, 1, 1]])
+                .shapes([[2, 300, 33]])
+                .shapes([[70, 3, 260]])
+                .run();
+        }
+        Check::new(|[x]: [Tensor; 1]| x.softmax(0), |[x]| softmax(&x, 0)).shapes([[5003]]).shapes([[1]]).run();
+    }
+
+    #[test]
+    fn more_rows_than_one_workgroup_has_threads() {
+        Check::new(|[x]: [Tensor; 1]| x.softmax(1), |[x]| softmax(&x, 1))
+            .shapes([[17_000, 3]])
+            .shapes([[4099, 9]])
+            .run();
+    }
+
+    #[test]
+    fn large_inputs_lose_nothing() {
+        Check::new(|[x]: [Tensor; 1]| x.softmax(1), |[x]| softmax(&x, 1)).shapes([[9, 40]]).range(-1e4, 1e4).run();
+        Check::new(|[x]: [Tensor; 1]| x.log_softmax(1), |[x]| log_softmax(&x, 1))
+            .shapes([[9, 40]])
+            .range(-1e4, 1e4)
+            .run();
+        Check::new(|[x]: [Tensor; 1]| x.softmax(1), |[x]| softmax(&x, 1)).shapes([[9, 40]]).range(1e4, 1.0001e4).run();
+    }
+
+    #[test]
+    fn infinities_and_nan_behave_as_in_pytorch() {
+        let (inf, nan) = (f32::INFINITY, f32::NAN);
+        let rows =
+            [[-inf, 0.0, 0.0, -inf], [-inf; 4], [nan, 0.0, 1.0, 2.0], [inf, 0.0, 1.0, 2.0], [-1e30, 1e30, 0.0, 1e30]];
+        for (class, copies) in [(DeviceClass::Software, 1), (DeviceClass::Portable, 1), (DeviceClass::Portable, 16)] {
+            let numbers: Vec<f32> = rows.iter().flat_map(|row| row.repeat(copies)).collect();
+            let graph = Graph::new(Mode::Infer);
+            let x = graph.input("x", [5, 4 * copies]);
+            let (y, log) = (x.softmax(-1), x.log_softmax(-1));
+            let array = Array::from_f32([5, 4 * copies], &numbers).unwrap();
+            let target = context().target().with_class(class);
+            let outputs = [("y", &y), ("log", &log)];
+            let found = run_on(&graph, &outputs, &[("x", array)], &target, PlanOptions::default()).unwrap();
+            let [y, log]: [Vec<Vec<f32>>; 2] =
+                [0, 1].map(|i| found[i].to_f32().chunks(4 * copies).map(<[f32]>::to_vec).collect());
+            let half = 0.5 / copies as f32;
+            for (k, (y, log)) in y[0].iter().zip(&log[0]).enumerate() {
+                let kept = k % 4 == 1 || k % 4 == 2;
+                assert!(if kept { (y - half).abs() < 1e-6 } else { *y == 0.0 }, "{class:?}: {y}");
+                assert!(if kept { (log - half.ln()).abs() < 1e-6 } else { *log == -inf }, "{class:?}: {log}");
+            }
+            assert!(y[1..4].iter().chain(&log[1..4]).flatten().all(|y| y.is_nan()), "{class:?}: {y:?} {log:?}");
+            assert!(y[4].iter().enumerate().all(|(k, y)| (y - if k % 2 == 1 { half } else { 0.0 }).abs() < 1e-6));
+        }
+    }
+
+    #[test]
+    fn the_second_gradient_is_that_of_the_definition() {
+        for logarithm in [false, true] {
+            let apply = |x: &Tensor| if logarithm { x.log_softmax(1) } else { x.softmax(1) };
+            let slope = |x: &Numbers| {
+                // d/dx Σ f(x)², of which the check takes the next derivative.
+                let p = softmax(x, 1);
+                let y = if logarithm { log_softmax(x, 1) } else { p.clone() };
+                Numbers::from_fn(x.shape(), |at| {
+                    let row = |k: usize| [at[0], k];
+                    let n = x.shape()[1];
+                    if logarithm {
+                        2.0 * y.at(at) - p.at(at) * (0..n).map(|k| 2.0 * y.at(&row(k))).sum::<f64>()
+                    } else {
+                        let mean: f64 = (0..n).map(|k| 2.0 * y.at(&row(k)) * y.at(&row(k))).sum();
+                        y.at(at) * (2.0 * y.at(at) - mean)
+                    }
+                })
+            };
+            Check::new(
+                |[x]: [Tensor; 1]| gradients(&apply(&x).square().sum_all(), &[x]).remove(0).unwrap(),
+                |[x]| slope(&x),
+            )
+            .shapes([[3, 5]])
+            .no_half()
+            .run();
+        }
+    }
+
+    #[test]
+    fn mistakes_name_shapes() {
+        let graph = Graph::new(Mode::Infer);
+        graph.input("x", [2, 3]).softmax(2);
+        assert_eq!(graph.check().unwrap_err().message(), "softmax: dimension 2 is outside shape [2, 3]");
+        let graph = Graph::new(Mode::Infer);
+        graph.input_of("x", [2, 3], DType::U32).log_softmax(1);
+        let error = graph.check().unwrap_err();
+        assert_eq!(error.message(), "log_softmax: needs floating point numbers, not u32[2, 3]");
+    }
+}

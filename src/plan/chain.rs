@@ -367,11 +367,9 @@ impl Chain {
         }
         body.push_str("}\n");
         if behind {
+            // A loop, so that drivers that inline every call compile the chain once.
             body.push_str("fn store4(i: u32, value: vec4<f32>) {\n");
-            for (lane, name) in ["x", "y", "z", "w"].iter().enumerate() {
-                let _ = writeln!(body, "    store(i + {lane}u, value.{name});");
-            }
-            body.push_str("}\n");
+            body.push_str("    for (var lane = 0u; lane < 4u; lane++) {\n        store(i + lane, value[lane]);\n    }\n}\n");
         }
         text.push_str(&body);
         Written { text: Arc::new(ChainText { text, shaders }), words: words.words }

@@ -1,5 +1,6 @@
 //! Running plans: weights, sessions, and an app's own buffers and encoder.
 
+mod profile;
 mod run;
 mod weights;
 

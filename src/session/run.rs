@@ -9,7 +9,7 @@ use crate::{
     kernel::Kernel,
     plan::{Bound, Home, Plan, padded},
 };
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 /// A plan on a device: everything allocated and compiled, so that a run only encodes.
 ///
@@ -189,18 +189,27 @@ impl Session {
     pub fn encode(&self, encoder: &mut wgpu::CommandEncoder) -> Result<(), Error> {
         self.context.check()?;
         let descriptor = wgpu::ComputePassDescriptor { label: Some("wgrad"), timestamp_writes: None };
-        let mut pass = encoder.begin_compute_pass(&descriptor);
+        self.encode_steps(&mut encoder.begin_compute_pass(&descriptor), 0..self.plan.steps.len());
+        Ok(())
+    }
+
+    /// How many dispatches a run has.
+    pub(super) fn steps(&self) -> usize {
+        self.plan.steps.len()
+    }
+
+    pub(super) fn encode_steps(&self, pass: &mut wgpu::ComputePass<'_>, steps: Range<usize>) {
         let mut current: Option<&Arc<Pipeline>> = None;
-        for ((step, pipeline), group) in self.plan.steps.iter().zip(&self.pipelines).zip(&self.groups) {
+        for i in steps {
+            let pipeline = &self.pipelines[i];
             if !current.is_some_and(|current| Arc::ptr_eq(current, pipeline)) {
                 pass.set_pipeline(&pipeline.raw);
                 current = Some(pipeline);
             }
-            pass.set_bind_group(0, group, &[]);
-            let [x, y, z] = step.workgroups;
+            pass.set_bind_group(0, &self.groups[i], &[]);
+            let [x, y, z] = self.plan.steps[i].workgroups;
             pass.dispatch_workgroups(x, y, z);
         }
-        Ok(())
     }
 
     /// Runs once: one submit, no wait.

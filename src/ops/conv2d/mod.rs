@@ -1,4 +1,4 @@
-//! conv2d: y[n, k, i, j] = Σ x[n, c, i·stride − padding + r·dilation, …] · w[k, c, r, s], and its two gradients.
+//! conv2d: y[n, k, i, j] = b[k] + Σ x[n, c, i·stride − padding + r·dilation, …] · w[k, c, r, s], and its gradients.
 
 mod correlation;
 
@@ -83,20 +83,8 @@ impl Tensor {
     /// a stride, dilation or group count of 0, mixed element types.
     #[track_caller]
     pub fn conv2d(&self, weight: &Tensor, bias: Option<&Tensor>, options: Conv2d) -> Tensor {
-        let y = self.graph().apply1(options, &[self, weight]);
-        match bias {
-            Some(bias) if !y.is_failed() => {
-                let channels = weight.shape()[0];
-                if bias.shape() == Shape::from([channels]) {
-                    &y + &bias.reshape([channels, 1, 1])
-                } else {
-                    let reason = format!("bias {} must be [{channels}], one number for each output channel", bias.shape());
-                    self.graph().fail(Misfit::shape(reason).of("conv2d"));
-                    self.graph().failed()
-                }
-            }
-            _ => y,
-        }
+        let inputs: Vec<&Tensor> = [self, weight].into_iter().chain(bias).collect();
+        self.graph().apply1(options, &inputs)
     }
 }
 
@@ -115,27 +103,34 @@ struct Sizes {
 impl Sizes {
     fn new(options: &Conv2d, x: &Shape, weight: &Shape) -> Result<Sizes, Misfit> {
         if !matches!(x.rank(), 3 | 4) || weight.rank() != 4 {
-            let reason = format!("needs x [N, C, H, W] or [C, H, W] and weight [K, C/groups, h, w], not {x} and {weight}");
+            let reason =
+                format!("needs x [N, C, H, W] or [C, H, W] and weight [K, C/groups, h, w], not {x} and {weight}");
             return Err(Misfit::shape(reason));
         }
         let Conv2d { stride, dilation, groups, .. } = *options;
         if stride.contains(&0) || dilation.contains(&0) || groups == 0 {
-            return Err(Misfit::shape(format!("stride {stride:?}, dilation {dilation:?} and groups {groups} must be at least 1")));
+            return Err(Misfit::shape(format!(
+                "stride {stride:?}, dilation {dilation:?} and groups {groups} must be at least 1"
+            )));
         }
         let (channels, image) = (x[x.rank() - 3], [x[x.rank() - 2], x[x.rank() - 1]]);
         let (filters, inputs, kernel) = (weight[0], weight[1], [weight[2], weight[3]]);
         if channels != inputs * groups {
             let among = if groups == 1 { String::new() } else { format!(" in {groups} groups") };
-            let reason = format!("weight {weight} needs {} input channels{among}, x {x} has {channels}", inputs * groups);
+            let reason =
+                format!("weight {weight} needs {} input channels{among}, x {x} has {channels}", inputs * groups);
             return Err(Misfit::shape(reason));
         }
         if !filters.is_multiple_of(groups) {
-            return Err(Misfit::shape(format!("the {filters} output channels of weight {weight} do not divide into {groups} groups")));
+            return Err(Misfit::shape(format!(
+                "the {filters} output channels of weight {weight} do not divide into {groups} groups"
+            )));
         }
         let mut windows = [0; 2];
         for axis in 0..2 {
             windows[axis] = options.windows(axis, image[axis], kernel[axis]).ok_or_else(|| {
-                let (window, size, padding, dilation) = (kernel[axis], image[axis], options.padding[axis], dilation[axis]);
+                let (window, size, padding, dilation) =
+                    (kernel[axis], image[axis], options.padding[axis], dilation[axis]);
                 let dilated = if dilation == 1 { String::new() } else { format!(" with dilation {dilation}") };
                 Misfit::shape(format!("window {window}{dilated} does not fit {size} with padding {padding}"))
             })?;
@@ -171,9 +166,10 @@ impl Sizes {
 }
 
 fn same_floats(inputs: &[TensorDesc]) -> Result<DType, Misfit> {
-    match inputs.iter().find(|desc| !desc.dtype.is_float() || desc.dtype != inputs[0].dtype) {
-        None => Ok(inputs[0].dtype),
-        Some(_) => Err(Misfit::dtype(format!("needs floating point numbers of one type, not {} and {}", inputs[0], inputs[1]))),
+    let first = &inputs[0];
+    match inputs.iter().find(|desc| !desc.dtype.is_float() || desc.dtype != first.dtype) {
+        None => Ok(first.dtype),
+        Some(other) => Err(Misfit::dtype(format!("needs floating point numbers of one type, not {first} and {other}"))),
     }
 }
 
@@ -185,6 +181,13 @@ impl Op for Conv2d {
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {
         let dtype = same_floats(inputs)?;
         let sizes = Sizes::new(self, &inputs[0].shape, &inputs[1].shape)?;
+        let filters = Shape::from([sizes.groups * sizes.outputs]);
+        if let Some(bias) = inputs.get(2).filter(|bias| bias.shape != filters) {
+            return Err(Misfit::shape(format!(
+                "bias {} must be {filters}, one number for each output channel",
+                bias.shape
+            )));
+        }
         Ok(vec![TensorDesc::new(sizes.output(inputs[0].shape.rank()), dtype)])
     }
 
@@ -212,7 +215,13 @@ impl Op for Conv2d {
 
     fn backward(&self, at: &Backward) -> Gradients {
         let (x, w, dy) = (at.x(0), at.x(1), at.dy(0));
-        Gradients::of([at.needs(0).then(|| self.dx(&dy, w, x.shape())), at.needs(1).then(|| self.dw(x, &dy, w.shape()))])
+        let dx = at.needs(0).then(|| self.dx(&dy, w, x.shape()));
+        let dw = at.needs(1).then(|| self.dw(x, &dy, w.shape()));
+        if at.inputs.len() == 2 {
+            return Gradients::of([dx, dw]);
+        }
+        let all_but_channels: &[isize] = if dy.rank() == 4 { &[0, 2, 3] } else { &[1, 2] };
+        Gradients::of([dx, dw, at.needs(2).then(|| dy.sum(all_but_channels, false))])
     }
 }
 
@@ -305,7 +314,8 @@ impl Op for BackwardWeight {
         let sizes = Sizes::new(&self.options, io.x_shape(0), &self.weight)?;
         let Conv2d { stride, padding, dilation, .. } = self.options;
         // The windows of dw are as many as the kernel has elements, `dilation` apart, and each is a whole plane of dy.
-        let axis = |a: usize| vec![Axis::windows(sizes.kernel[a], sizes.windows[a], dilation[a], padding[a], stride[a])];
+        let axis =
+            |a: usize| vec![Axis::windows(sizes.kernel[a], sizes.windows[a], dilation[a], padding[a], stride[a])];
         let [x_image, x_group, x_channel] = sizes.x_strides();
         let [y_image, y_group, y_channel] = sizes.y_strides();
         let [w_group, w_output, w_input] = sizes.w_strides();

@@ -40,7 +40,9 @@ fn definition(x: &Numbers, w: &Numbers, options: Conv2d) -> Numbers {
 }
 
 fn check(x: &[usize], w: &[usize], options: Conv2d) {
-    Check::new(move |[x, w]| x.conv2d(&w, None, options), move |[x, w]| definition(&x, &w, options)).shapes([x, w]).run();
+    Check::new(move |[x, w]| x.conv2d(&w, None, options), move |[x, w]| definition(&x, &w, options))
+        .shapes([x, w])
+        .run();
 }
 
 #[test]
@@ -67,6 +69,21 @@ fn groups_see_only_their_channels() {
 }
 
 #[test]
+fn bias_is_added_once() {
+    // The second shape cuts the sum into parts.
+    for (x, w) in [([2, 4, 5, 6], [6, 2, 3, 3]), ([1, 2, 40, 40], [6, 1, 39, 39])] {
+        let options = Conv2d::default().groups(2);
+        Check::new(
+            move |[x, w, b]| x.conv2d(&w, Some(&b), options),
+            move |[x, w, b]| definition(&x, &w, options).zip(&b.reshape([6, 1, 1]), |y, b| y + b),
+        )
+        .shapes([&x[..], &w, &[6]])
+        .range(-1.0, 1.0)
+        .run();
+    }
+}
+
+#[test]
 fn spans_many_workgroups_and_blocks() {
     check(&[3, 9, 17, 19], &[70, 9, 3, 3], Conv2d::default().padding([1, 1]));
     check(&[40, 2, 8, 8], &[40, 2, 3, 3], Conv2d::default().stride([2, 2]));
@@ -75,16 +92,22 @@ fn spans_many_workgroups_and_blocks() {
 /// A thread of Mesa's software driver stops its loops after 65,535 iterations, so long sums are cut into parts.
 #[test]
 fn long_sums_are_complete() {
-    let long = |x: &[usize], w: &[usize]| {
-        Check::new(|[x, w]| x.conv2d(&w, None, Conv2d::default()), |[x, w]| definition(&x, &w, Conv2d::default()))
-            .shapes([x, w])
-            .range(0.0, 1.0)
-            .no_half()
-            .run();
-    };
-    long(&[1, 8000, 3, 3], &[1, 8000, 3, 3]);
-    long(&[1, 1, 262, 262], &[1, 1, 3, 3]);
-    long(&[1, 1, 1, 70_000], &[1, 1, 1, 2]);
+    let plain = |[x, w]: [Tensor; 2]| x.conv2d(&w, None, Conv2d::default());
+    let sums = |[x, w]: [Numbers; 2]| definition(&x, &w, Conv2d::default());
+    Check::new(plain, sums)
+        .shapes([[1, 8000, 3, 3], [1, 8000, 3, 3]])
+        .shapes([[1, 1, 1, 70_000], [1, 1, 1, 2]])
+        .no_half()
+        .run();
+    // Enough pixels that the work is not cut for the sake of speed, and numbers that add up without rounding.
+    let graph = Graph::new(Mode::Infer);
+    let (x, w) = (graph.input("x", [1, 4, 162, 162]), graph.input("w", [1, 4, 130, 130]));
+    let y = x.conv2d(&w, None, Conv2d::default());
+    let ones = |shape: [usize; 4]| Array::from_f32(shape, &vec![1.0; shape.iter().product()]).unwrap();
+    let inputs = [("x", ones([1, 4, 162, 162])), ("w", ones([1, 4, 130, 130]))];
+    let target = context().target().with_class(DeviceClass::Software);
+    let found = run_on(&graph, &[("y", &y)], &inputs, &target, PlanOptions::default()).unwrap();
+    assert_eq!(found[0].to_f32(), vec![4.0 * 130.0 * 130.0; 33 * 33]);
 }
 
 fn ints(range: std::ops::RangeInclusive<usize>) -> impl Strategy<Value = [usize; 2]> {
@@ -108,7 +131,9 @@ proptest! {
 
 /// An array of numbers between −1 and 1.
 fn array(dtype: DType, shape: &[usize], seed: usize) -> Array {
-    let numbers: Vec<f32> = (0..shape.iter().product()).map(|i: usize| ((i * 7 + seed) * 2654435761 % 2001) as f32 / 1000.0 - 1.0).collect();
+    let numbers: Vec<f32> = (0..shape.iter().product())
+        .map(|i: usize| ((i * 7 + seed) * 2654435761 % 2001) as f32 / 1000.0 - 1.0)
+        .collect();
     Array::from_f32_as(dtype, shape, &numbers).unwrap()
 }
 
@@ -164,7 +189,9 @@ fn gradients_have_gradients() {
     let y = Sizes::new(&options, &x.into(), &w.into()).unwrap().output(4);
     let data = BackwardData { options, x: x.into() };
     Check::new(
-        move |[v, w]: [Tensor; 2]| v.graph().apply1(BackwardData { options: data.options, x: data.x.clone() }, &[&v, &w]),
+        move |[v, w]: [Tensor; 2]| {
+            v.graph().apply1(BackwardData { options: data.options, x: data.x.clone() }, &[&v, &w])
+        },
         move |[v, w]| transpose(&v, &w, options, x.into()),
     )
     .shapes([y.clone(), w.into()])
@@ -198,17 +225,28 @@ fn weight_gradient(x: &Numbers, v: &Numbers, options: Conv2d, w: Shape) -> Numbe
 }
 
 #[test]
-fn an_empty_batch_gives_empty_images_and_zero_gradients() {
-    for class in [DeviceClass::Software, DeviceClass::Portable] {
+fn empty_sums_are_zero_and_empty_images_are_empty() {
+    let run = |x: [usize; 4], class: DeviceClass| {
         let graph = Graph::new(Mode::Train);
-        let (x, w) = (graph.input("x", [0, 2, 4, 4]), graph.input("w", [3, 2, 3, 3]));
-        let y = x.conv2d(&w, None, Conv2d::default());
+        let (input, w) = (graph.input("x", x), graph.input("w", [3, x[1], 3, 3]));
+        let b = graph.input("b", [3]);
+        let y = input.conv2d(&w, Some(&b), Conv2d::default());
         let dw = gradients(&y.sum_all(), &[w]).remove(0).unwrap();
-        let inputs = [("x", array(DType::F32, &[0, 2, 4, 4], 0))];
+        let named = [("y", &y), ("dw", &dw)];
         let target = context().target().with_class(class);
-        let found = run_on(&graph, &[("y", &y), ("dw", &dw)], &inputs, &target, PlanOptions::default()).unwrap();
+        let used = graph.plan(&named, &target).unwrap();
+        let used: Vec<&str> = used.variables().iter().map(|variable| &*variable.name).collect();
+        let shapes: [(&str, &[usize]); 3] = [("x", &x), ("w", &[3, x[1], 3, 3]), ("b", &[3])];
+        let known = shapes.into_iter().filter(|(name, _)| used.contains(name));
+        let inputs: Vec<(&str, Array)> = known.map(|(name, shape)| (name, array(DType::F32, shape, 5))).collect();
+        run_on(&graph, &named, &inputs, &target, PlanOptions::default()).unwrap()
+    };
+    for class in [DeviceClass::Software, DeviceClass::Portable] {
+        let found = run([0, 2, 4, 4], class);
         assert_eq!(*found[0].shape(), Shape::from([0, 3, 2, 2]));
-        assert!(found[1].to_f32().iter().all(|&x| x == 0.0));
+        assert_eq!(found[1].to_f32(), vec![0.0; 3 * 2 * 9]);
+        let bias = array(DType::F32, &[3], 5).to_f32();
+        assert_eq!(run([1, 0, 3, 3], class)[0].to_f32(), bias);
     }
 }
 
