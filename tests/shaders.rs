@@ -150,8 +150,10 @@ fn every_kernel_translates_for_every_backend() {
     let mut seen = BTreeSet::new();
     for dtype in [DType::F32, DType::F16] {
         for (graph, outputs) in graphs(dtype) {
-            for class in [DeviceClass::Software, DeviceClass::Portable] {
-                let target = Target { f16: true, ..Target::baseline() }.with_class(class);
+            for (class, subgroups) in
+                [(DeviceClass::Software, false), (DeviceClass::Software, true), (DeviceClass::Portable, false)]
+            {
+                let target = Target { f16: true, subgroups, ..Target::baseline() }.with_class(class);
                 let names: Vec<String> = (0..outputs.len()).map(|i| i.to_string()).collect();
                 let named: Vec<(&str, &Tensor)> = names.iter().map(String::as_str).zip(&outputs).collect();
                 let plan = graph.plan(&named, &target).unwrap_or_else(|error| panic!("{dtype} {class:?}: {error}"));

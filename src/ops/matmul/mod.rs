@@ -1,5 +1,6 @@
 //! matmul: y[…, i, j] = Σ_k a[…, i, k]·b[…, k, j], and the linear map y = x·Wᵀ + b.
 
+mod kernels;
 mod product;
 
 use crate::{
@@ -63,9 +64,10 @@ impl Op for MatMul {
     fn backward(&self, at: &Backward) -> Gradients {
         let (a, b, dy) = (at.x(0), at.x(1), at.dy(0));
         let da = || {
-            let da = match self.transposed_a {
-                false => multiply(&dy, false, b, !self.transposed_b),
-                true => multiply(b, self.transposed_b, &dy, true),
+            let da = if self.transposed_a {
+                multiply(b, self.transposed_b, &dy, true)
+            } else {
+                multiply(&dy, false, b, !self.transposed_b)
             };
             da.sum_to(&a.shape())
         };
@@ -76,9 +78,10 @@ impl Op for MatMul {
             } else {
                 (a.clone(), dy.clone())
             };
-            let db = match self.transposed_b {
-                false => multiply(&a, !self.transposed_a, &dy, false),
-                true => multiply(&dy, true, &a, self.transposed_a),
+            let db = if self.transposed_b {
+                multiply(&dy, true, &a, self.transposed_a)
+            } else {
+                multiply(&a, !self.transposed_a, &dy, false)
             };
             db.sum_to(&b.shape())
         };
