@@ -56,13 +56,13 @@ enum PredictTask {
 #[derive(Debug, Args)]
 struct TrainDigits {
     /// Passes over the training digits.
-    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u64).range(1..))]
     epochs: u64,
     /// Digits per step.
     #[arg(long, default_value_t = 32, value_parser = parse_batch)]
     batch: usize,
     /// The learning rate at the start; it falls to zero along a cosine.
-    #[arg(long, default_value_t = 2e-3)]
+    #[arg(long, default_value_t = 5e-3)]
     lr: f64,
     /// The seed of initial values, shuffles and dropout: the same seed gives the same checkpoint.
     #[arg(long, default_value_t = 0)]
