@@ -14,8 +14,11 @@ fn both(
     op: impl Fn(&Graph, &[Tensor]) -> Tensor,
 ) -> Result<(), Error> {
     let graph = Graph::new(Mode::Infer);
-    let inputs: Vec<Tensor> =
-        shapes.iter().enumerate().map(|(i, &shape)| graph.parameter(&format!("x{i}"), shape, Init::normal(0.1))).collect();
+    let inputs: Vec<Tensor> = shapes
+        .iter()
+        .enumerate()
+        .map(|(i, &shape)| graph.parameter(&format!("x{i}"), shape, Init::normal(0.1)))
+        .collect();
     let y = op(&graph, &inputs);
     row(name, &session(context, &graph, &[("y", &y)])?, roofline)?;
     let loss = y.mul(&graph.parameter("w", y.shape(), Init::normal(1.0))).sum_all();

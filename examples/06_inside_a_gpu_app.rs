@@ -103,7 +103,10 @@ fn main() -> Result<(), Error> {
     let view = staging.get_mapped_range(..).expect("mapped");
     let shown: &[f32] = bytemuck::cast_slice(&view);
     for row in shown.chunks(SIDE) {
-        println!("{}", row.iter().map(|x| [" ", ".", ":", "-", "=", "+", "*", "#", "%", "@"][*x as usize]).collect::<String>());
+        println!(
+            "{}",
+            row.iter().map(|x| [" ", ".", ":", "-", "=", "+", "*", "#", "%", "@"][*x as usize]).collect::<String>()
+        );
     }
     assert_eq!((shown[8 * SIDE + 8], shown[0]), (9.0, 0.0));
     assert!(shown.iter().any(|&x| x > 0.0 && x < 9.0), "nothing was blurred");

@@ -176,12 +176,13 @@ fn scatter(
         }
         total += block;
     }
+    // On top of what earlier ids have left, which is zero at first.
     let to = id * p.width + e - p.base;
     if ALIGNED {
-        dw[to / 4u] = vec4<real>(total);
+        dw[to / 4u] = vec4<real>(vec4<f32>(dw[to / 4u]) + total);
     } else {
         for (var j = 0u; j < min(4u, p.width - e); j++) {
-            dw[(to + j) / 4u][(to + j) % 4u] = real(total[j]);
+            dw[(to + j) / 4u][(to + j) % 4u] = real(f32(dw[(to + j) / 4u][(to + j) % 4u]) + total[j]);
         }
     }
 }

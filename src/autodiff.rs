@@ -78,7 +78,8 @@ fn spread(graph: &Graph, node: &Node, at: &Backward, found: &mut [Option<Tensor>
             continue;
         }
         if gradient.desc() != at.inputs[i].desc() {
-            let message = format!("{name}: the gradient of input {i} is {}, the input {}", gradient.desc(), at.inputs[i].desc());
+            let message =
+                format!("{name}: the gradient of input {i} is {}, the input {}", gradient.desc(), at.inputs[i].desc());
             graph.fail(Error::new(ErrorKind::Gradient, message));
             return;
         }

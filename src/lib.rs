@@ -59,6 +59,7 @@ pub mod ops;
 pub mod optim;
 pub mod plan;
 pub mod session;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 pub mod train;
 

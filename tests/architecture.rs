@@ -25,9 +25,7 @@ const ORDER: &[&[&str]] = &[
 ];
 
 /// Uses that break the order, each with its reason.
-const EXCEPTIONS: &[(&str, &str, &str)] = &[
-    ("ops", "testing", "tests of operations stand beside them"),
-];
+const EXCEPTIONS: &[(&str, &str, &str)] = &[("ops", "testing", "tests of operations stand beside them")];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -159,7 +157,9 @@ fn every_operation_is_tested_beside_its_code_and_every_shader_is_used() {
     for (file, _) in sources("shaders", "wgsl") {
         let name = file.trim_start_matches("shaders/").trim_end_matches(".wgsl");
         let used = match name.strip_prefix("lib/") {
-            Some(name) => sources("shaders", "wgsl").iter().any(|(_, text)| text.contains(&format!("//#import {name}\n"))),
+            Some(name) => {
+                sources("shaders", "wgsl").iter().any(|(_, text)| text.contains(&format!("//#import {name}\n")))
+            }
             None => code.contains(&format!("shader!(\"{name}\")")),
         };
         assert!(used, "{file} is used by nothing");

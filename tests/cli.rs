@@ -20,7 +20,11 @@ fn lines(output: &Output) -> Vec<serde_json::Value> {
 
 fn mistake(output: &Output) -> String {
     assert_eq!(output.status.code(), Some(1));
-    String::from_utf8_lossy(&output.stderr).lines().filter(|line| !line.contains("XDG_RUNTIME_DIR")).collect::<Vec<_>>().join("\n")
+    String::from_utf8_lossy(&output.stderr)
+        .lines()
+        .filter(|line| !line.contains("XDG_RUNTIME_DIR"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 #[test]
@@ -49,7 +53,10 @@ fn the_same_seed_gives_the_same_checkpoint_and_resuming_the_same_bits() {
     assert!(read("a.safetensors") == read("d.safetensors"), "stopping and resuming gives other bits");
     assert!(read("digits.png").starts_with(b"\x89PNG"));
 
-    let shown = lines(&wgrad(folder.path(), &["predict", "digits", "--checkpoint", "a.safetensors", "--index", "17", "--json"]));
+    let shown = lines(&wgrad(
+        folder.path(),
+        &["predict", "digits", "--checkpoint", "a.safetensors", "--index", "17", "--json"],
+    ));
     let sum: f64 = shown[0]["probabilities"].as_array().unwrap().iter().map(|p| p.as_f64().unwrap()).sum();
     assert!((sum - 1.0).abs() < 1e-5 && shown[0]["label"] == 7, "{}", shown[0]);
     let shown = text(&wgrad(folder.path(), &["predict", "digits", "--checkpoint", "a.safetensors", "--index", "17"]));

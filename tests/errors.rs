@@ -18,7 +18,10 @@ fn shape_mismatch_names_operation_shapes_line_and_layer() {
     net.apply(&x);
     let error = graph.check().unwrap_err();
     assert!(error.is_shape());
-    assert_eq!(error.to_string(), format!("max_pool2d: window 3 does not fit 1 with padding 0\n  at {place}\n  in features.3"));
+    assert_eq!(
+        error.to_string(),
+        format!("max_pool2d: window 3 does not fit 1 with padding 0\n  at {place}\n  in features.3")
+    );
 }
 
 #[test]
@@ -30,7 +33,10 @@ fn the_first_mistake_is_kept_and_the_rest_does_nothing() {
     let d = c.relu().softmax(-1).add(&a);
     assert!(d.is_failed());
     let error = graph.plan(&[("d", &d)], context().target()).unwrap_err();
-    assert_eq!(error.to_string(), format!("matmul: shapes [2, 3] and [4, 5] do not fit: 3 columns meet 4 rows\n  at {place}\n  in head"));
+    assert_eq!(
+        error.to_string(),
+        format!("matmul: shapes [2, 3] and [4, 5] do not fit: 3 columns meet 4 rows\n  at {place}\n  in head")
+    );
 }
 
 fn session() -> Session {

@@ -73,7 +73,10 @@ fn unfit_buffers_are_refused() {
     assert_eq!(error.to_string(), "input \"x\" is f32[6] and needs 32 bytes, the buffer has 16");
     let unusable = app_buffer(&device, 64, wgpu::BufferUsages::COPY_SRC);
     let error = session.bind("x", &unusable).unwrap_err();
-    assert_eq!(error.to_string(), "input \"x\": the buffer's usage is BufferUsages(COPY_SRC | COPY_DST), it needs STORAGE");
+    assert_eq!(
+        error.to_string(),
+        "input \"x\": the buffer's usage is BufferUsages(COPY_SRC | COPY_DST), it needs STORAGE"
+    );
     let foreign = app_buffer(&other, 64, wgpu::BufferUsages::STORAGE);
     assert!(session.bind("x", &foreign).unwrap_err().is_device());
     // A refused buffer leaves the session as it was.

@@ -10,6 +10,7 @@ mod cli;
 mod errors;
 mod fixture;
 mod interop;
+mod long;
 mod models;
 mod plan;
 mod reference;

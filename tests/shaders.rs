@@ -16,7 +16,8 @@ use wgrad::{
 fn translate(kernel: &Kernel) {
     let name = format!("{kernel:?}");
     let source = assemble(kernel).unwrap();
-    let module = naga::front::wgsl::parse_str(&source).unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(&source)));
+    let module =
+        naga::front::wgsl::parse_str(&source).unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(&source)));
     // The last stands for pack2x16float and unpack2x16float, which are part of WGSL itself.
     let capabilities = Capabilities::SHADER_FLOAT16 | Capabilities::SUBGROUP | Capabilities::SHADER_FLOAT16_IN_FLOAT32;
     let mut validator = Validator::new(ValidationFlags::all(), capabilities);
@@ -25,18 +26,23 @@ fn translate(kernel: &Kernel) {
     let entry = Some((naga::ShaderStage::Compute, kernel.entry));
     let (module, info) = back::pipeline_constants::process_overrides(&module, &info, entry, &constants).unwrap();
 
-    back::spv::write_vec(&module, &info, &back::spv::Options::default(), None).unwrap_or_else(|e| panic!("{name}: SPIR-V: {e}"));
+    back::spv::write_vec(&module, &info, &back::spv::Options::default(), None)
+        .unwrap_or_else(|e| panic!("{name}: SPIR-V: {e}"));
     let options = back::msl::Options { lang_version: (3, 0), fake_missing_bindings: true, ..Default::default() };
     back::msl::write_string(&module, &info, &options, &back::msl::PipelineOptions::default())
         .unwrap_or_else(|e| panic!("{name}: MSL: {e}"));
-    let options =
-        back::hlsl::Options { shader_model: back::hlsl::ShaderModel::V6_2, fake_missing_bindings: true, ..Default::default() };
+    let options = back::hlsl::Options {
+        shader_model: back::hlsl::ShaderModel::V6_2,
+        fake_missing_bindings: true,
+        ..Default::default()
+    };
     let mut text = String::new();
     let pipeline = back::hlsl::PipelineOptions::default();
     back::hlsl::Writer::new(&mut text, &options, &pipeline)
         .write(&module, &info, None)
         .unwrap_or_else(|e| panic!("{name}: HLSL: {e}"));
-    back::wgsl::write_string(&module, &info, back::wgsl::WriterFlags::empty()).unwrap_or_else(|e| panic!("{name}: WGSL: {e}"));
+    back::wgsl::write_string(&module, &info, back::wgsl::WriterFlags::empty())
+        .unwrap_or_else(|e| panic!("{name}: WGSL: {e}"));
 
     let baseline = Target::baseline();
     let at = module.entry_points.iter().position(|point| point.name == kernel.entry).unwrap();
@@ -74,12 +80,45 @@ fn graphs(dtype: DType) -> Vec<(Graph, Vec<Tensor>)> {
         let x = graph.parameter_of("x", TensorDesc::new([6, 8], dtype), Init::ones());
         let y = graph.parameter_of("y", TensorDesc::new([8], dtype), Init::ones());
         let mut all = vec![
-            &x + &y, &x - &y, &x * &y, &x / &y, -&x, x.pow(&y), x.maximum(&y), x.minimum(&y), x.exp(), x.log(), x.sqrt(),
-            x.rsqrt(), x.abs(), x.relu(), x.gelu(), x.gelu_tanh(), x.sigmoid(), x.tanh(), x.silu(), x.softplus(),
-            x.clamp(-1.0, 1.0), x.lt(&y).where_(&x, &y), x.dropout(0.5), x.sum(&[0], false), x.mean(&[1], true),
-            x.max(&[1], false), x.min(&[0, 1], false), x.softmax(0), x.softmax(1), x.log_softmax(0), x.log_softmax(1),
-            x.transpose(0, 1), x.slice(1, 2..5), x.reshape([48]), Tensor::concat(&[&x, &x], 0), x.expand([2, 6, 8]),
-            x.matmul(&x.transpose(0, 1)), x.transpose(0, 1).matmul(&x), x.matmul(&y),
+            &x + &y,
+            &x - &y,
+            &x * &y,
+            &x / &y,
+            -&x,
+            x.pow(&y),
+            x.maximum(&y),
+            x.minimum(&y),
+            x.exp(),
+            x.log(),
+            x.sqrt(),
+            x.rsqrt(),
+            x.abs(),
+            x.relu(),
+            x.gelu(),
+            x.gelu_tanh(),
+            x.sigmoid(),
+            x.tanh(),
+            x.silu(),
+            x.softplus(),
+            x.clamp(-1.0, 1.0),
+            x.lt(&y).where_(&x, &y),
+            x.dropout(0.5),
+            x.sum(&[0], false),
+            x.mean(&[1], true),
+            x.max(&[1], false),
+            x.min(&[0, 1], false),
+            x.softmax(0),
+            x.softmax(1),
+            x.log_softmax(0),
+            x.log_softmax(1),
+            x.transpose(0, 1),
+            x.slice(1, 2..5),
+            x.reshape([48]),
+            Tensor::concat(&[&x, &x], 0),
+            x.expand([2, 6, 8]),
+            x.matmul(&x.transpose(0, 1)),
+            x.transpose(0, 1).matmul(&x),
+            x.matmul(&y),
         ];
         all.push(x.layer_norm(&y, &y, 1e-5));
         all.push(x.argmax(1));

@@ -101,7 +101,11 @@ impl Roofline {
 pub fn head(context: &Context) -> Result<Roofline, Error> {
     let roofline = Roofline::measure(context)?;
     println!("device    {} ({:?})", context.name(), context.target().class);
-    println!("roofline  {:.1} GFLOP/s, {:.1} GB/s copied, measured in this run\n", roofline.flops / 1e9, roofline.bytes / 1e9);
+    println!(
+        "roofline  {:.1} GFLOP/s, {:.1} GB/s copied, measured in this run\n",
+        roofline.flops / 1e9,
+        roofline.bytes / 1e9
+    );
     println!(
         "{:<28} {:>10} {:>10} {:>10} {:>10} {:>9} {:>9}",
         "what", "dispatches", "ms", "GFLOP", "MB", "GFLOP/s", "roofline"

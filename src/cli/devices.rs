@@ -17,12 +17,19 @@ pub(super) fn list(as_json: bool) -> Result<(), Error> {
     }
     for AdapterReport { name, backend, driver, target } in found {
         let yes = |has| if has { "yes" } else { "no" };
-        say(format_args!("{name}\n  backend            {backend} ({driver})\n  class              {:?}", target.class))?;
+        say(format_args!(
+            "{name}\n  backend            {backend} ({driver})\n  class              {:?}",
+            target.class
+        ))?;
         say(format_args!("  subgroups          {}\n  16-bit floats      {}", yes(target.subgroups), yes(target.f16)))?;
         say(format_args!("  largest binding    {} MiB", target.max_binding_bytes >> 20))?;
         say(format_args!("  largest buffer     {} MiB", target.max_buffer_bytes >> 20))?;
         say(format_args!("  storage buffers    {} per kernel", target.max_storage_buffers))?;
-        say(format_args!("  workgroup          {} threads, {} KiB", target.max_workgroup_threads, target.max_workgroup_bytes >> 10))?;
+        say(format_args!(
+            "  workgroup          {} threads, {} KiB",
+            target.max_workgroup_threads,
+            target.max_workgroup_bytes >> 10
+        ))?;
     }
     Ok(())
 }

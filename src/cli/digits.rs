@@ -31,7 +31,11 @@ fn load(path: Option<&Path>) -> Result<Digits, Error> {
 }
 
 /// Loss, accuracy, gradients and update of one batch: one graph, one submit.
-fn training_graph(options: &TrainDigits, batch: usize, steps: u64) -> (Graph, [(&'static str, crate::graph::Tensor); 2]) {
+fn training_graph(
+    options: &TrainDigits,
+    batch: usize,
+    steps: u64,
+) -> (Graph, [(&'static str, crate::graph::Tensor); 2]) {
     let graph = Graph::new(Mode::Train);
     let (x, label) = (graph.input("x", [batch, 1, 8, 8]), graph.input_of("label", [batch], DType::U32));
     let logits = lenet(CLASSES).apply(&x);
@@ -176,7 +180,8 @@ pub(super) fn train(options: &TrainDigits) -> Result<(), Error> {
     let (test_loss, confusion) = evaluation.run()?;
     if !losses.is_empty() {
         let loss = [Curve { name: "training", values: losses }, Curve { name: "held out", values: test_losses }];
-        let accuracy = [Curve { name: "training", values: accuracies }, Curve { name: "held out", values: test_accuracies }];
+        let accuracy =
+            [Curve { name: "training", values: accuracies }, Curve { name: "held out", values: test_accuracies }];
         plot::draw(&options.plot, &loss, &accuracy)?;
     }
     let trained = last_epoch.saturating_sub(first_epoch) * steps_per_epoch * batch as u64;
@@ -189,14 +194,21 @@ pub(super) fn train(options: &TrainDigits) -> Result<(), Error> {
         }));
     }
     say(format_args!("\n{confusion}\n"))?;
-    say(format_args!("test accuracy {:.2} %, loss {test_loss:.4}, on {} held-out digits", 100.0 * confusion.accuracy(), held_out.len()))?;
+    say(format_args!(
+        "test accuracy {:.2} %, loss {test_loss:.4}, on {} held-out digits",
+        100.0 * confusion.accuracy(),
+        held_out.len()
+    ))?;
     let total = begin.elapsed().as_secs_f64();
     say(format_args!("trained in {seconds:.1} s ({rate:.0} digits/s), {total:.1} s in all"))?;
     say(format_args!("wrote {} and {}", options.checkpoint.display(), options.plot.display()))
 }
 
 fn progress_bar(quiet: bool, length: u64) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(Some(length), if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() });
+    let bar = ProgressBar::with_draw_target(
+        Some(length),
+        if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() },
+    );
     let style = ProgressStyle::with_template("{bar:30} {percent:>3} %  {msg}  {per_sec} digits  {eta} left");
     if let Ok(style) = style {
         bar.set_style(style.with_key("per_sec", |state: &indicatif::ProgressState, out: &mut dyn std::fmt::Write| {
@@ -208,7 +220,12 @@ fn progress_bar(quiet: bool, length: u64) -> ProgressBar {
 
 pub(super) fn predict(options: &PredictDigits) -> Result<(), Error> {
     let digits = load(options.data.as_deref())?;
-    let outside = || Error::new(ErrorKind::Data, format!("there is no digit {}: there are {}, counted from 0", options.index, digits.len()));
+    let outside = || {
+        Error::new(
+            ErrorKind::Data,
+            format!("there is no digit {}: there are {}, counted from 0", options.index, digits.len()),
+        )
+    };
     let digit = (options.index < digits.len()).then(|| digits.take(&[options.index])).flatten().ok_or_else(outside)?;
 
     let context = pollster::block_on(Context::new())?;

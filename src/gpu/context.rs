@@ -105,7 +105,8 @@ pub async fn adapters() -> Vec<AdapterReport> {
 pub(crate) fn no_adapter(wanted: Option<&str>, found: &[String]) -> Error {
     match wanted {
         Some(wanted) if !found.is_empty() => {
-            let message = format!("no adapter's name contains {wanted:?} ({ADAPTER_VARIABLE}); found: {}", found.join(", "));
+            let message =
+                format!("no adapter's name contains {wanted:?} ({ADAPTER_VARIABLE}); found: {}", found.join(", "));
             Error::new(ErrorKind::Device, message)
         }
         _ => Error::new(ErrorKind::Device, "no GPU adapter found, not even a software one").hint(concat!(
@@ -147,7 +148,8 @@ impl Context {
             ..Default::default()
         };
         let (device, queue) = adapter.request_device(&descriptor).await.map_err(|error| {
-            Error::new(ErrorKind::Device, format!("{}: cannot open the device", adapter.get_info().name)).caused_by(error)
+            Error::new(ErrorKind::Device, format!("{}: cannot open the device", adapter.get_info().name))
+                .caused_by(error)
         })?;
         let context = Context::build(device, queue);
         let failure = context.0.failure.clone();
@@ -167,10 +169,26 @@ impl Context {
     pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue) -> Result<Context, Error> {
         let (limits, baseline) = (device.limits(), Target::baseline());
         let needs = [
-            ("max_storage_buffers_per_shader_stage", limits.max_storage_buffers_per_shader_stage, baseline.max_storage_buffers),
-            ("max_compute_invocations_per_workgroup", limits.max_compute_invocations_per_workgroup, baseline.max_workgroup_threads),
-            ("max_compute_workgroup_storage_size", limits.max_compute_workgroup_storage_size, baseline.max_workgroup_bytes),
-            ("max_compute_workgroups_per_dimension", limits.max_compute_workgroups_per_dimension, baseline.max_workgroups),
+            (
+                "max_storage_buffers_per_shader_stage",
+                limits.max_storage_buffers_per_shader_stage,
+                baseline.max_storage_buffers,
+            ),
+            (
+                "max_compute_invocations_per_workgroup",
+                limits.max_compute_invocations_per_workgroup,
+                baseline.max_workgroup_threads,
+            ),
+            (
+                "max_compute_workgroup_storage_size",
+                limits.max_compute_workgroup_storage_size,
+                baseline.max_workgroup_bytes,
+            ),
+            (
+                "max_compute_workgroups_per_dimension",
+                limits.max_compute_workgroups_per_dimension,
+                baseline.max_workgroups,
+            ),
         ];
         for (name, has, needed) in needs {
             if has < needed {
@@ -257,7 +275,9 @@ impl Context {
     pub fn wait(&self) -> Result<(), Error> {
         let polled = self.0.device.poll(wgpu::PollType::wait_indefinitely());
         self.check()?;
-        polled.map(|_| ()).map_err(|error| Error::new(ErrorKind::Device, "waiting for the device failed").caused_by(error))
+        polled
+            .map(|_| ())
+            .map_err(|error| Error::new(ErrorKind::Device, "waiting for the device failed").caused_by(error))
     }
 
     /// The device's loss or first unexpected error, if there was one.
@@ -272,14 +292,18 @@ impl Context {
     pub(crate) fn allocate(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<Buffer, Error> {
         self.check()?;
         if bytes > self.0.target.max_buffer_bytes {
-            let message = format!("{label}: {bytes} bytes, the device's largest buffer has {}", self.0.target.max_buffer_bytes);
+            let message =
+                format!("{label}: {bytes} bytes, the device's largest buffer has {}", self.0.target.max_buffer_bytes);
             return Err(Error::new(ErrorKind::Limit, message));
         }
         let before = self.0.allocated.fetch_add(bytes, Ordering::Relaxed);
         let account = super::buffer::Account::new(self.0.allocated.clone(), bytes);
         if before.saturating_add(bytes) > self.budget() {
-            let message = format!("{label}: {bytes} bytes on top of {before} exceed the budget of {} bytes", self.budget());
-            return Err(Error::new(ErrorKind::Memory, message).hint("use a smaller batch, or raise Context::set_budget"));
+            let message =
+                format!("{label}: {bytes} bytes on top of {before} exceed the budget of {} bytes", self.budget());
+            return Err(
+                Error::new(ErrorKind::Memory, message).hint("use a smaller batch, or raise Context::set_budget")
+            );
         }
         self.0.allocations.fetch_add(1, Ordering::Relaxed);
         let descriptor = wgpu::BufferDescriptor { label: Some(label), size: bytes, usage, mapped_at_creation: false };
@@ -359,8 +383,10 @@ fn compile_all(context: &Context, kernels: &[&Kernel]) -> Result<Vec<Pipeline>, 
 /// An error the device reported while `what` was done.
 fn from_wgpu(what: &str, error: wgpu::Error) -> Error {
     match error {
-        wgpu::Error::OutOfMemory { .. } => Error::new(ErrorKind::Memory, format!("{what}: the device is out of memory"))
-            .hint("use a smaller batch, or a device with more memory"),
+        wgpu::Error::OutOfMemory { .. } => {
+            Error::new(ErrorKind::Memory, format!("{what}: the device is out of memory"))
+                .hint("use a smaller batch, or a device with more memory")
+        }
         error => Error::new(ErrorKind::Device, format!("{what}: {error}")),
     }
 }

@@ -30,13 +30,16 @@ pub(crate) enum Kind {
 impl Pipeline {
     pub fn new(context: &Context, kernel: &Kernel) -> Result<Pipeline, Error> {
         let refuse = |what: String| Error::new(ErrorKind::Device, format!("shader {}: {what}", kernel.label()));
-        let source = assemble(kernel).map_err(|import| refuse(format!("there is no shared file {import:?} to import")))?;
+        let source =
+            assemble(kernel).map_err(|import| refuse(format!("there is no shared file {import:?} to import")))?;
         let bindings = reflect(kernel, &source, context).map_err(|what| what.locate(&refuse))?;
 
-        let entries: Vec<wgpu::BindGroupLayoutEntry> = bindings.iter().map(|&(binding, kind)| layout_entry(binding, kind)).collect();
+        let entries: Vec<wgpu::BindGroupLayoutEntry> =
+            bindings.iter().map(|&(binding, kind)| layout_entry(binding, kind)).collect();
         let label = kernel.label();
         let label = Some(label.as_str());
-        let constants: Vec<(&str, f64)> = kernel.constants.iter().map(|&(name, value)| (name, f64::from(value))).collect();
+        let constants: Vec<(&str, f64)> =
+            kernel.constants.iter().map(|&(name, value)| (name, f64::from(value))).collect();
         let device = context.device();
         context.guarded(&format!("shader {}", kernel.label()), || {
             let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
@@ -125,7 +128,9 @@ fn reflect(kernel: &Kernel, source: &str, context: &Context) -> Result<Vec<(u32,
     // Drivers take what is too large without a word and then compute nonsense.
     if workgroup_bytes > target.max_workgroup_bytes {
         let limit = target.max_workgroup_bytes;
-        return Err(Refusal::Limit(format!("has {workgroup_bytes} bytes of workgroup memory, this device allows {limit}")));
+        return Err(Refusal::Limit(format!(
+            "has {workgroup_bytes} bytes of workgroup memory, this device allows {limit}"
+        )));
     }
     Ok(bindings)
 }

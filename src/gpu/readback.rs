@@ -20,7 +20,9 @@ pub(crate) struct Staging(Arc<Mutex<HashMap<u64, Vec<Buffer>>>>);
 impl Staging {
     fn take(&self, context: &Context, bytes: u64) -> Result<Buffer, Error> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&bytes).and_then(Vec::pop);
-        if let Some(buffer) = known { Ok(buffer) } else {
+        if let Some(buffer) = known {
+            Ok(buffer)
+        } else {
             let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
             context.allocate("staging", bytes, usage)
         }

@@ -345,10 +345,11 @@ impl Graph {
             return vec![self.failed(); count];
         }
         let descs: Vec<TensorDesc> = inputs.iter().map(|tensor| data.desc(tensor.value).clone()).collect();
-        let outputs = op.infer(&descs).and_then(|outputs| match outputs.iter().find(|d| d.shape.numel() > u32::MAX as usize) {
-            Some(desc) => Err(crate::error::Misfit::limit(format!("{desc} has more than 4294967295 elements"))),
-            None => Ok(outputs),
-        });
+        let outputs =
+            op.infer(&descs).and_then(|outputs| match outputs.iter().find(|d| d.shape.numel() > u32::MAX as usize) {
+                Some(desc) => Err(crate::error::Misfit::limit(format!("{desc} has more than 4294967295 elements"))),
+                None => Ok(outputs),
+            });
         match outputs {
             Err(misfit) => {
                 data.fail(misfit.of(op.name()).at(place).in_layer(&layer));
@@ -357,8 +358,11 @@ impl Graph {
             }
             Ok(outputs) => {
                 let id = NodeId(data.nodes.len() as u32);
-                let values: SmallVec<[ValueId; 2]> =
-                    outputs.into_iter().enumerate().map(|(i, desc)| data.push_value(desc, Source::Node(id, i))).collect();
+                let values: SmallVec<[ValueId; 2]> = outputs
+                    .into_iter()
+                    .enumerate()
+                    .map(|(i, desc)| data.push_value(desc, Source::Node(id, i)))
+                    .collect();
                 let inputs = inputs.iter().map(|tensor| tensor.value).collect();
                 data.nodes.push(Node { op: Arc::new(op), inputs, outputs: values.clone(), place, layer });
                 drop(data);

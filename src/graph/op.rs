@@ -243,7 +243,9 @@ impl Backward {
 
     /// The gradient of the loss with respect to the `i`-th output; zeros where it has no influence.
     pub fn dy(&self, i: usize) -> Tensor {
-        if let Some(gradient) = &self.gradients[i] { gradient.clone() } else {
+        if let Some(gradient) = &self.gradients[i] {
+            gradient.clone()
+        } else {
             let y = &self.outputs[i];
             y.graph().constant(0.0, y.dtype()).expand(y.shape())
         }

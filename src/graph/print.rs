@@ -14,7 +14,8 @@ impl Graph {
                 Role::Parameter => "shape=ellipse, style=bold",
                 Role::State => "shape=ellipse, style=dashed",
             };
-            let _ = writeln!(text, "  v{} [label=\"{}\\n{}\", {style}]", variable.value.0, variable.name, variable.desc);
+            let _ =
+                writeln!(text, "  v{} [label=\"{}\\n{}\", {style}]", variable.value.0, variable.name, variable.desc);
         }
         for (i, node) in data.nodes.iter().enumerate() {
             let shapes: Vec<String> = node.outputs.iter().map(|&value| data.desc(value).to_string()).collect();

@@ -82,7 +82,9 @@ impl Tensor {
             return None;
         }
         let shape = self.shape();
-        if let Ok(sizes) = <[usize; N]>::try_from(&shape[..]) { Some(sizes) } else {
+        if let Ok(sizes) = <[usize; N]>::try_from(&shape[..]) {
+            Some(sizes)
+        } else {
             let message = format!("{what}: needs dimensions [{}], not shape {shape}", names.join(", "));
             self.graph.fail(Error::new(ErrorKind::Shape, message));
             None
@@ -92,6 +94,10 @@ impl Tensor {
 
 impl fmt::Debug for Tensor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_failed() { f.write_str("Tensor(failed)") } else { write!(f, "Tensor({}, {})", self.value.0, self.desc()) }
+        if self.is_failed() {
+            f.write_str("Tensor(failed)")
+        } else {
+            write!(f, "Tensor({}, {})", self.value.0, self.desc())
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! cross_entropy: −Σ q·log softmax(x) against a class index, with q smoothed towards uniform.
 
-use super::rows::{Rows, lanes};
+use super::rows::{LONG, Rows, lanes};
 use crate::{
     data::{DType, Shape, TensorDesc},
     error::Misfit,
@@ -143,7 +143,7 @@ impl Op for Losses {
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
         io.fits(target)?;
         let rows = Rows::along(io.x_shape(0), 1);
-        let dispatch = rows.dispatch(shader!("cross_entropy"), ["rows", "shared_rows"], io.real(), target);
+        let dispatch = rows.dispatch(shader!("cross_entropy"), ["rows", "shared_rows"], io.real(), target)?;
         let dispatch = dispatch.read(io.x(0)).read(io.x(1)).write(io.y(0)).write(io.y(1)).write(io.y(2));
         let flops = 5 * io.x_shape(0).numel() as u64;
         out.push(dispatch.params(self.params(&rows, 1)).cost(flops, io.bytes()));
@@ -176,7 +176,7 @@ impl Op for CrossEntropyGrad {
         // Threads for each row: enough in all to occupy the device, each with two vectors or more.
         let (wanted, least) = if target.class.is_software() { (4096, 1) } else { (65_536, lanes(rows.n)) };
         let lanes = if rows.is_contiguous() {
-            (wanted / rows.count().max(1)).max(least).min(rows.n.div_ceil(8))
+            (wanted / rows.count().max(1)).max(least).min(rows.n.div_ceil(8)).max(rows.n.div_ceil(LONG))
         } else {
             1
         };

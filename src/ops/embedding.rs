@@ -69,31 +69,45 @@ impl Op for EmbeddingGrad {
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
-        let count = io.x_shape(0).numel();
-        let table = Table::new(io.y_desc(0), count);
         Table::fits(&[io.x_desc(0), io.x_desc(1)], target)?;
-        let heads = out.scratch(TensorDesc::new([self.rows], DType::U32));
-        let nexts = out.scratch(TensorDesc::new([count], DType::U32));
-        let dispatch = Dispatch::new(Kernel::new(shader!("embedding"), "link", io.real()));
-        let params = table.params(&Part { slice: io.x(0).into(), first: 0, last: self.rows, base: 0 });
-        let dispatch = dispatch.read(io.x(0)).write(heads).write(nexts).params(params);
-        out.push(dispatch.groups(1).cost(0, 4 * (self.rows + 2 * count) as u64));
-
-        for part in table.parts(io.y(0), target)? {
+        let (count, dtype) = (io.x_shape(0).numel(), io.y_desc(0).dtype);
+        let table = Table::new(io.y_desc(0), count.min(CHUNK));
+        let parts = table.parts(io.y(0), target)?;
+        for part in &parts {
             let vectors = ((part.last * self.width - part.base).div_ceil(4)) as u64;
             let dispatch = Dispatch::new(Kernel::new(shader!("embedding"), "clear", io.real())).write(part.slice);
             let params = Params::new().u32(vectors as usize).all([0; 5]);
-            let bytes = ((part.last - part.first) * self.width * io.y_desc(0).dtype.bytes()) as u64;
+            let bytes = ((part.last - part.first) * self.width * dtype.bytes()) as u64;
             out.push(dispatch.params(params).groups(vectors.div_ceil(64 * 4)).cost(0, bytes));
         }
-        for part in table.parts(io.y(0), target)? {
-            let dispatch = Dispatch::new(table.kernel("scatter")).read(io.x(0)).read(heads).read(nexts).read(io.x(1));
-            let dispatch = dispatch.write(part.slice).params(table.params(&part)).groups(table.groups(4));
-            out.push(dispatch.cost(io.x_shape(1).numel() as u64, 2 * io.x_desc(1).bytes() + io.x_desc(0).bytes()));
+
+        let heads = out.scratch(TensorDesc::new([self.rows], DType::U32));
+        let nexts = out.scratch(TensorDesc::new([table.count], DType::U32));
+        for begin in (0..count).step_by(CHUNK) {
+            let table = Table::new(io.y_desc(0), (count - begin).min(CHUNK));
+            let chunk = |value: ValueId, row: usize| {
+                let bytes = (begin + CHUNK < count).then_some((CHUNK * row) as u64);
+                Slice { value, offset: (begin * row) as u64, bytes }
+            };
+            let (ids, dy) = (chunk(io.x(0), 4), chunk(io.x(1), self.width * dtype.bytes()));
+            let dispatch = Dispatch::new(Kernel::new(shader!("embedding"), "link", io.real()));
+            let params = table.params(&Part { slice: ids, first: 0, last: self.rows, base: 0 });
+            let dispatch = dispatch.read(ids).write(heads).write(nexts).params(params);
+            out.push(dispatch.groups(1).cost(0, 4 * (self.rows + 2 * table.count) as u64));
+            for part in &parts {
+                let dispatch = Dispatch::new(table.kernel("scatter")).read(ids).read(heads).read(nexts).read(dy);
+                let dispatch = dispatch.write(part.slice).params(table.params(part)).groups(table.groups(4));
+                let numbers = table.count * self.width;
+                out.push(dispatch.cost(numbers as u64, (3 * numbers * dtype.bytes() + 8 * table.count) as u64));
+            }
         }
         Ok(())
     }
 }
+
+/// Ids that are linked and summed together. Mesa's software driver ends the loops of a thread after
+/// 65,535 rounds in all, without a word, and the same id may come every time.
+const CHUNK: usize = 1 << 15;
 
 /// A table of rows of which `count` are looked up.
 struct Table {

@@ -50,7 +50,7 @@ impl Op for LayerNorm {
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
         io.fits(target)?;
         let rows = split(io.x_shape(0), io.x_shape(1)).1;
-        let dispatch = rows.dispatch(shader!("layer_norm"), ["rows", "shared_rows"], io.real(), target);
+        let dispatch = rows.dispatch(shader!("layer_norm"), ["rows", "shared_rows"], io.real(), target)?;
         let dispatch = dispatch.read(io.x(0)).read(io.x(1)).read(io.x(2)).write(io.y(0)).write(io.y(1)).write(io.y(2));
         let params = rows.params().f32(self.eps).u32(0);
         out.push(dispatch.params(params).cost(8 * io.x_shape(0).numel() as u64, io.bytes()).finishing());
@@ -90,7 +90,7 @@ impl Op for LayerNormGrad {
         io.fits(target)?;
         let rows = split(io.x_shape(0), io.x_shape(1)).1;
         let entries = ["backward_rows", "backward_shared_rows"];
-        let dispatch = rows.dispatch(shader!("layer_norm"), entries, io.real(), target);
+        let dispatch = rows.dispatch(shader!("layer_norm"), entries, io.real(), target)?;
         let dispatch = (0..5).fold(dispatch, |dispatch, i| dispatch.read(io.x(i))).write(io.y(0));
         let params = rows.params().f32(0.0).u32(0);
         out.push(dispatch.params(params).cost(12 * io.x_shape(0).numel() as u64, io.bytes()));

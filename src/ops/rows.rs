@@ -6,6 +6,10 @@ use crate::{
     kernel::{Dispatch, Kernel, Params, Shader, Target},
 };
 
+/// Elements of a row that one thread of a software driver may go through, several times: Mesa's ends
+/// the loops of a thread after 65,535 rounds in all, without a word.
+pub(super) const LONG: usize = 8192;
+
 /// The rows along one dimension of a tensor: `[outer, n, inner]`, a row for each pair of outer and inner.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rows {
@@ -60,14 +64,30 @@ impl Rows {
         [rows, shared_rows]: [&'static str; 2],
         real: DType,
         target: &Target,
-    ) -> Dispatch {
-        let lanes = lanes(self.n);
-        if target.class.is_software() || self.inner > 1 || lanes == 1 {
+    ) -> Result<Dispatch, Misfit> {
+        let (software, lanes) = (target.class.is_software(), lanes(self.n));
+        if software && self.n > LONG {
+            self.fits(if self.is_contiguous() { 64 } else { 1 })?;
+        }
+        Ok(if self.inner > 1 || lanes == 1 || (software && self.n <= LONG) {
             Dispatch::new(self.kernel(shader, rows, real)).groups(self.count().div_ceil(64) as u64)
         } else {
             let kernel = self.kernel(shader, shared_rows, real).constant("LANES", lanes as u32);
             Dispatch::new(kernel).groups(self.count().div_ceil(64 / lanes) as u64)
+        })
+    }
+
+    /// Refuses rows that so many threads cannot go through on a software driver.
+    fn fits(&self, threads: usize) -> Result<(), Misfit> {
+        let most = 2 * LONG * threads;
+        if self.n <= most {
+            return Ok(());
         }
+        let how = if self.is_contiguous() { "" } else { " whose elements are apart" };
+        Err(Misfit::limit(format!(
+            "rows of {}{how} are longer than the {most} a software driver can go through",
+            self.n
+        )))
     }
 }
 

@@ -141,7 +141,8 @@ struct Written {
 impl Chain {
     /// Bytes of all values read and written.
     fn bytes(&self) -> u64 {
-        let read: u64 = self.inputs.iter().map(|input| input.desc.bytes() * (1 + u64::from(input.update.is_some()))).sum();
+        let read: u64 =
+            self.inputs.iter().map(|input| input.desc.bytes() * (1 + u64::from(input.update.is_some()))).sum();
         read + self.outputs.iter().map(|(_, _, dtype)| (self.shape.numel() * dtype.bytes()) as u64).sum::<u64>()
     }
 
@@ -194,10 +195,14 @@ impl Chain {
             let mut dispatch = Dispatch::new(kernel.clone())
                 .groups((count / width).div_ceil(64 * 4) as u64)
                 .cost(self.flops() / parts, self.bytes() / parts);
-            dispatch.args = self.args(&words, |input, slice| match indexing.access[input] {
-                Access::Same => range(slice, self.inputs[input].desc.dtype),
-                _ => slice.into(),
-            }, range);
+            dispatch.args = self.args(
+                &words,
+                |input, slice| match indexing.access[input] {
+                    Access::Same => range(slice, self.inputs[input].desc.dtype),
+                    _ => slice.into(),
+                },
+                range,
+            );
             dispatches.push(dispatch);
             base += count;
         }
@@ -351,7 +356,8 @@ impl Chain {
             let list: Vec<String> = (0..lanes.len()).map(|r| format!("r{r}.o{field}")).collect();
             let list = list.join(", ");
             let (wide, name) = (if dtype == DType::U32 { "u32" } else { "f32" }, dtype.wgsl());
-            let value = if width == 4 { format!("vec4<{name}>(vec4<{wide}>({list}))") } else { format!("{name}({list})") };
+            let value =
+                if width == 4 { format!("vec4<{name}>(vec4<{wide}>({list}))") } else { format!("{name}({list})") };
             let _ = writeln!(body, "    {target}[i] = {value};");
         };
         let mut field = 0;
@@ -369,7 +375,9 @@ impl Chain {
         if behind {
             // A loop, so that drivers that inline every call compile the chain once.
             body.push_str("fn store4(i: u32, value: vec4<f32>) {\n");
-            body.push_str("    for (var lane = 0u; lane < 4u; lane++) {\n        store(i + lane, value[lane]);\n    }\n}\n");
+            body.push_str(
+                "    for (var lane = 0u; lane < 4u; lane++) {\n        store(i + lane, value[lane]);\n    }\n}\n",
+            );
         }
         text.push_str(&body);
         Written { text: Arc::new(ChainText { text, shaders }), words: words.words }

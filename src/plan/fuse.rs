@@ -89,12 +89,14 @@ impl<'a> Fusion<'a> {
         let output = self.lowered.node(id).outputs[0];
         self.is_constant(id)
             && !self.lowered.outputs.iter().any(|&(_, value)| self.lowered.storage(value) == output)
-            && self.consumers.get(&output).is_none_or(|readers| readers.iter().all(|&reader| {
-                self.lowered.node(reader).op.pointwise().is_some()
-                    && self.lowered.inputs(reader).all(|value| {
-                        self.lowered.producer(value) != Some(id) || self.lowered.direct_producer(value) == Some(id)
-                    })
-            }))
+            && self.consumers.get(&output).is_none_or(|readers| {
+                readers.iter().all(|&reader| {
+                    self.lowered.node(reader).op.pointwise().is_some()
+                        && self.lowered.inputs(reader).all(|value| {
+                            self.lowered.producer(value) != Some(id) || self.lowered.direct_producer(value) == Some(id)
+                        })
+                })
+            })
     }
 
     /// Joins a pointwise node with the units of its inputs' producers where that is allowed, and again
@@ -119,7 +121,8 @@ impl<'a> Fusion<'a> {
             (theirs != ours && first && self.shape(producer) == self.shape(node)).then_some(theirs)
         };
         let chain = &self.units[ours].chain;
-        let producers = chain.iter().flat_map(|&node| self.lowered.inputs(node).filter_map(move |value| producer_of(node, value)));
+        let producers =
+            chain.iter().flat_map(|&node| self.lowered.inputs(node).filter_map(move |value| producer_of(node, value)));
         let mut tried: Vec<usize> = Vec::new();
         for theirs in producers {
             if tried.contains(&theirs) {
@@ -180,7 +183,9 @@ impl<'a> Fusion<'a> {
             let own = finishing.map(|d| d.args.iter().filter(|a| !matches!(a, Arg::Params(_))).count() - 1).max();
             buffers += own.unwrap_or(0);
         }
-        buffers <= self.target.max_storage_buffers as usize && self.updates_are_local(unit, &chain) && !self.makes_cycle(unit, parts)
+        buffers <= self.target.max_storage_buffers as usize
+            && self.updates_are_local(unit, &chain)
+            && !self.makes_cycle(unit, parts)
     }
 
     /// A value that the unit changes in place may be read there only at the element being changed,
@@ -276,9 +281,9 @@ impl<'a> Fusion<'a> {
             for value in self.lowered.inputs(id) {
                 operands.push(match (results.get(&value), self.lowered.direct_producer(value)) {
                     (Some(operand), _) => *operand,
-                    (None, Some(producer)) if self.is_constant(producer) => {
-                        *constants.entry(producer).or_insert_with(|| Self::call(&mut chain, self.lowered, producer, Default::default()))
-                    }
+                    (None, Some(producer)) if self.is_constant(producer) => *constants
+                        .entry(producer)
+                        .or_insert_with(|| Self::call(&mut chain, self.lowered, producer, Default::default())),
                     _ => Operand::Input(self.input(&mut chain, value)),
                 });
             }
@@ -315,10 +320,11 @@ impl<'a> Fusion<'a> {
     fn input(&self, chain: &mut Chain, value: ValueId) -> usize {
         let desc = self.lowered.data.desc(value);
         // A view with the same elements in the same shape is the same input.
-        let same = |input: &Input| {
-            self.lowered.storage(input.value) == self.lowered.storage(value) && input.desc == *desc
-        };
-        if let Some(i) = chain.inputs.iter().position(same) { i } else {
+        let same =
+            |input: &Input| self.lowered.storage(input.value) == self.lowered.storage(value) && input.desc == *desc;
+        if let Some(i) = chain.inputs.iter().position(same) {
+            i
+        } else {
             chain.inputs.push(Input { value, desc: desc.clone(), update: None });
             chain.inputs.len() - 1
         }

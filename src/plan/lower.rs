@@ -173,7 +173,8 @@ impl Lowered {
                 && self.version(*value) != version
             {
                 let writer = self.node(writer);
-                let message = format!("output {name:?} is overwritten in place by {} before the run ends", writer.op.name());
+                let message =
+                    format!("output {name:?} is overwritten in place by {} before the run ends", writer.op.name());
                 return Err(writer.locate(Error::new(ErrorKind::InPlace, message)));
             }
         }

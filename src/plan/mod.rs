@@ -153,7 +153,8 @@ impl Planner<'_> {
                 (None, Some(chain)) => {
                     dispatches = chain.dispatches(self.target).map_err(|bytes| {
                         let limit = self.target.max_binding_bytes;
-                        let reason = format!("a broadcast input has {bytes} bytes, one binding of this device covers {limit}");
+                        let reason =
+                            format!("a broadcast input has {bytes} bytes, one binding of this device covers {limit}");
                         node.locate(Misfit::limit(reason).of(node.op.name()))
                     })?;
                 }
@@ -201,7 +202,10 @@ impl Planner<'_> {
                 let reason = if buffers > limit {
                     format!("binds {buffers} buffers, this device allows {limit}")
                 } else if widest > self.target.max_workgroups {
-                    format!("needs {widest} workgroups along one dimension, this device allows {}", self.target.max_workgroups)
+                    format!(
+                        "needs {widest} workgroups along one dimension, this device allows {}",
+                        self.target.max_workgroups
+                    )
                 } else {
                     continue;
                 };
@@ -240,7 +244,8 @@ impl Planner<'_> {
         order.sort_by_key(|(value, _)| *value);
         let list: Vec<Span> = order.iter().map(|(_, span)| *span).collect();
         let (slot_of, slots) = memory::assign(&list);
-        let slot: HashMap<ValueId, usize> = order.iter().zip(&slot_of).map(|((value, _), &slot)| (*value, slot)).collect();
+        let slot: HashMap<ValueId, usize> =
+            order.iter().zip(&slot_of).map(|((value, _), &slot)| (*value, slot)).collect();
 
         // Variables the plan uses, in declaration order.
         let used_values = planned.iter().flat_map(|(_, d)| d).flat_map(|d| &d.args).filter_map(arg_value);

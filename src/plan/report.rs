@@ -54,7 +54,8 @@ impl Plan {
             flops: step.cost.flops,
             bytes: step.cost.bytes,
         });
-        let pipelines: BTreeSet<String> = self.steps.iter().map(|step| format!("{:?}{:?}", step.kernel, step.kernel.chain)).collect();
+        let pipelines: BTreeSet<String> =
+            self.steps.iter().map(|step| format!("{:?}{:?}", step.kernel, step.kernel.chain)).collect();
         Report { steps: steps.collect(), pipelines: pipelines.len(), memory: self.memory() }
     }
 }

@@ -1,5 +1,6 @@
 //! Running plans: weights, sessions, and an app's own buffers and encoder.
 
+#[cfg(not(target_arch = "wasm32"))]
 mod profile;
 mod run;
 mod weights;

@@ -69,8 +69,16 @@ impl Session {
 
         let kernels: Vec<&Kernel> = plan.steps.iter().map(|step| &step.kernel).collect();
         let pipelines = context.pipelines(&kernels)?;
-        let mut session =
-            Session { context: context.clone(), plan, variables, slots, uniforms, pipelines, groups: Vec::new(), staging: Staging::default() };
+        let mut session = Session {
+            context: context.clone(),
+            plan,
+            variables,
+            slots,
+            uniforms,
+            pipelines,
+            groups: Vec::new(),
+            staging: Staging::default(),
+        };
         for step in 0..session.plan.steps.len() {
             let group = session.bind_group(step)?;
             session.groups.push(group);
@@ -109,13 +117,18 @@ impl Session {
                     Bound::Uniform { offset, bytes } => (self.uniforms.raw(), offset, bytes),
                 };
                 let size = std::num::NonZeroU64::new(bytes);
-                wgpu::BindGroupEntry { binding, resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size }) }
+                wgpu::BindGroupEntry {
+                    binding,
+                    resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size }),
+                }
             })
             .collect();
         let label = step.kernel.label();
         let descriptor = wgpu::BindGroupDescriptor { label: Some(&label), layout: &pipeline.layout, entries: &entries };
         self.context
-            .guarded(&format!("{} in {}", step.kernel.label(), step.ops), || self.context.device().create_bind_group(&descriptor))
+            .guarded(&format!("{} in {}", step.kernel.label(), step.ops), || {
+                self.context.device().create_bind_group(&descriptor)
+            })
             .map_err(|error| error.in_layer(&step.layer))
     }
 
@@ -123,7 +136,8 @@ impl Session {
         let inputs = || self.plan.variables.iter().enumerate().filter(|(_, variable)| variable.role == Role::Input);
         inputs().find(|(_, variable)| &*variable.name == name).map(|(i, _)| i).ok_or_else(|| {
             let names: Vec<&str> = inputs().map(|(_, variable)| &*variable.name).collect();
-            let known = if names.is_empty() { "it has none".to_owned() } else { format!("it has {}", names.join(", ")) };
+            let known =
+                if names.is_empty() { "it has none".to_owned() } else { format!("it has {}", names.join(", ")) };
             Error::new(ErrorKind::Name, format!("the plan has no input {name:?}; {known}"))
         })
     }
@@ -141,7 +155,11 @@ impl Session {
             return Err(Error::new(ErrorKind::Device, message));
         }
         if buffer.size() < padded(desc.bytes()) {
-            let message = format!("input {name:?} is {desc} and needs {} bytes, the buffer has {}", padded(desc.bytes()), buffer.size());
+            let message = format!(
+                "input {name:?} is {desc} and needs {} bytes, the buffer has {}",
+                padded(desc.bytes()),
+                buffer.size()
+            );
             return Err(Error::new(ErrorKind::Shape, message));
         }
         let before = std::mem::replace(&mut self.variables[input], Memory::App(buffer.clone()));
@@ -193,11 +211,6 @@ impl Session {
         Ok(())
     }
 
-    /// How many dispatches a run has.
-    pub(super) fn steps(&self) -> usize {
-        self.plan.steps.len()
-    }
-
     pub(super) fn encode_steps(&self, pass: &mut wgpu::ComputePass<'_>, steps: Range<usize>) {
         let mut current: Option<&Arc<Pipeline>> = None;
         for i in steps {
@@ -228,7 +241,8 @@ impl Session {
     fn find_output(&self, name: &str) -> Result<(Home, &TensorDesc), Error> {
         self.plan.outputs.get(name).map(|(home, desc)| (*home, desc)).ok_or_else(|| {
             let names: Vec<&str> = self.plan.outputs.keys().map(String::as_str).collect();
-            let known = if names.is_empty() { "it has none".to_owned() } else { format!("it has {}", names.join(", ")) };
+            let known =
+                if names.is_empty() { "it has none".to_owned() } else { format!("it has {}", names.join(", ")) };
             Error::new(ErrorKind::Name, format!("the plan has no output {name:?}; {known}"))
         })
     }

@@ -106,7 +106,10 @@ impl Weights {
     }
 
     fn find(&self, name: &str) -> Result<Entry, Error> {
-        self.entries().get(name).cloned().ok_or_else(|| Error::new(ErrorKind::Name, format!("the weights have no {name:?}")))
+        self.entries()
+            .get(name)
+            .cloned()
+            .ok_or_else(|| Error::new(ErrorKind::Name, format!("the weights have no {name:?}")))
     }
 
     /// Replaces a value.

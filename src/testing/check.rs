@@ -163,8 +163,11 @@ where
         let names: Vec<(&str, &Tensor)> = outputs.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
         let used = graph.plan(&names, target).unwrap_or_else(|error| panic!("{dtype} {shapes:?}: {error}"));
         let used: Vec<String> = used.variables().iter().map(|variable| variable.name.to_string()).collect();
-        let written: Vec<(&str, Array)> =
-            written.iter().filter(|(name, _)| used.contains(name)).map(|(name, array)| (name.as_str(), array.clone())).collect();
+        let written: Vec<(&str, Array)> = written
+            .iter()
+            .filter(|(name, _)| used.contains(name))
+            .map(|(name, array)| (name.as_str(), array.clone()))
+            .collect();
         let results = run_on(&graph, &names, &written, target, PlanOptions::default());
         let results = results.unwrap_or_else(|error| panic!("{dtype} {shapes:?}: {error}"));
 
@@ -235,7 +238,12 @@ fn compare(case: &str, what: &str, found: &[f64], expected: &[f64], at: &[usize]
     assert_eq!(found.len(), expected.len(), "{case}: number of elements of the {what}");
     let largest = expected.iter().filter(|x| x.is_finite()).fold(1.0_f64, |m, x| m.max(x.abs()));
     for ((&found, &expected), at) in found.iter().zip(expected).zip(at) {
-        let same = found == expected || (found.is_nan() && expected.is_nan()) || (found - expected).abs() <= tolerance * largest;
-        assert!(same, "{case}: {what} at {at} is {found}, the definition gives {expected} (tolerance {tolerance:e} of {largest})");
+        let same = found == expected
+            || (found.is_nan() && expected.is_nan())
+            || (found - expected).abs() <= tolerance * largest;
+        assert!(
+            same,
+            "{case}: {what} at {at} is {found}, the definition gives {expected} (tolerance {tolerance:e} of {largest})"
+        );
     }
 }

@@ -80,7 +80,9 @@ impl Numbers {
     pub fn expand(&self, shape: impl Into<Shape>) -> Numbers {
         let shape = shape.into();
         let strides = self.shape.broadcast_strides(&shape);
-        Numbers::from_fn(shape, |index| self.data[index.iter().zip(&strides).map(|(i, stride)| i * stride).sum::<usize>()])
+        Numbers::from_fn(shape, |index| {
+            self.data[index.iter().zip(&strides).map(|(i, stride)| i * stride).sum::<usize>()]
+        })
     }
 
     /// The same numbers in another shape.

@@ -34,8 +34,9 @@ impl Digits {
     /// A file that cannot be read or has another form, with the line.
     pub fn open(path: &Path) -> Result<Digits, Error> {
         let name = path.display().to_string();
-        let bytes = std::fs::read(path)
-            .map_err(|error| Error::new(ErrorKind::Data, format!("{name}: cannot be read: {error}")).caused_by(error))?;
+        let bytes = std::fs::read(path).map_err(|error| {
+            Error::new(ErrorKind::Data, format!("{name}: cannot be read: {error}")).caused_by(error)
+        })?;
         Digits::parse(&bytes, &name)
     }
 
