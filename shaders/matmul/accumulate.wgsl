@@ -1,4 +1,5 @@
-// y[i] = y[i] + value: a product whose k is summed in several dispatches adds to what is there.
+// y[i] = y[i] + value: a product whose k is summed in several dispatches adds to what is there,
+// rounded to y's element type in between.
 @group(0) @binding(2) var<storage, read_write> y: array<vec4<real>>; // [batch, m, n]
 
 fn store(i: u32, value: f32) {
