@@ -102,8 +102,10 @@ fn multiply(a: &Tensor, transposed_a: bool, b: &Tensor, transposed_b: bool) -> T
     let (x, y) = (a.shape(), b.shape());
     if !a.is_failed() && !b.is_failed() {
         let ([m, k], [rows, n]) = (rows_and_columns(&x, transposed_a), rows_and_columns(&y, transposed_b));
-        // A column times a row sums nothing: it is pointwise work and fuses as such.
-        if k == 1 && rows == 1 {
+        // A column times a row sums nothing: it is pointwise work and fuses as such, as long as either
+        // surely fits one binding.
+        let is_small = x.numel().max(y.numel()) <= 1 << 20;
+        if k == 1 && rows == 1 && is_small && a.dtype() == b.dtype() && outer(&x).broadcast(&outer(&y)).is_ok() {
             let column: Shape = outer(&x).iter().copied().chain([m, 1]).collect();
             let row: Shape = outer(&y).iter().copied().chain([1, n]).collect();
             return a.reshape(column).mul(&b.reshape(row));
