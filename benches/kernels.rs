@@ -24,8 +24,8 @@ fn both(
     let loss = y.mul(&graph.parameter("w", y.shape(), Init::normal(1.0))).sum_all();
     let found = gradients(&loss, &inputs);
     let names: Vec<String> = (0..found.len()).map(|i| format!("dx{i}")).collect();
-    let outputs: Vec<(&str, &Tensor)> =
-        names.iter().zip(&found).filter_map(|(name, gradient)| Some((name.as_str(), gradient.as_ref()?))).collect();
+    let gradients = names.iter().zip(&found).filter_map(|(name, gradient)| Some((name.as_str(), gradient.as_ref()?)));
+    let outputs: Vec<(&str, &Tensor)> = gradients.chain([("y", &y)]).collect();
     row(&format!("{name} + backward"), &session(context, &graph, &outputs)?, roofline)
 }
 
