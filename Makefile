@@ -16,7 +16,7 @@ test: setup
 	sh scripts/wasm.sh
 
 bench: setup
-	cargo bench
+	cargo bench --all-features
 
 fmt:
 	cargo fmt

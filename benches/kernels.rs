@@ -2,13 +2,12 @@
 
 mod measure;
 
-use measure::{head, row, session};
+use measure::{Bench, session};
 use wgrad::{autodiff::gradients, ops::Conv2d, prelude::*};
 
 /// One operation on parameters of these shapes: forward, then forward and backward.
 fn both(
-    context: &Context,
-    roofline: &measure::Roofline,
+    bench: &mut Bench,
     name: &str,
     shapes: &[&[usize]],
     op: impl Fn(&Graph, &[Tensor]) -> Tensor,
@@ -20,40 +19,43 @@ fn both(
         .map(|(i, &shape)| graph.parameter(&format!("x{i}"), shape, Init::normal(0.1)))
         .collect();
     let y = op(&graph, &inputs);
-    row(name, &session(context, &graph, &[("y", &y)])?, roofline)?;
+    let forward = session(&bench.context, &graph, &[("y", &y)])?;
+    bench.row(name, &forward)?;
     let loss = y.mul(&graph.parameter("w", y.shape(), Init::normal(1.0))).sum_all();
     let found = gradients(&loss, &inputs);
     let names: Vec<String> = (0..found.len()).map(|i| format!("dx{i}")).collect();
     let gradients = names.iter().zip(&found).filter_map(|(name, gradient)| Some((name.as_str(), gradient.as_ref()?)));
     let outputs: Vec<(&str, &Tensor)> = gradients.chain([("y", &y)]).collect();
-    row(&format!("{name} + backward"), &session(context, &graph, &outputs)?, roofline)
+    let whole = session(&bench.context, &graph, &outputs)?;
+    bench.row(&format!("{name} + backward"), &whole)
 }
 
 fn main() -> Result<(), Error> {
-    let context = pollster::block_on(Context::new())?;
-    let roofline = head(&context)?;
+    let mut bench = Bench::new()?;
     for n in [256, 512, 1024] {
-        both(&context, &roofline, &format!("matmul {n}"), &[&[n, n], &[n, n]], |_, x| x[0].matmul(&x[1]))?;
+        both(&mut bench, &format!("matmul {n}"), &[&[n, n], &[n, n]], |_, x| x[0].matmul(&x[1]))?;
     }
-    both(&context, &roofline, "linear 1 x 4096 x 4096", &[&[1, 4096], &[4096, 4096]], |_, x| x[0].linear(&x[1], None))?;
+    both(&mut bench, "linear 1 x 4096 x 4096", &[&[1, 4096], &[4096, 4096]], |_, x| x[0].linear(&x[1], None))?;
     let same = Conv2d { padding: [1, 1], ..Default::default() };
-    both(&context, &roofline, "conv 64x56x56 -> 64, 3x3", &[&[1, 64, 56, 56], &[64, 64, 3, 3]], |_, x| {
+    both(&mut bench, "conv 64x56x56 -> 64, 3x3", &[&[1, 64, 56, 56], &[64, 64, 3, 3]], |_, x| {
         x[0].conv2d(&x[1], None, same)
     })?;
     let stride = Conv2d { stride: [4, 4], padding: [2, 2], ..Default::default() };
-    both(&context, &roofline, "conv alexnet 1", &[&[1, 3, 224, 224], &[64, 3, 11, 11]], |_, x| {
+    both(&mut bench, "conv alexnet 1", &[&[1, 3, 224, 224], &[64, 3, 11, 11]], |_, x| {
         x[0].conv2d(&x[1], None, stride)
     })?;
     let pool = wgrad::ops::MaxPool2d { stride: Some([2, 2]), ..wgrad::ops::MaxPool2d::new(3) };
-    both(&context, &roofline, "max_pool 64x112x112 3/2", &[&[1, 64, 112, 112]], |_, x| x[0].max_pool2d(pool))?;
-    both(&context, &roofline, "gelu(1.3 x + 0.1) 8M", &[&[8192, 1024]], |_, x| (&x[0] * 1.3 + 0.1).gelu())?;
-    both(&context, &roofline, "softmax 512x1024", &[&[512, 1024]], |_, x| x[0].softmax(-1))?;
-    both(&context, &roofline, "softmax 8192x1024", &[&[8192, 1024]], |_, x| x[0].softmax(-1))?;
-    both(&context, &roofline, "layer_norm 512x1024", &[&[512, 1024], &[1024], &[1024]], |_, x| {
+    both(&mut bench, "max_pool 64x112x112 3/2", &[&[1, 64, 112, 112]], |_, x| x[0].max_pool2d(pool))?;
+    both(&mut bench, "gelu(1.3 x + 0.1) 8M", &[&[8192, 1024]], |_, x| (&x[0] * 1.3 + 0.1).gelu())?;
+    both(&mut bench, "softmax 512x1024", &[&[512, 1024]], |_, x| x[0].softmax(-1))?;
+    both(&mut bench, "softmax 8192x1024", &[&[8192, 1024]], |_, x| x[0].softmax(-1))?;
+    both(&mut bench, "layer_norm 512x1024", &[&[512, 1024], &[1024], &[1024]], |_, x| {
         x[0].layer_norm(&x[1], &x[2], 1e-5)
     })?;
-    both(&context, &roofline, "sum of 16M", &[&[16 << 20]], |_, x| x[0].sum_all())?;
-    both(&context, &roofline, "embedding 1024 of 30000x384", &[&[30_000, 384]], |graph, x| {
+    both(&mut bench, "sum of 16M", &[&[16 << 20]], |_, x| x[0].sum_all())?;
+    both(&mut bench, "embedding 1024 of 30000x384", &[&[30_000, 384]], |graph, x| {
         x[0].embedding(&graph.input_of("ids", [8, 128], DType::U32))
-    })
+    })?;
+    bench.finish();
+    Ok(())
 }

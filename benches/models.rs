@@ -2,7 +2,7 @@
 
 mod measure;
 
-use measure::{head, row, session};
+use measure::{Bench, session};
 use wgrad::{
     models::{alexnet, lenet},
     optim::{AdamW, Sgd},
@@ -19,22 +19,24 @@ fn training(network: &dyn Layer, image: [usize; 4], update: impl Fn(&Tensor)) ->
 }
 
 fn main() -> Result<(), Error> {
-    let context = pollster::block_on(Context::new())?;
-    let roofline = head(&context)?;
+    let mut bench = Bench::new()?;
+    let context = bench.context.clone();
     let adam = |loss: &Tensor| AdamW::new(1e-3).minimise(loss);
     let sgd = |loss: &Tensor| Sgd::new(0.01).minimise(loss);
 
     let (graph, loss) = training(&lenet(10), [32, 1, 8, 8], adam);
     let digits = session(&context, &graph, &[("loss", &loss)])?;
-    row("digits step, batch 32", &digits, &roofline)?;
+    bench.row("digits step, batch 32", &digits)?;
     let (graph, loss) = training(&lenet(10), [64, 1, 28, 28], sgd);
-    row("28x28 step, batch 64", &session(&context, &graph, &[("loss", &loss)])?, &roofline)?;
+    bench.row("28x28 step, batch 64", &session(&context, &graph, &[("loss", &loss)])?)?;
 
     let graph = Graph::new(Mode::Infer);
     let y = alexnet(1000).apply(&graph.input("x", [1, 3, 224, 224]));
-    row("alexnet, batch 1", &session(&context, &graph, &[("y", &y)])?, &roofline)?;
+    bench.row("alexnet, batch 1", &session(&context, &graph, &[("y", &y)])?)?;
     let (graph, loss) = training(&alexnet(1000), [4, 3, 224, 224], sgd);
-    row("alexnet step, batch 4", &session(&context, &graph, &[("loss", &loss)])?, &roofline)?;
+    bench.row("alexnet step, batch 4", &session(&context, &graph, &[("loss", &loss)])?)?;
+
+    bench.finish();
 
     // The least of several profiles, dispatch by dispatch.
     let mut least = digits.profile()?;

@@ -39,7 +39,8 @@ pub fn assert_close(what: &str, found: &[f32], expected: &[f32], tolerance: f32)
     assert_eq!(found.len(), expected.len(), "{what}: number of elements");
     let largest = expected.iter().filter(|x| x.is_finite()).fold(1e-6_f32, |largest, x| largest.max(x.abs()));
     for (i, (&x, &e)) in found.iter().zip(expected).enumerate() {
-        let same = x == e || (x.is_nan() && e.is_nan()) || (x - e).abs() <= tolerance * largest;
+        let close = approx::abs_diff_eq!(x, e, epsilon = tolerance * largest);
+        let same = x == e || (x.is_nan() && e.is_nan()) || close;
         assert!(same, "{what}: element {i} is {x}, PyTorch has {e} (tolerance {tolerance:e} of {largest})");
     }
 }

@@ -1,6 +1,7 @@
-//! What the benchmarks share: medians, and the rooflines of the device, measured in the same run.
+//! What the benchmarks share: the rooflines of the device, measured in the same run, and the table.
 
-use std::time::Instant;
+use criterion::Criterion;
+use std::time::{Duration, Instant};
 use wgrad::{
     error::Misfit,
     graph::{Emit, Io, Op},
@@ -8,32 +9,18 @@ use wgrad::{
     prelude::*,
 };
 
-/// The median and the least of several runs, in seconds.
-#[derive(Clone, Copy, Debug)]
-pub struct Times {
-    /// The median.
-    pub median: f64,
-    /// The least.
-    pub min: f64,
-}
-
-/// Runs a session until a second is over, at least seven times after two that do not count.
-pub fn time(session: &Session) -> Result<Times, Error> {
-    let once = || -> Result<f64, Error> {
+/// The least time of several runs, in seconds, after two that do not count.
+fn least_time(session: &Session) -> Result<f64, Error> {
+    let mut least = f64::INFINITY;
+    for run in 0..9 {
         let begin = Instant::now();
         session.run()?;
         session.context().wait()?;
-        Ok(begin.elapsed().as_secs_f64())
-    };
-    once()?;
-    once()?;
-    let begin = Instant::now();
-    let mut times = Vec::new();
-    while times.len() < 7 || (begin.elapsed().as_secs_f64() < 1.0 && times.len() < 500) {
-        times.push(once()?);
+        if run >= 2 {
+            least = least.min(begin.elapsed().as_secs_f64());
+        }
     }
-    times.sort_by(f64::total_cmp);
-    Ok(Times { median: times[times.len() / 2], min: times[0] })
+    Ok(least)
 }
 
 /// Plans outputs and every update of a graph, and makes a session with seed 1. Inputs stay zero.
@@ -81,14 +68,11 @@ impl Roofline {
     pub fn measure(context: &Context) -> Result<Roofline, Error> {
         let graph = Graph::new(Mode::Infer);
         let y = graph.input("x", [16 << 20]) * 1.0;
-        let copy = time(&session(context, &graph, &[("y", &y)])?)?;
+        let copy = least_time(&session(context, &graph, &[("y", &y)])?)?;
         let graph = Graph::new(Mode::Infer);
         let y = graph.apply1(FmaChain, &[&graph.input("x", [THREADS])]);
-        let compute = time(&session(context, &graph, &[("y", &y)])?)?;
-        Ok(Roofline {
-            bytes: f64::from(128 << 20) / copy.min,
-            flops: (FLOPS_PER_THREAD * THREADS as u64) as f64 / compute.min,
-        })
+        let compute = least_time(&session(context, &graph, &[("y", &y)])?)?;
+        Ok(Roofline { bytes: f64::from(128 << 20) / copy, flops: (FLOPS_PER_THREAD * THREADS as u64) as f64 / compute })
     }
 
     /// The least time this device could need for so much work.
@@ -97,35 +81,75 @@ impl Roofline {
     }
 }
 
-/// Prints the device and its roofline.
-pub fn head(context: &Context) -> Result<Roofline, Error> {
-    let roofline = Roofline::measure(context)?;
-    println!("device    {} ({:?})", context.name(), context.target().class);
-    println!(
-        "roofline  {:.1} GFLOP/s, {:.1} GB/s copied, measured in this run\n",
-        roofline.flops / 1e9,
-        roofline.bytes / 1e9
-    );
-    println!(
-        "{:<28} {:>10} {:>10} {:>10} {:>10} {:>9} {:>9}",
-        "what", "dispatches", "ms", "GFLOP", "MB", "GFLOP/s", "roofline"
-    );
-    Ok(roofline)
+/// Benchmarks by name, and a table of them against the roofline at the end.
+pub struct Bench {
+    pub context: Context,
+    criterion: Criterion,
+    roofline: Roofline,
+    rows: Vec<String>,
 }
 
-/// Times a session and prints a line of the table.
-pub fn row(name: &str, session: &Session, roofline: &Roofline) -> Result<(), Error> {
-    let report = session.plan().report();
-    let (flops, bytes) = (report.flops(), report.bytes());
-    let times = time(session)?;
-    println!(
-        "{name:<28} {:>10} {:>10.3} {:>10.4} {:>10.2} {:>9.2} {:>8.1}%",
-        report.steps.len(),
-        times.median * 1e3,
-        flops as f64 / 1e9,
-        bytes as f64 / 1e6,
-        flops as f64 / 1e9 / times.median,
-        100.0 * roofline.seconds(flops, bytes) / times.median,
-    );
-    Ok(())
+impl Bench {
+    /// Opens the device and measures its roofline.
+    pub fn new() -> Result<Bench, Error> {
+        let context = pollster::block_on(Context::new())?;
+        let roofline = Roofline::measure(&context)?;
+        let criterion = Criterion::default()
+            .sample_size(10)
+            .warm_up_time(Duration::from_millis(300))
+            .measurement_time(Duration::from_secs(1))
+            .configure_from_args();
+        Ok(Bench { context, criterion, roofline, rows: Vec::new() })
+    }
+
+    /// Times runs of a session, each waited for.
+    pub fn row(&mut self, name: &str, session: &Session) -> Result<(), Error> {
+        let mut seconds: Vec<f64> = Vec::new();
+        let mut failure = None;
+        self.criterion.bench_function(name, |bencher| {
+            bencher.iter_custom(|runs| {
+                let begin = Instant::now();
+                for _ in 0..runs {
+                    if let Err(error) = session.run().and_then(|()| session.context().wait()) {
+                        failure = Some(error);
+                    }
+                }
+                let elapsed = begin.elapsed();
+                seconds.push(elapsed.as_secs_f64() / runs as f64);
+                elapsed
+            });
+        });
+        if let Some(error) = failure {
+            return Err(error);
+        }
+        seconds.sort_by(f64::total_cmp);
+        // Nothing was timed where the command line asks for other names.
+        let Some(&median) = seconds.get(seconds.len() / 2) else { return Ok(()) };
+        let report = session.plan().report();
+        let (flops, bytes) = (report.flops(), report.bytes());
+        self.rows.push(format!(
+            "{name:<38} {:>10} {:>10.3} {:>10.4} {:>10.2} {:>9.2} {:>8.1}%",
+            report.steps.len(),
+            median * 1e3,
+            flops as f64 / 1e9,
+            bytes as f64 / 1e6,
+            flops as f64 / 1e9 / median,
+            100.0 * self.roofline.seconds(flops, bytes) / median,
+        ));
+        Ok(())
+    }
+
+    /// Prints the table.
+    pub fn finish(self) {
+        let Roofline { flops, bytes } = self.roofline;
+        println!("device    {} ({:?})", self.context.name(), self.context.target().class);
+        println!("roofline  {:.1} GFLOP/s, {:.1} GB/s copied, measured in this run\n", flops / 1e9, bytes / 1e9);
+        println!(
+            "{:<38} {:>10} {:>10} {:>10} {:>10} {:>9} {:>9}",
+            "what", "dispatches", "ms", "GFLOP", "MB", "GFLOP/s", "roofline"
+        );
+        for row in self.rows {
+            println!("{row}");
+        }
+    }
 }
