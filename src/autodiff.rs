@@ -71,7 +71,12 @@ fn spread(graph: &Graph, node: &Node, at: &Backward, found: &mut [Option<Tensor>
         graph.fail(Error::new(ErrorKind::Gradient, message).hint("stop the gradient on purpose with detach()"));
         return;
     };
-    debug_assert_eq!(gradients.len(), node.inputs.len(), "{name}: one gradient for each input");
+    if gradients.len() != node.inputs.len() {
+        let (gives, takes) = (gradients.len(), node.inputs.len());
+        let message = format!("{name}: its rule gives {gives} gradients for {takes} inputs");
+        graph.fail(Error::new(ErrorKind::Gradient, message));
+        return;
+    }
     for (i, gradient) in gradients.into_iter().enumerate() {
         let (input, Some(gradient)) = (node.inputs[i], gradient) else { continue };
         if !at.needs[i] || gradient.is_failed() {

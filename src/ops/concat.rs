@@ -4,7 +4,7 @@ use super::rows::neighbours;
 use crate::{
     data::{DType, TensorDesc},
     error::Misfit,
-    graph::{Backward, Emit, Gradients, Io, Op, Tensor},
+    graph::{Backward, Emit, Gradients, Graph, Io, Mode, Op, Tensor},
     kernel::{Dispatch, Kernel, Params, Target},
     shader,
 };
@@ -81,12 +81,16 @@ impl Tensor {
     /// One tensor behind the other along `dim`, all of the same size in the other dimensions:
     /// `torch.cat`.
     ///
-    /// # Panics
-    /// Without any tensor: there is no graph then that could record the mistake.
+    /// Without any tensor there is no graph to record the mistake in: the result belongs to a graph of
+    /// its own that has it, and is refused where it is used.
     #[track_caller]
     pub fn concat(tensors: &[&Tensor], dim: isize) -> Tensor {
         match tensors {
-            [] => panic!("concat: needs at least one tensor"),
+            [] => {
+                let graph = Graph::new(Mode::Infer);
+                graph.fail(Misfit::shape("needs at least one tensor").of("concat"));
+                graph.failed()
+            }
             [only] => (*only).clone(),
             [first, ..] => first.graph().apply1(Concat { dim }, tensors),
         }
@@ -173,5 +177,14 @@ mod tests {
         assert_eq!(message(&[2], DType::F32, 0), "concat: shapes [2, 3] and [2] differ outside dimension 0");
         assert_eq!(message(&[2, 3], DType::F32, 2), "concat: dimension 2 is outside shape [2, 3]");
         assert_eq!(message(&[2, 3], DType::F16, 0), "concat: mixes f32[2, 3] and f16[2, 3]");
+    }
+
+    #[test]
+    fn nothing_to_put_together_is_a_mistake() {
+        let nothing = Tensor::concat(&[], 0);
+        assert_eq!(nothing.graph().check().unwrap_err().message(), "concat: needs at least one tensor");
+        let graph = Graph::new(Mode::Infer);
+        graph.input("x", [2]).add(&nothing);
+        assert_eq!(graph.check().unwrap_err().message(), "add: its inputs belong to different graphs");
     }
 }
