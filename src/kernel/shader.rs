@@ -19,7 +19,7 @@ pub struct Shader {
 
 /// The WGSL file `shaders/NAME.wgsl` of the crate that uses the macro, as a `&'static Shader`.
 ///
-/// ```ignore
+/// ```text
 /// let shader = wgrad::shader!("gelu");
 /// ```
 #[macro_export]
