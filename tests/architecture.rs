@@ -24,9 +24,6 @@ const ORDER: &[&[&str]] = &[
     &["bin"],
 ];
 
-/// Uses that break the order, each with its reason.
-const EXCEPTIONS: &[(&str, &str, &str)] = &[("ops", "testing", "tests of operations stand beside them")];
-
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -115,8 +112,7 @@ fn modules_use_only_those_before_them() {
         }
         let own = module(&file);
         for used in used_modules(&code(&text)) {
-            let excepted = EXCEPTIONS.iter().any(|(from, to, _)| *from == own && *to == used);
-            assert!(layer(&used) <= layer(own) || excepted, "{file}: module {own} uses {used}, which comes after it");
+            assert!(layer(&used) <= layer(own), "{file}: module {own} uses {used}, which comes after it");
         }
     }
 }

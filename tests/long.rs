@@ -1,6 +1,11 @@
 //! Long rows: a software driver ends a thread's loops after 65,535 rounds in all, without a word.
 
-use wgrad::{autodiff::gradients, prelude::*, testing::run};
+use wgrad::{
+    autodiff::gradients,
+    kernel::{DeviceClass, Target},
+    prelude::*,
+    testing::run,
+};
 
 const LONG: usize = 700_000;
 
@@ -79,4 +84,63 @@ fn the_same_word_two_hundred_thousand_times() {
     let list: Vec<u32> = (0..COUNT as u32).map(|i| if i % 100 == 0 { 2 } else { 1 }).collect();
     let found = run(&graph, &[("g", &gradient)], &[("ids", Array::from_u32([COUNT], &list).unwrap())]).unwrap();
     assert_eq!(found[0].to_f32(), [0.0, 0.0, 198_000.0, 198_000.0, 2000.0, 2000.0]);
+}
+
+#[test]
+fn seven_hundred_thousand_rows_share_one_weight() {
+    let x = numbers();
+    let graph = Graph::new(Mode::Train);
+    let input = graph.input("x", [LONG / 2, 2]);
+    let (weight, bias) = (graph.parameter("weight", [2], Init::ones()), graph.parameter("bias", [2], Init::zeros()));
+    let loss = input.layer_norm(&weight, &bias, 1e-5).mul(&input).sum_all();
+    let found = gradients(&loss, &[weight, bias]);
+    let outputs = [("weight", found[0].as_ref().unwrap()), ("bias", found[1].as_ref().unwrap())];
+    let found = run(&graph, &outputs, &[("x", Array::from_f32([LONG / 2, 2], &x).unwrap())]).unwrap();
+    let (mut weight, mut bias) = ([0.0; 2], [0.0; 2]);
+    for row in x.chunks_exact(2) {
+        let row = [f64::from(row[0]), f64::from(row[1])];
+        let mean = f64::midpoint(row[0], row[1]);
+        let deviation = ((row[0] - mean).powi(2) + 1e-5).sqrt();
+        for i in 0..2 {
+            weight[i] += row[i] * (row[i] - mean) / deviation;
+            bias[i] += row[i];
+        }
+    }
+    for i in 0..2 {
+        close("weight", f64::from(found[0].to_f32()[i]), weight[i]);
+        close("bias", f64::from(found[1].to_f32()[i]), bias[i]);
+    }
+}
+
+#[test]
+fn long_rows_whose_elements_are_apart() {
+    const ROWS: usize = 100_000;
+    let x = &numbers()[..3 * ROWS];
+    let graph = Graph::new(Mode::Infer);
+    let input = graph.input("x", [ROWS, 3]);
+    let outputs = [("softmax", &input.softmax(0)), ("log", &input.log_softmax(0)), ("argmax", &input.argmax(0))];
+    let found = run(&graph, &outputs, &[("x", Array::from_f32([ROWS, 3], x).unwrap())]).unwrap();
+    assert_eq!(*found[0].shape(), [ROWS, 3].into());
+    for column in 0..3 {
+        let row: Vec<f64> = x.iter().skip(column).step_by(3).map(|&x| f64::from(x)).collect();
+        let sum: f64 = row.iter().map(|x| x.exp()).sum();
+        for at in [0, ROWS / 2, ROWS - 1] {
+            close("softmax", f64::from(found[0].to_f32()[at * 3 + column]), row[at].exp() / sum);
+            close("log_softmax", f64::from(found[1].to_f32()[at * 3 + column]), row[at] - sum.ln());
+        }
+        let largest = row.iter().copied().fold(0.0, f64::max);
+        assert_eq!(found[2].to_u32()[column] as usize, row.iter().position(|&x| x == largest).unwrap());
+    }
+}
+
+#[test]
+fn what_cannot_be_cut_is_refused_and_not_computed_wrongly() {
+    let graph = Graph::new(Mode::Infer);
+    let y = graph.input("x", [2, 20_000, 3]).cross_entropy(&graph.input_of("target", [2, 3], DType::U32));
+    let plan = |class| graph.plan(&[("y", &y)], &Target::baseline().with_class(class));
+    let error = plan(DeviceClass::Software).unwrap_err();
+    assert!(error.is_limit());
+    let text = "cross_entropy: rows of 20000 whose elements are apart are longer than the 16384 a software driver can go through";
+    assert_eq!(error.message(), text);
+    assert!(plan(DeviceClass::Portable).is_ok());
 }

@@ -3,6 +3,7 @@
 use crate::{
     data::{DType, Shape, TensorDesc},
     error::Misfit,
+    graph::Tensor,
     kernel::{Dispatch, Kernel, Params, Shader, Target},
 };
 
@@ -89,6 +90,16 @@ impl Rows {
             self.n
         )))
     }
+}
+
+/// Whether the elements of the rows along a dimension should be moved together first: they are apart,
+/// and more than one thread of a software driver can go through.
+pub(super) fn are_long_and_apart(x: &Tensor, dim: isize) -> bool {
+    let shape = x.shape();
+    shape.axis(dim).is_ok_and(|axis| {
+        let rows = Rows::along(&shape, axis);
+        !rows.is_contiguous() && rows.n > 2 * LONG
+    })
 }
 
 /// Threads of a GPU that share a contiguous row of `n` elements: a power of two up to 64.

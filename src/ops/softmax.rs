@@ -1,6 +1,6 @@
 //! softmax: yₖ = exp(xₖ) / Σ exp(x) along a dimension, and its logarithm.
 
-use super::rows::Rows;
+use super::rows::{Rows, are_long_and_apart};
 use crate::{
     data::TensorDesc,
     error::Misfit,
@@ -99,13 +99,21 @@ impl Tensor {
     /// and where one is NaN or ∞, the result is NaN.
     #[track_caller]
     pub fn softmax(&self, dim: isize) -> Tensor {
-        self.graph().apply1(Softmax { dim, logarithm: false }, &[self])
+        self.softmax_of(dim, false)
     }
 
     /// x − log Σ exp(x) along `dim`: `torch.log_softmax`; see [`softmax`](Tensor::softmax).
     #[track_caller]
     pub fn log_softmax(&self, dim: isize) -> Tensor {
-        self.graph().apply1(Softmax { dim, logarithm: true }, &[self])
+        self.softmax_of(dim, true)
+    }
+
+    #[track_caller]
+    fn softmax_of(&self, dim: isize, logarithm: bool) -> Tensor {
+        if are_long_and_apart(self, dim) {
+            return self.transpose(dim, -1).softmax_of(-1, logarithm).transpose(dim, -1);
+        }
+        self.graph().apply1(Softmax { dim, logarithm }, &[self])
     }
 }
 
