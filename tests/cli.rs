@@ -59,6 +59,11 @@ fn the_same_seed_gives_the_same_checkpoint_and_resuming_the_same_bits() {
     ));
     let sum: f64 = shown[0]["probabilities"].as_array().unwrap().iter().map(|p| p.as_f64().unwrap()).sum();
     assert!((sum - 1.0).abs() < 1e-5 && shown[0]["label"] == 7, "{}", shown[0]);
+    let held = lines(&wgrad(folder.path(), &["inspect", "a.safetensors", "--json"]));
+    let named = |name: &str| held[0]["tensors"].as_array().unwrap().iter().find(|t| t["name"] == name).unwrap().clone();
+    assert_eq!(named("0.weight")["shape"], serde_json::json!([16, 1, 3, 3]));
+    assert_eq!(named("step")["dtype"], "U32");
+    assert!(text(&wgrad(folder.path(), &["inspect", "a.safetensors"])).contains("8.linear1.weight"));
     let shown = text(&wgrad(folder.path(), &["predict", "digits", "--checkpoint", "a.safetensors", "--index", "17"]));
     assert!(shown.contains("digit 17: taken for"), "{shown}");
 
@@ -120,4 +125,6 @@ fn wrong_files_are_named() {
     assert!(mistake(&output).starts_with("error: bad.safetensors: "), "{}", mistake(&output));
     let output = wgrad(folder.path(), &["predict", "digits", "--checkpoint", "none.safetensors", "--index", "0"]);
     assert!(mistake(&output).starts_with("error: none.safetensors: "), "{}", mistake(&output));
+    let output = wgrad(folder.path(), &["inspect", "bad.safetensors"]);
+    assert!(mistake(&output).starts_with("error: bad.safetensors: is no whole"), "{}", mistake(&output));
 }

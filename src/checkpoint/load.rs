@@ -104,20 +104,7 @@ impl Load {
     /// missing or unexpected and every other shape or type; an error of the device.
     pub fn file(&self, weights: &Weights, path: impl AsRef<Path>) -> Result<(), Error> {
         let path = path.as_ref();
-        let open = |path: &Path| -> Result<Opened<File>, Error> {
-            let name = file_name(path);
-            let file = File::open(path)
-                .map_err(|error| refuse(&name, format!("cannot be opened: {error}")).caused_by(error))?;
-            Opened::new(&name, file)
-        };
-        if path.extension().is_none_or(|ending| ending != "json") {
-            return self.all(weights, &file_name(path), &mut [open(path)?]);
-        }
-        let mut shards = Vec::new();
-        for shard in shards_of(path)? {
-            shards.push(open(&path.with_file_name(shard))?);
-        }
-        self.all(weights, &file_name(path), &mut shards)
+        self.all(weights, &file_name(path), &mut open(path)?)
     }
 
     /// [`file`](Load::file) for bytes from elsewhere; `name` is what messages call them.
@@ -218,12 +205,26 @@ fn converted(bytes: Vec<u8>, from: Dtype, variable: &Variable) -> Result<Array, 
 /// The format's own bound, in bytes: a file may be sparse, so its length alone bounds nothing.
 const LONGEST_HEADER: u64 = 100_000_000;
 
+/// The file at a path, or all files that an index at the path names, their headers read.
+pub(super) fn open(path: &Path) -> Result<Vec<Opened<File>>, Error> {
+    let open = |path: &Path| -> Result<Opened<File>, Error> {
+        let name = file_name(path);
+        let file =
+            File::open(path).map_err(|error| refuse(&name, format!("cannot be opened: {error}")).caused_by(error))?;
+        Opened::new(&name, file)
+    };
+    if path.extension().is_none_or(|ending| ending != "json") {
+        return Ok(vec![open(path)?]);
+    }
+    shards_of(path)?.iter().map(|shard| open(&path.with_file_name(shard))).collect()
+}
+
 /// A file whose header has been read.
-struct Opened<R> {
+pub(super) struct Opened<R> {
     name: String,
     source: R,
     begin: u64,
-    metadata: Metadata,
+    pub metadata: Metadata,
 }
 
 impl<R: Read + Seek> Opened<R> {

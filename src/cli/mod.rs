@@ -3,6 +3,7 @@
 mod bench;
 mod devices;
 mod digits;
+mod inspect;
 mod plot;
 mod profile;
 
@@ -44,6 +45,15 @@ enum Command {
     /// Times are the device's own (timestamps around each kernel), the median of several runs.
     #[command(after_help = "Example:\n  wgrad bench softmax layer_norm --size large")]
     Bench(Bench),
+    /// Lists the tensors of a safetensors file, or of the files that an index names.
+    #[command(after_help = "Example:\n  wgrad inspect digits.safetensors")]
+    Inspect {
+        /// A .safetensors file, or model.safetensors.index.json.
+        file: PathBuf,
+        /// Prints one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
     /// Shows where a model spends its time, layer by layer.
     ///
     /// Weights and inputs are random: times do not depend on them.
@@ -189,6 +199,7 @@ pub fn main() -> ExitCode {
         Command::Train { task: TrainTask::Digits(options) } => digits::train(&options),
         Command::Predict { task: PredictTask::Digits(options) } => digits::predict(&options),
         Command::Devices { json } => devices::list(json),
+        Command::Inspect { file, json } => inspect::run(&file, json),
         Command::Bench(options) => bench::run(&options),
         Command::Profile(options) => profile::run(&options),
     };
