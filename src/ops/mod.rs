@@ -18,16 +18,19 @@ pub use max_pool2d::MaxPool2d;
 
 ops! {
     abs
+    activation
     adam
     add
     argmax
     assign
     cast
+    ceil
     clamp
     clip
     compare
     concat
     conv2d
+    cos
     cross_entropy
     detach
     div
@@ -36,12 +39,15 @@ ops! {
     erf
     exp
     expand
+    expm1
+    floor
     full
     gelu
     gelu_tanh
     increment
     layer_norm
     log
+    log1p
     logical
     matmul
     max_pool2d
@@ -56,12 +62,14 @@ ops! {
     reduce
     relu
     reshape
+    round
     rsqrt
     schedule
     sgd
     sigmoid
     sign
     silu
+    sin
     slice
     softmax
     softplus
