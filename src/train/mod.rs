@@ -1,6 +1,7 @@
 //! What training needs around a session: datasets, shuffled batches, the loop, counts.
 
 mod batches;
+mod bleu;
 #[cfg(not(target_arch = "wasm32"))]
 mod dataset;
 #[cfg(feature = "cli")]
@@ -11,6 +12,7 @@ mod metrics;
 mod training;
 
 pub use batches::{Batches, Shuffle};
+pub use bleu::Bleu;
 #[cfg(not(target_arch = "wasm32"))]
 pub use dataset::{Batch, Dataset, Table, each_batch};
 #[cfg(feature = "cli")]
