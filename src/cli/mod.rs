@@ -4,11 +4,14 @@ mod bench;
 mod devices;
 mod digits;
 mod inspect;
+mod models;
 mod plot;
 mod profile;
+mod summary;
 
 use crate::error::Error;
 use clap::{Args, Parser, Subcommand};
+use models::Model;
 use std::{path::PathBuf, process::ExitCode};
 
 /// Trains and runs neural networks on any GPU, with WGSL shaders one can read.
@@ -54,6 +57,9 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Shows a model's layers, parameters, operations and memory, before anything is allocated.
+    #[command(after_help = "Example:\n  wgrad summary alexnet --batch 4")]
+    Summary(Summary),
     /// Shows where a model spends its time, layer by layer.
     ///
     /// Weights and inputs are random: times do not depend on them.
@@ -114,12 +120,17 @@ struct Profile {
     json: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Model {
-    /// AlexNet for images of 224×224.
-    Alexnet,
-    /// The network of `wgrad train digits`.
-    Digits,
+#[derive(Debug, Args)]
+struct Summary {
+    /// The model.
+    #[arg(value_enum)]
+    model: Model,
+    /// How many images at once.
+    #[arg(long, default_value_t = 1, value_parser = parse_batch)]
+    batch: usize,
+    /// Prints one JSON object.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -201,6 +212,7 @@ pub fn main() -> ExitCode {
         Command::Devices { json } => devices::list(json),
         Command::Inspect { file, json } => inspect::run(&file, json),
         Command::Bench(options) => bench::run(&options),
+        Command::Summary(options) => summary::run(&options),
         Command::Profile(options) => profile::run(&options),
     };
     match result {
