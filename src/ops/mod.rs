@@ -14,6 +14,7 @@ macro_rules! ops {
 }
 
 pub use conv2d::Conv2d;
+pub use embedding::Embedding;
 pub use max_pool2d::MaxPool2d;
 
 ops! {
@@ -37,6 +38,7 @@ ops! {
     exp
     expand
     full
+    gather
     gelu
     gelu_tanh
     increment
@@ -57,6 +59,7 @@ ops! {
     relu
     reshape
     rsqrt
+    scatter_add
     schedule
     sgd
     sigmoid
@@ -65,6 +68,7 @@ ops! {
     slice
     softmax
     softplus
+    sort
     sqrt
     square
     sub
