@@ -21,6 +21,7 @@ ops! {
     abs
     adam
     add
+    arange
     argmax
     assign
     cast
@@ -45,20 +46,26 @@ ops! {
     layer_norm
     log
     logical
+    masked_fill
     matmul
     max_pool2d
     maximum
     minimum
     mul
     neg
+    one_hot
+    permutation
     permute
     pow
     random
     recip
     reduce
     relu
+    repeat
     reshape
+    roll
     rsqrt
+    scan
     scatter_add
     schedule
     sgd
@@ -69,10 +76,12 @@ ops! {
     softmax
     softplus
     sort
+    split
     sqrt
     square
     sub
     tanh
+    tril
     where_
 }
 

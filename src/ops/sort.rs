@@ -32,10 +32,7 @@ impl Op for Argsort {
         io.fits(target)?;
         let (x, shape) = (io.x_desc(0), io.x_shape(0));
         let n = shape[shape.rank() - 1];
-        if shape.numel() == 0 {
-            return Ok(());
-        }
-        let rows = shape.numel() / n;
+        let rows = shape[..shape.rank() - 1].iter().product();
         // Widened to 32 bits, numbers of 16 have their lowest bits in common.
         let drop = if x.dtype == DType::F16 { 13 } else { 0 };
         let keys = out.scratch(TensorDesc::new([rows, n], DType::U32));
@@ -58,7 +55,7 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    /// Adds the dispatches that sort each row, which must not be empty.
+    /// Adds the dispatches that sort each row.
     ///
     /// Where the order is asked for `into` a value, that is all there is; else the sorted keys and the order are
     /// returned.
@@ -273,9 +270,15 @@ mod tests {
             )
             .shapes([[3, 5, 4]])
             .shapes([[1, 1, 1]])
+            .shapes([[0, 2, 3]])
+            .run();
+            Check::new(
+                |[x]: [Tensor; 1]| x.sort(dim, descending).0,
+                |[x]| map_rows(&x, dim, |row| sorted(row, descending)),
+            )
             .shapes([[2, 300, 3]])
             .shapes([[3, 2, 2051]])
-            .shapes([[0, 2, 3]])
+            .no_gradient()
             .run();
         }
     }
@@ -313,7 +316,9 @@ mod tests {
         let array = Array::from_f32_as(dtype, [rows, n], &hostile(rows * n, n as u64)).unwrap();
         let numbers: Vec<f64> = array.to_f32().into_iter().map(f64::from).collect();
         let target = context().target().with_class(class);
-        let found = run_on(&graph, &outputs, &[("x", array)], &target, PlanOptions::default()).unwrap();
+        // Of nothing nothing is computed.
+        let inputs = if n == 0 { Vec::new() } else { vec![("x", array)] };
+        let found = run_on(&graph, &outputs, &inputs, &target, PlanOptions::default()).unwrap();
         for r in 0..rows {
             let row = &numbers[r * n..(r + 1) * n];
             for (i, descending) in [(0, false), (2, true)] {
@@ -344,6 +349,35 @@ mod tests {
     #[test]
     fn more_blocks_than_one_thread_adds_up() {
         check_order(1, 65 * 2048 + 5, DType::F32, DeviceClass::Portable);
+    }
+
+    #[test]
+    fn gradients_go_where_elements_came_from() {
+        // Differences are no derivatives where neighbours change places.
+        let shape = [3, 2051, 2];
+        let numbers = hostile(shape.iter().product(), 5);
+        let weights: Vec<f32> = (0..700 * 6).map(|i| i as f32).collect();
+        let graph = Graph::new(Mode::Infer);
+        let (x, w) = (graph.input("x", shape), graph.input("w", [3, 700, 2]));
+        let loss = (x.topk(700, 1, true).0 * &w).sum_all();
+        let dx = gradients(&loss, std::slice::from_ref(&x)).remove(0).unwrap();
+        let mut expected = vec![0.0; numbers.len()];
+        for row in 0..6 {
+            let place = |k: usize, n: usize| (row / 2 * n + k) * 2 + row % 2;
+            let values: Vec<f64> = (0..2051).map(|k| f64::from(numbers[place(k, 2051)])).collect();
+            for (j, &k) in order(&values, true)[..700].iter().enumerate() {
+                expected[place(k, 2051)] = weights[place(j, 700)];
+            }
+        }
+        for class in [DeviceClass::Software, DeviceClass::Portable] {
+            let inputs = [
+                ("x", Array::from_f32(shape, &numbers).unwrap()),
+                ("w", Array::from_f32([3, 700, 2], &weights).unwrap()),
+            ];
+            let target = context().target().with_class(class);
+            let found = run_on(&graph, &[("dx", &dx)], &inputs, &target, PlanOptions::default()).unwrap();
+            assert_eq!(found[0].to_f32(), expected, "{class:?}");
+        }
     }
 
     #[test]
