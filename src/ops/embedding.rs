@@ -248,6 +248,7 @@ mod tests {
     use crate::{
         autodiff::gradients,
         kernel::{DeviceClass, Target},
+        ops::Embedding,
         plan::PlanOptions,
         prelude::*,
         testing::{Check, Numbers, context, run, run_on},
@@ -348,6 +349,36 @@ mod tests {
             });
             assert!(results[0] == results[1], "{class:?} {shape:?} {dtype}");
         }
+    }
+
+    #[test]
+    fn the_padding_gets_no_gradient() {
+        let ids = [1, 4, 1, 0, 4, 2, 1];
+        for (class, padding) in [(DeviceClass::Software, 4), (DeviceClass::Portable, 1)] {
+            let graph = Graph::new(Mode::Infer);
+            let (w, index) = (graph.input("w", [5, 3]), graph.input_of("ids", [7], DType::U32));
+            let y = w.embedding_with(&index, Embedding { padding_idx: Some(padding) });
+            let dw = gradients(&y.square().sum_all(), std::slice::from_ref(&w)).remove(0).unwrap();
+            let ddw = gradients(&dw.square().sum_all(), std::slice::from_ref(&w)).remove(0).unwrap();
+            let numbers: Vec<f32> = (0..15).map(|i| i as f32 - 3.0).collect();
+            let inputs =
+                [("w", Array::from_f32([5, 3], &numbers).unwrap()), ("ids", Array::from_u32([7], &ids).unwrap())];
+            let outputs = [("y", &y), ("dw", &dw), ("ddw", &ddw)];
+            let target = context().target().with_class(class);
+            let found = run_on(&graph, &outputs, &inputs, &target, PlanOptions::default()).unwrap();
+            let row = |v: u32| (0..3).map(move |e| (v as usize, e));
+            let looked_up: Vec<f32> = ids.iter().flat_map(|&id| row(id)).map(|(v, e)| numbers[3 * v + e]).collect();
+            assert_eq!(found[0].to_f32(), looked_up);
+            let count = |v: usize| ids.iter().filter(|&&id| id as usize == v && v != padding).count() as f32;
+            // dW = 2·count·W, and the gradient of its squares 8·count²·W.
+            let slopes = |f: fn(f32) -> f32| -> Vec<f32> { (0..15).map(|i| f(count(i / 3)) * numbers[i]).collect() };
+            assert_eq!(found[1].to_f32(), slopes(|count| 2.0 * count));
+            assert_eq!(found[2].to_f32(), slopes(|count| 8.0 * count * count));
+        }
+        let graph = Graph::new(Mode::Infer);
+        let ids = graph.input_of("ids", [2], DType::U32);
+        graph.input("w", [5, 3]).embedding_with(&ids, Embedding { padding_idx: Some(5) });
+        assert_eq!(graph.check().unwrap_err().message(), "embedding: padding_idx 5 is no row of weight [5, 3]");
     }
 
     #[test]
