@@ -21,11 +21,11 @@ pub(super) const ENTRIES: &[Entry] = &[
     }),
     Entry::several("scatter_add", "torch.scatter_add", "src added to x at the indices along a dimension", |e| {
         let (x, [rows, width]) = (rows_of(e), sizes(e));
-        let (index, many) = (e.ids([rows, width], width), e.ids([2 * rows * width], width));
-        let vector = x.slice(0, ..1).reshape([width]);
+        // More than one thread goes through.
+        let many = e.pick(2000, 1, 1, 1);
         e.forms(vec![
-            x.scatter_add(1, &index, &e.x([rows, width])),
-            vector.scatter_add(0, &many, &e.x([2 * rows * width])),
+            x.scatter_add(1, &e.ids([rows, width], width), &e.x([rows, width])),
+            x.slice(0, ..1).reshape([width]).scatter_add(0, &e.ids([many], width), &e.x([many])),
         ])
     }),
     Entry::several("index_select", "torch.index_select", "the slices that ids name along a dimension", |e| {
@@ -76,8 +76,8 @@ pub(super) const ENTRIES: &[Entry] = &[
         e.graph().linspace(0.0, 1.0, e.elements(), e.dtype())
     }),
     Entry::several("cumsum", "torch.cumsum", "Σ x[j] over the j ≤ k", |e| {
-        let x = rows_of(e);
-        e.forms(vec![x.cumsum(-1), x.cumsum(0)])
+        let (x, long) = (rows_of(e), e.x([e.pick(600, 1, 1, 1)]));
+        e.forms(vec![x.cumsum(-1), x.cumsum(0), long.cumsum(0)])
     }),
     Entry::several("cumprod", "torch.cumprod", "Π x[j] over the j ≤ k; its gradient is exact at zeros", |e| {
         let x = e.within(sizes(e), 0.9..1.1);
@@ -88,9 +88,8 @@ pub(super) const ENTRIES: &[Entry] = &[
         e.forms(vec![x.argmin(-1), x.argmin(0)])
     }),
     Entry::several("argsort", "torch.argsort", "the indices that sort x, stable; NaN last", |e| {
-        let (x, [rows, width]) = (rows_of(e), sizes(e));
-        let long = e.ids([1, rows * width], 1000);
-        e.forms(vec![x.argsort(-1, false), x.argsort(0, true), long.argsort(-1, true)])
+        let (x, long, ids) = (rows_of(e), e.x([e.pick(150_000, 1, 1, 1)]), e.ids([e.pick(200, 1, 1, 1)], 1000));
+        e.forms(vec![x.argsort(-1, false), x.argsort(0, true), long.argsort(0, true), ids.argsort(0, false)])
     }),
     Entry::several("sort", "torch.sort", "x in order, and the indices that sort it", |e| {
         let (values, order) = rows_of(e).sort(-1, true);

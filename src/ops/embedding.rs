@@ -223,7 +223,8 @@ impl Tensor {
         self.embedding_with(ids, Embedding::default())
     }
 
-    /// [`embedding`](Tensor::embedding) with options: the row of `padding_idx` gets no gradient.
+    /// [`embedding`](Tensor::embedding) with options, as `torch.nn.functional.embedding(padding_idx=…)`: the row of
+    /// `padding_idx` gets no gradient.
     ///
     /// # Gradient
     /// To the rows that were looked up, but for that of `padding_idx`.

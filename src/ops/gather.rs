@@ -4,8 +4,8 @@ use super::rows::neighbours;
 use crate::{
     data::{DType, Shape, TensorDesc},
     error::Misfit,
-    graph::{Backward, Emit, Gradients, Io, Op, Tensor},
-    kernel::{Dispatch, Kernel, Params, Target},
+    graph::{Backward, Emit, Gradients, Io, Op, Tensor, ValueId},
+    kernel::{Dispatch, Kernel, Params, Slice, Target},
     shader,
 };
 
@@ -52,11 +52,11 @@ impl Op for Gather {
         let grid = Grid::new(io.x_shape(0), io.y_shape(0), self.axis, self.indices);
         let bytes = 2 * io.y_desc(0).bytes() + io.x_desc(1).bytes();
         if io.x_desc(0).dtype == DType::U32 {
-            let dispatch = grid.dispatch(grid.kernel("gather_index", io, target), grid.count, target);
+            let dispatch = grid.dispatch(Grid::kernel("gather_index", io, target), grid.count, target);
             out.push(dispatch(&[io.x(0).into(), io.x(1).into()], io.y(0)).cost(0, bytes));
         } else {
             let aligned = self.indices == Indices::Rows && grid.inner.is_multiple_of(4);
-            let kernel = grid.kernel("gather", io, target);
+            let kernel = Grid::kernel("gather", io, target);
             let kernel = kernel.constant("ALIGNED", aligned.into()).constant("ZERO", self.zero.into());
             let dispatch = grid.dispatch(kernel, grid.count, target);
             out.push(dispatch(&[io.x(0).into(), io.x(1).into()], io.y(0)).cost(0, bytes).finishing());
@@ -107,10 +107,10 @@ impl Op for Place {
         let grid = Grid::new(io.y_shape(0), io.x_shape(1), self.axis, Indices::Distinct);
         if grid.m < grid.n {
             let all = Grid { count: io.y_shape(0).numel(), ..grid };
-            let dispatch = all.dispatch(grid.kernel("clear", io, target), all.count, target);
+            let dispatch = all.dispatch(Grid::kernel("clear", io, target), all.count, target);
             out.push(dispatch(&[], io.y(0)).cost(0, io.y_desc(0).bytes()));
         }
-        let dispatch = grid.dispatch(grid.kernel("place", io, target), grid.count, target);
+        let dispatch = grid.dispatch(Grid::kernel("place", io, target), grid.count, target);
         let bytes = 2 * io.x_desc(1).bytes() + io.x_desc(0).bytes();
         out.push(dispatch(&[io.x(0).into(), io.x(1).into()], io.y(0)).cost(0, bytes));
         Ok(())
@@ -140,7 +140,7 @@ impl Grid {
         Grid { count: y.numel(), m, n, inner, steps }
     }
 
-    fn kernel(&self, entry: &'static str, io: &Io, target: &Target) -> Kernel {
+    fn kernel(entry: &'static str, io: &Io, target: &Target) -> Kernel {
         Kernel::new(shader!("gather"), entry, io.real()).constant("BLOCK", 4 * neighbours(target) as u32)
     }
 
@@ -150,7 +150,7 @@ impl Grid {
         kernel: Kernel,
         count: usize,
         target: &Target,
-    ) -> impl FnOnce(&[crate::kernel::Slice], crate::graph::ValueId) -> Dispatch {
+    ) -> impl FnOnce(&[Slice], ValueId) -> Dispatch {
         let params = Params::new().all([self.count, self.m, self.n, self.inner]).all(self.steps);
         let groups = count.div_ceil(64 * 4 * neighbours(target)) as u64;
         move |reads, write| {

@@ -64,7 +64,7 @@ impl Keys {
         let desc = TensorDesc::new([rows, n], DType::U32);
         if let (true, Some(order)) = (n <= SHORT, into) {
             let params = Params::new().all([rows, n, 0, 0, 0, 0, 0]);
-            let dispatch = Dispatch::new(self.kernel("rank")).read(value).write(order).params(params);
+            let dispatch = Dispatch::new(Keys::kernel("rank")).read(value).write(order).params(params);
             out.push(dispatch.groups((rows * n).div_ceil(64) as u64).cost((rows * n * n) as u64, 2 * desc.bytes()));
             return Ok([value, order]);
         }
@@ -78,7 +78,7 @@ impl Keys {
         let keys = [value, out.scratch(desc.clone())];
         let orders = [0; 2].map(|_| out.scratch(desc.clone()));
         let [count, scan, scatter] = spread.entries();
-        let kernel = |entry| self.kernel(entry).constant("DIGITS", spread.digits() as u32);
+        let kernel = |entry| Keys::kernel(entry).constant("DIGITS", spread.digits() as u32);
         let passes = self.bits.div_ceil(spread.digit_bits()).max(1);
         for pass in 0..passes {
             let params = Params::new().all([rows, n, spread.blocks, spread.length, pass * spread.digit_bits(), 0, 0]);
@@ -100,7 +100,7 @@ impl Keys {
         Ok([keys[passes % 2], into.unwrap_or(orders[passes % 2])])
     }
 
-    fn kernel(&self, entry: &'static str) -> Kernel {
+    fn kernel(entry: &'static str) -> Kernel {
         Kernel::new(shader!("sort"), entry, DType::F32)
     }
 }
