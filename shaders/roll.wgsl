@@ -23,14 +23,40 @@ override ALIGNED: bool = false;
 // Neighbours that a thread takes: a multiple of 4.
 override BLOCK: u32 = 4u;
 
-// Where an element comes from.
-fn source(e: u32) -> u32 {
+// An element of y.
+struct Element {
+    begin: u32,
+    k: u32,
+    i: u32,
+}
+
+fn element_of(e: u32) -> Element {
     let row = e / sizes.inner;
     let begin = row / sizes.n * sizes.n;
-    let k = row - begin;
+    return Element(begin, row - begin, e - row * sizes.inner);
+}
+
+// The element `step` further, which lies in this row or at the beginning of the next.
+fn following(element: Element, step: u32) -> Element {
+    var next = element;
+    next.i += step;
+    if next.i >= sizes.inner {
+        next.i -= sizes.inner;
+        next.k += 1u;
+        if next.k == sizes.n {
+            next.k = 0u;
+            next.begin += sizes.n;
+        }
+    }
+    return next;
+}
+
+// Where an element comes from.
+fn source(element: Element) -> u32 {
+    let k = element.k;
     // k + shift may be beyond 32 bits.
     let rolled = select(k + sizes.shift, k - (sizes.n - sizes.shift), k >= sizes.n - sizes.shift);
-    return (begin + select(rolled, sizes.n - 1u - k, FLIP)) * sizes.inner + e - row * sizes.inner;
+    return (element.begin + select(rolled, sizes.n - 1u - k, FLIP)) * sizes.inner + element.i;
 }
 
 @compute @workgroup_size(64)
@@ -40,12 +66,15 @@ fn main(
     @builtin(local_invocation_index) thread: u32,
 ) {
     let first = (workgroup_index(group, groups) * 64u + thread) * BLOCK;
+    var element = element_of(first);
     for (var e = first; e < min(first + BLOCK, sizes.count); e += select(1u, 4u, ALIGNED)) {
-        let at = source(e);
+        let at = source(element);
         if ALIGNED {
             store4(e, vec4<f32>(x[at / 4u]));
+            element = following(element, 4u);
         } else {
             store(e, f32(x[at / 4u][at % 4u]));
+            element = following(element, 1u);
         }
     }
 }
@@ -58,7 +87,9 @@ fn index(
     @builtin(local_invocation_index) thread: u32,
 ) {
     let first = (workgroup_index(group, groups) * 64u + thread) * BLOCK;
+    var element = element_of(first);
     for (var e = first; e < min(first + BLOCK, sizes.count); e++) {
-        y_index[e] = x_index[source(e)];
+        y_index[e] = x_index[source(element)];
+        element = following(element, 1u);
     }
 }

@@ -127,3 +127,83 @@ fn scan(
         at += part.step;
     }
 }
+
+// Contiguous rows: a workgroup for each part of up to THREADS · ITEMS elements.
+
+const THREADS = 256u;
+override ITEMS: u32 = 8u;
+var<workgroup> elements: array<f32, 2048>;
+var<workgroup> shares: array<f32, THREADS>;
+
+// Loads a part, and returns the combination of all elements before those of a thread, which are neighbours.
+fn load_part(part: Part, thread: u32) -> f32 {
+    for (var e = thread; e < THREADS * ITEMS; e += THREADS) {
+        var value = neutral();
+        if e < part.length {
+            value = f32(x[part.begin + e * part.step]);
+        }
+        elements[e] = value;
+    }
+    workgroupBarrier();
+    var own = neutral();
+    for (var e = thread * ITEMS; e < (thread + 1u) * ITEMS; e++) {
+        own = combined(own, elements[e]);
+    }
+    shares[thread] = own;
+    workgroupBarrier();
+    for (var reach = 1u; reach < THREADS; reach *= 2u) {
+        var other = neutral();
+        if thread >= reach {
+            other = shares[thread - reach];
+        }
+        workgroupBarrier();
+        shares[thread] = combined(other, shares[thread]);
+        workgroupBarrier();
+    }
+    if thread == 0u {
+        return neutral();
+    }
+    return shares[thread - 1u];
+}
+
+@compute @workgroup_size(256)
+fn find_totals_shared(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let number = workgroup_index(group, groups);
+    if number >= sizes.count {
+        return;
+    }
+    load_part(part_of(number), thread);
+    if thread == 0u {
+        totals_found[number] = shares[THREADS - 1u];
+    }
+}
+
+@compute @workgroup_size(256)
+fn scan_shared(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let number = workgroup_index(group, groups);
+    if number >= sizes.count {
+        return;
+    }
+    let part = part_of(number);
+    var before = load_part(part, thread);
+    if CONTINUED && part.number > 0u {
+        before = combined(totals[number - 1u], before);
+    }
+    var own = neutral();
+    for (var e = thread * ITEMS; e < (thread + 1u) * ITEMS; e++) {
+        own = combined(own, elements[e]);
+        elements[e] = combined(before, own);
+    }
+    workgroupBarrier();
+    for (var e = thread; e < part.length; e += THREADS) {
+        store(part.begin + e * part.step, elements[e]);
+    }
+}

@@ -86,6 +86,60 @@ fn rank(
     order_sorted[begin + place] = i - begin;
 }
 
+// Rows of at most WIDTH elements: as many as fit are sorted in workgroup memory, by Batcher's bitonic network (1968).
+// Equal keys compare by where they were; what fills a row up comes last.
+
+const SLOTS = 1024u;
+override WIDTH: u32 = 1024u;
+var<workgroup> slot_keys: array<u32, SLOTS>;
+var<workgroup> slot_orders: array<u32, SLOTS>;
+
+@compute @workgroup_size(256)
+fn network(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let first = workgroup_index(group, groups) * (SLOTS / WIDTH);
+    for (var s = thread; s < SLOTS; s += 256u) {
+        let row = first + s / WIDTH;
+        let k = s % WIDTH;
+        var key = 0xffffffffu;
+        if k < sizes.n && row < sizes.rows {
+            key = keys[row * sizes.n + k];
+        }
+        slot_keys[s] = key;
+        slot_orders[s] = k;
+    }
+    workgroupBarrier();
+    for (var size = 2u; size <= WIDTH; size *= 2u) {
+        for (var reach = size / 2u; reach > 0u; reach /= 2u) {
+            for (var pair = thread; pair < SLOTS / 2u; pair += 256u) {
+                let a = pair / reach * 2u * reach + pair % reach;
+                let b = a + reach;
+                let swapped = slot_keys[b] < slot_keys[a]
+                    || (slot_keys[b] == slot_keys[a] && slot_orders[b] < slot_orders[a]);
+                let descends = ((a % WIDTH) & size) != 0u;
+                if swapped != descends {
+                    let key = slot_keys[a];
+                    let place = slot_orders[a];
+                    slot_keys[a] = slot_keys[b];
+                    slot_orders[a] = slot_orders[b];
+                    slot_keys[b] = key;
+                    slot_orders[b] = place;
+                }
+            }
+            workgroupBarrier();
+        }
+    }
+    for (var s = thread; s < SLOTS; s += 256u) {
+        let row = first + s / WIDTH;
+        if s % WIDTH < sizes.n && row < sizes.rows {
+            order_sorted[row * sizes.n + s % WIDTH] = slot_orders[s];
+        }
+    }
+}
+
 fn digit_of(key: u32) -> u32 {
     return (key >> sizes.shift) & (DIGITS - 1u);
 }

@@ -76,8 +76,9 @@ pub(super) const ENTRIES: &[Entry] = &[
         e.graph().linspace(0.0, 1.0, e.elements(), e.dtype())
     }),
     Entry::several("cumsum", "torch.cumsum", "Σ x[j] over the j ≤ k", |e| {
-        let (x, long) = (rows_of(e), e.x([e.pick(600, 1, 1, 1)]));
-        e.forms(vec![x.cumsum(-1), x.cumsum(0), long.cumsum(0)])
+        let (x, long) = (rows_of(e), e.x([e.pick(3000, 2, 2, 2)]));
+        let pairs = long.reshape([long.shape().numel() / 2, 2]);
+        e.forms(vec![x.cumsum(-1), x.cumsum(0), long.cumsum(0), pairs.cumsum(0)])
     }),
     Entry::several("cumprod", "torch.cumprod", "Π x[j] over the j ≤ k; its gradient is exact at zeros", |e| {
         let x = e.within(sizes(e), 0.9..1.1);
@@ -88,7 +89,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         e.forms(vec![x.argmin(-1), x.argmin(0)])
     }),
     Entry::several("argsort", "torch.argsort", "the indices that sort x, stable; NaN last", |e| {
-        let (x, long, ids) = (rows_of(e), e.x([e.pick(150_000, 1, 1, 1)]), e.ids([e.pick(200, 1, 1, 1)], 1000));
+        let (x, long, ids) = (rows_of(e), e.x([e.pick(150_000, 1, 1, 1)]), e.ids([e.pick(1500, 1, 1, 1)], 1000));
         e.forms(vec![x.argsort(-1, false), x.argsort(0, true), long.argsort(0, true), ids.argsort(0, false)])
     }),
     Entry::several("sort", "torch.sort", "x in order, and the indices that sort it", |e| {

@@ -83,12 +83,16 @@ impl Rows {
     /// Adds the dispatches of a scan: at once where there are rows enough for all threads, else in parts whose totals
     /// are scanned in the same way.
     fn scan(self, x: ValueId, y: ValueId, finishes: bool, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
-        let length = self.length(target);
+        let (length, is_shared) = self.length(target);
         let parts = self.n.div_ceil(length);
         let count = self.outer * parts * self.inner;
         let params = Params::new().all([self.n, self.inner, length, parts, count, usize::from(self.reverse)]);
-        let kernel = |entry| Kernel::new(shader!("scan"), entry, self.real).constant("PRODUCT", self.product.into());
-        let groups = count.div_ceil(64) as u64;
+        let kernel = |[alone, shared]: [&'static str; 2]| {
+            let kernel = Kernel::new(shader!("scan"), if is_shared { shared } else { alone }, self.real);
+            let kernel = kernel.constant("PRODUCT", self.product.into());
+            if is_shared { kernel.constant("ITEMS", length.div_ceil(256) as u32) } else { kernel }
+        };
+        let groups = if is_shared { count } else { count.div_ceil(64) } as u64;
         let elements = (self.outer * self.n * self.inner) as u64;
         let bytes = elements * self.real.bytes() as u64;
         let mut totals = x;
@@ -98,28 +102,31 @@ impl Rows {
                 return Err(too_large(&desc, target));
             }
             let found = out.scratch(desc.clone());
-            let dispatch = Dispatch::new(kernel("find_totals")).read(x).write(found).params(params.clone());
+            let dispatch = Dispatch::new(kernel(["find_totals", "find_totals_shared"])).read(x).write(found).params(params.clone());
             out.push(dispatch.groups(groups).cost(elements, bytes + desc.bytes()));
             totals = out.scratch(desc);
             let rows = Rows { n: parts, real: DType::F32, reverse: false, ..self };
             rows.scan(found, totals, false, target, out)?;
         }
         // Without parts no total is read; x stands in their place.
-        let scan = kernel("scan").constant("CONTINUED", (parts > 1).into());
+        let scan = kernel(["scan", "scan_shared"]).constant("CONTINUED", (parts > 1).into());
         let dispatch = Dispatch::new(scan).read(x).read(totals).write(y).params(params);
         let dispatch = dispatch.groups(groups).cost(elements, 2 * bytes + 4 * count as u64);
         out.push(if finishes { dispatch.finishing() } else { dispatch });
         Ok(())
     }
 
-    /// Elements of a part.
-    fn length(&self, target: &Target) -> usize {
-        let (threads, shortest, longest) =
-            if target.class.is_software() { (512, 256, 16_384) } else { (65_536, 32, 1024) };
+    /// Elements of a part, and whether a workgroup shares one.
+    fn length(&self, target: &Target) -> (usize, bool) {
+        let software = target.class.is_software();
+        if self.inner == 1 && self.n > 128 && !software {
+            return (self.n.min(2048), true);
+        }
+        let (threads, shortest, longest) = if software { (512, 256, 16_384) } else { (65_536, 32, 1024) };
         let per_thread = (self.outer * self.n * self.inner).div_ceil(threads);
         let length = per_thread.clamp(shortest, longest);
         // Parts that would be few are not worth two more dispatches.
-        if self.n <= 2 * length { self.n.max(1) } else { length }
+        (if self.n <= 2 * length { self.n.max(1) } else { length }, false)
     }
 }
 

@@ -9,8 +9,9 @@ use crate::{
     shader,
 };
 
-/// Rows up to here are sorted by counting, for each element, those that stand before it.
-const SHORT: usize = 128;
+/// Rows up to here are sorted by counting, for each element, those that stand before it; on GPUs up to the second,
+/// and up to the third in workgroup memory.
+const SHORT: [usize; 3] = [128, 32, 1024];
 
 /// The order of the last dimension.
 #[derive(Debug)]
@@ -62,10 +63,8 @@ impl Keys {
     pub fn sort(self, into: Option<ValueId>, target: &Target, out: &mut Emit) -> Result<[ValueId; 2], Misfit> {
         let Keys { value, rows, n, .. } = self;
         let desc = TensorDesc::new([rows, n], DType::U32);
-        if let (true, Some(order)) = (n <= SHORT, into) {
-            let params = Params::new().all([rows, n, 0, 0, 0, 0, 0]);
-            let dispatch = Dispatch::new(Keys::kernel("rank")).read(value).write(order).params(params);
-            out.push(dispatch.groups((rows * n).div_ceil(64) as u64).cost((rows * n * n) as u64, 2 * desc.bytes()));
+        if let (Some(dispatch), Some(order)) = (self.short(target), into) {
+            out.push(dispatch.read(value).write(order).params(Params::new().all([rows, n, 0, 0, 0, 0, 0])));
             return Ok([value, order]);
         }
         let spread = Spread::new(rows, n, target);
@@ -79,9 +78,9 @@ impl Keys {
         let orders = [0; 2].map(|_| out.scratch(desc.clone()));
         let [count, scan, scatter] = spread.entries();
         let kernel = |entry| Keys::kernel(entry).constant("DIGITS", spread.digits() as u32);
-        let passes = self.bits.div_ceil(spread.digit_bits()).max(1);
+        let passes = self.bits.div_ceil(spread.digit_bits).max(1);
         for pass in 0..passes {
-            let params = Params::new().all([rows, n, spread.blocks, spread.length, pass * spread.digit_bits(), 0, 0]);
+            let params = Params::new().all([rows, n, spread.blocks, spread.length, pass * spread.digit_bits, 0, 0]);
             let (from, to) = (keys[pass % 2], keys[(pass + 1) % 2]);
             let dispatch = Dispatch::new(kernel(count)).read(from).write(counts).params(params.clone());
             out.push(dispatch.groups(spread.groups()).cost(0, desc.bytes() + table.bytes()));
@@ -100,6 +99,25 @@ impl Keys {
         Ok([keys[passes % 2], into.unwrap_or(orders[passes % 2])])
     }
 
+    /// The dispatch that sorts short rows at once.
+    fn short(&self, target: &Target) -> Option<Dispatch> {
+        let Keys { rows, n, .. } = *self;
+        let [software, gpu, shared] = SHORT;
+        let bytes = 8 * (rows * n) as u64;
+        if n <= if target.class.is_software() { software } else { gpu } {
+            let dispatch = Dispatch::new(Keys::kernel("rank")).groups((rows * n).div_ceil(64) as u64);
+            Some(dispatch.cost((rows * n * n) as u64, bytes))
+        } else if n <= shared && !target.class.is_software() {
+            let width = n.next_power_of_two();
+            let kernel = Keys::kernel("network").constant("WIDTH", width as u32);
+            let steps = (width.ilog2() * (width.ilog2() + 1) / 2) as usize;
+            let dispatch = Dispatch::new(kernel).groups(rows.div_ceil(1024 / width) as u64);
+            Some(dispatch.cost((rows * width / 2 * steps) as u64, bytes))
+        } else {
+            None
+        }
+    }
+
     fn kernel(entry: &'static str) -> Kernel {
         Kernel::new(shader!("sort"), entry, DType::F32)
     }
@@ -109,6 +127,7 @@ impl Keys {
 struct Spread {
     /// Whether a workgroup shares a block; else a thread has it for itself.
     shared: bool,
+    digit_bits: usize,
     rows: usize,
     blocks: usize,
     length: usize,
@@ -117,19 +136,17 @@ struct Spread {
 impl Spread {
     fn new(rows: usize, n: usize, target: &Target) -> Spread {
         if !target.class.is_software() {
-            return Spread { shared: true, rows, blocks: n.div_ceil(2048), length: 2048 };
+            return Spread { shared: true, digit_bits: 4, rows, blocks: n.div_ceil(2048), length: 2048 };
         }
         // About 256 threads in all, of as many elements as digits have values up to what a thread may go through.
         let length = (n * rows).div_ceil(256).clamp(256, 16_384).min(n);
-        Spread { shared: false, rows, blocks: n.div_ceil(length), length }
-    }
-
-    fn digit_bits(&self) -> usize {
-        if self.shared { 4 } else { 8 }
+        // Counting more digits than there are elements would take longer than more passes.
+        let digit_bits = if n < 512 { 4 } else { 8 };
+        Spread { shared: false, digit_bits, rows, blocks: n.div_ceil(length), length }
     }
 
     fn digits(&self) -> usize {
-        1 << self.digit_bits()
+        1 << self.digit_bits
     }
 
     /// The kernels that count digits, add the counts up, and move the elements.
@@ -338,7 +355,7 @@ mod tests {
     fn any_length_and_any_numbers() {
         for class in [DeviceClass::Software, DeviceClass::Portable] {
             for dtype in [DType::F32, DType::F16] {
-                let sizes = [(3, 0), (3, 1), (700, 2), (5, 128), (5, 129), (300, 17), (4, 1000), (1, 70_001)];
+                let sizes = [(3, 0), (3, 1), (700, 2), (5, 128), (5, 129), (300, 17), (9, 33), (7, 512), (4, 1000), (2, 1025), (1, 70_001)];
                 for (rows, n) in sizes {
                     check_order(rows, n, dtype, class);
                 }
