@@ -5,6 +5,7 @@
 //! Functions and closures from tensor to tensor are layers too.
 
 mod activation;
+pub mod collapse;
 mod conv;
 mod dropout;
 mod embed;
@@ -12,6 +13,7 @@ mod layer;
 mod linear;
 mod norm;
 mod pool;
+mod position;
 
 pub use activation::{Activation, gelu, gelu_tanh, log_softmax, relu, sigmoid, silu, softmax, softplus, tanh};
 pub use conv::{Conv, conv};
@@ -21,3 +23,4 @@ pub use layer::{Chain, Flatten, Layer, Named, Placed, flatten};
 pub use linear::{FeedForward, Linear, feed_forward, linear};
 pub use norm::{LayerNorm, layer_norm};
 pub use pool::{MaxPool, max_pool};
+pub use position::{LearnedPositions, SinusoidalPositions, learned_positions, sinusoidal_positions};
