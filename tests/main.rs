@@ -11,6 +11,7 @@ mod errors;
 mod fixture;
 mod interop;
 mod long;
+mod losses;
 mod models;
 mod plan;
 mod reference;

@@ -43,6 +43,7 @@ ops! {
     layer_norm
     log
     logical
+    losses
     matmul
     max_pool2d
     maximum
@@ -72,4 +73,5 @@ ops! {
     where_
 }
 
-pub use cross_entropy::{CrossEntropy, Reduction};
+pub use cross_entropy::CrossEntropy;
+pub use losses::{BinaryCrossEntropy, MultiMargin, NllLoss, Reduction};
