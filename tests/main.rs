@@ -13,6 +13,7 @@ mod interop;
 mod long;
 mod losses;
 mod models;
+mod optimizers;
 mod plan;
 mod reference;
 mod shaders;
