@@ -14,6 +14,8 @@ mod long;
 mod losses;
 mod models;
 mod optimizers;
+#[cfg(feature = "cli")]
+mod operations;
 mod plan;
 mod reference;
 mod shaders;
