@@ -13,9 +13,9 @@ mod interop;
 mod long;
 mod losses;
 mod models;
-mod optimizers;
 #[cfg(feature = "cli")]
 mod operations;
+mod optimizers;
 mod plan;
 mod reference;
 mod shaders;

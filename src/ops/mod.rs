@@ -20,6 +20,7 @@ ops! {
     abs
     adam
     add
+    add_matmul
     argmax
     assign
     cast
@@ -32,6 +33,7 @@ ops! {
     detach
     div
     dropout
+    einsum
     embedding
     erf
     exp
