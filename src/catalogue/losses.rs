@@ -7,7 +7,7 @@ use crate::{
 };
 
 pub(super) const ENTRIES: &[Entry] = &[
-    Entry::several("cross_entropy", "torch.nn.functional.cross_entropy", "−mean log softmax(x)[target]", |e| {
+    Entry::several("cross_entropy", "torch.nn.functional.cross_entropy", "−mean log softmax(x) at the target", |e| {
         let (rows, classes) = (e.pick(5, 128, 512, 2048), e.pick(13, 1000, 1000, 30_000));
         let (x, target) = (e.x([rows, classes]), e.ids([rows], classes));
         let mut all = vec![x.cross_entropy(&target)];
@@ -20,7 +20,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         }
         all
     }),
-    Entry::several("nll_loss", "torch.nn.functional.nll_loss", "−mean x[target]", |e| {
+    Entry::several("nll_loss", "torch.nn.functional.nll_loss", "−mean x at the target", |e| {
         let (rows, classes) = (e.pick(5, 128, 512, 2048), e.pick(13, 1000, 1000, 30_000));
         let (x, target) = (e.x([rows, classes]), e.ids([rows], classes));
         let mut all = vec![x.nll_loss(&target, Reduction::Mean)];
@@ -32,11 +32,14 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry::several(
         "multi_margin_loss",
         "torch.nn.functional.multi_margin_loss",
-        "mean Σ max(0, 1 − x[target] + x)/C over the other classes",
+        "mean Σ max(0, 1 − y + x)/C over the other classes, y at the target",
         |e| {
             let (rows, classes) = (e.pick(5, 128, 512, 2048), e.pick(13, 1000, 1000, 4000));
             let (x, target) = (e.x([rows, classes]), e.ids([rows], classes));
-            e.forms(vec![x.multi_margin_loss(&target, Reduction::Mean), MultiMargin::new().squared().apply(&x, &target)])
+            e.forms(vec![
+                x.multi_margin_loss(&target, Reduction::Mean),
+                MultiMargin::new().squared().apply(&x, &target),
+            ])
         },
     ),
     Entry::several(
@@ -61,9 +64,12 @@ pub(super) const ENTRIES: &[Entry] = &[
         "mean of (x − t)²/2 up to |x − t| = δ, of δ·(|x − t| − δ/2) beyond",
         |e| pair(e, |x, t, reduction| x.huber_loss(t, 0.5, reduction)),
     ),
-    Entry::new("smooth_l1_loss", "torch.nn.functional.smooth_l1_loss", "the Huber loss with δ = β, divided by β", |e| {
-        pair(e, |x, t, reduction| x.smooth_l1_loss(t, 0.5, reduction))
-    }),
+    Entry::new(
+        "smooth_l1_loss",
+        "torch.nn.functional.smooth_l1_loss",
+        "the Huber loss with δ = β, divided by β",
+        |e| pair(e, |x, t, reduction| x.smooth_l1_loss(t, 0.5, reduction)),
+    ),
     Entry::several("kl_div", "torch.nn.functional.kl_div", "mean t·(log t − x)", |e| {
         let (x, t) = (e.vector(), e.positive([e.elements()]));
         e.forms(vec![x.kl_div(&t, false, Reduction::Mean), x.kl_div(&t, true, Reduction::BatchMean)])
@@ -74,17 +80,19 @@ pub(super) const ENTRIES: &[Entry] = &[
         let loss = |log_input| x.poisson_nll_loss(&t, log_input, 1e-8, Reduction::Mean);
         e.forms(vec![loss(true), loss(false)])
     }),
-    Entry::new(
-        "gaussian_nll_loss",
-        "torch.nn.functional.gaussian_nll_loss",
-        "mean ½·(log v + (x − t)²/v)",
-        |e| e.vector().gaussian_nll_loss(&e.vector(), &e.positive([e.elements()]), 1e-6, Reduction::Mean),
-    ),
-    Entry::new("cosine_similarity", "torch.nn.functional.cosine_similarity", "Σ a·b/(‖a‖·‖b‖) along a dimension", |e| {
-        let rows = e.pick(5, 128, 1024, 8192);
-        let [a, b] = [0; 2].map(|_| e.x([rows, e.elements() / rows]));
-        a.cosine_similarity(&b, 1, 1e-8)
+    Entry::new("gaussian_nll_loss", "torch.nn.functional.gaussian_nll_loss", "mean ½·(log v + (x − t)²/v)", |e| {
+        e.vector().gaussian_nll_loss(&e.vector(), &e.positive([e.elements()]), 1e-6, Reduction::Mean)
     }),
+    Entry::new(
+        "cosine_similarity",
+        "torch.nn.functional.cosine_similarity",
+        "Σ a·b/(‖a‖·‖b‖) along a dimension",
+        |e| {
+            let rows = e.pick(5, 128, 1024, 8192);
+            let [a, b] = [0; 2].map(|_| e.x([rows, e.elements() / rows]));
+            a.cosine_similarity(&b, 1, 1e-8)
+        },
+    ),
 ];
 
 /// The mean of a loss of two vectors.

@@ -385,7 +385,7 @@ pub(super) mod tests {
                     let share = |stream| (word(stream) >> 8) as f32 / (1 << 24) as f32;
                     assert_eq!(numbers[0][i], 5.0 * share(1), "step {step}, element {i}");
                     assert_eq!(numbers[1][i], if share(2) < 0.3 { 1.0 } else { 0.0 });
-                    let integer = 10 + (u64::from(word(3)) * 7 >> 32) as u32;
+                    let integer = 10 + ((u64::from(word(3)) * 7) >> 32) as u32;
                     assert_eq!(integers[i], integer);
                     assert_eq!(numbers[4][i], if share(6) < share(5) { 1.0 } else { 0.0 });
                 }

@@ -248,7 +248,7 @@ impl<R: Rule> Optimizer<R> {
             }
             let step = self.step(graph);
             let found = gradients.iter().map(|(parameter, gradient)| self.gradient(parameter, gradient, &step));
-            let Some(mut found) = found.collect::<Option<Vec<Gradient>>>() else { return };
+            let Some(mut found) = found.collect::<Option<Vec<Pending>>>() else { return };
             if let Some(most) = self.most {
                 let clipped = clip::clip_norm(found.iter().map(|found| &found.gradient), most);
                 found.iter_mut().zip(clipped).for_each(|(found, gradient)| found.gradient = gradient);
@@ -288,7 +288,7 @@ impl<R: Rule> Optimizer<R> {
     }
 
     /// The gradient a parameter is updated with, before its norm is clipped, or `None` and a recorded mistake.
-    fn gradient(&self, parameter: &Tensor, gradient: &Tensor, step: &Step) -> Option<Gradient> {
+    fn gradient(&self, parameter: &Tensor, gradient: &Tensor, step: &Step) -> Option<Pending> {
         let graph = parameter.graph();
         if parameter.is_failed() || gradient.is_failed() {
             return None;
@@ -314,11 +314,11 @@ impl<R: Rule> Optimizer<R> {
         if let Some(most) = self.largest {
             gradient = gradient.clamp(-most as f32, most as f32);
         }
-        Some(Gradient { name, parameter: parameter.clone(), gradient })
+        Some(Pending { name, parameter: parameter.clone(), gradient })
     }
 
-    fn update_one(&self, found: &Gradient, step: &Step) {
-        let Gradient { name, parameter, gradient } = found;
+    fn update_one(&self, found: &Pending, step: &Step) {
+        let Pending { name, parameter, gradient } = found;
         let graph = parameter.graph();
         let at = Update { name, parameter: parameter.cast(DType::F32), gradient, step };
         let new = self.rule.update(&at).cast(parameter.dtype());
@@ -334,7 +334,7 @@ impl<R: Rule> Optimizer<R> {
 }
 
 /// What one parameter is updated with.
-struct Gradient {
+struct Pending {
     name: Arc<str>,
     parameter: Tensor,
     gradient: Tensor,

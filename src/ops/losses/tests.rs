@@ -74,7 +74,7 @@ fn losses_of_three_arguments_match_their_definitions() {
         |[x, t, v]| x.gaussian_nll_loss(&t, &(v.square() + 0.5), 1e-6, Reduction::Sum),
         |[x, t, v]| {
             let v = v.map(|v| v * v + 0.5);
-            let loss = x.zip(&t, |x, t| (x - t).powi(2)).zip(&v, |d, v| (v.ln() + d / v) / 2.0);
+            let loss = x.zip(&t, |x, t| (x - t).powi(2)).zip(&v, |d, v| 0.5 * (v.ln() + d / v));
             Numbers::new([], vec![loss.sum()])
         },
     )
@@ -194,12 +194,15 @@ fn multi_margin_matches_its_definition() {
     }
 }
 
+/// A loss and the derivative of its sum.
+type Case<'a> = (&'a dyn Fn(&Tensor) -> Tensor, &'a dyn Fn(f64) -> f64);
+
 #[test]
 fn second_gradients_exist() {
     let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
     let gradient = |of: &dyn Fn(&Tensor) -> Tensor, x: &Tensor| slope(x, |x| of(x));
     let zero = |x: &Tensor| x.detach() * 0.0;
-    let cases: [(&dyn Fn(&Tensor) -> Tensor, &dyn Fn(f64) -> f64); 4] = [
+    let cases: [Case; 4] = [
         (&|x| x.mse_loss(&zero(x), Reduction::None), &|x| 2.0 * x),
         (&|x| x.huber_loss(&zero(x), 0.8, Reduction::None), &|x| x.clamp(-0.8, 0.8)),
         (&|x| x.binary_cross_entropy_with_logits(&zero(x), Reduction::None), &|x| sigmoid(x)),
