@@ -6,7 +6,9 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry::new("uniform", "torch.Tensor.uniform_", "evenly spread from low up to high", |e| {
         e.graph().uniform([e.elements()], -1.0, 1.0)
     }),
-    Entry::new("normal", "torch.normal", "normal with a mean and a deviation", |e| e.graph().normal([e.elements()], 0.0, 1.0)),
+    Entry::new("normal", "torch.normal", "normal with a mean and a deviation", |e| {
+        e.graph().normal([e.elements()], 0.0, 1.0)
+    }),
     Entry::several("bernoulli", "torch.bernoulli", "1 with probability p, else 0", |e| {
         e.forms(vec![e.within([e.elements()], 0.0..1.0).bernoulli(), e.graph().bernoulli([e.elements()], 0.3)])
     }),

@@ -179,8 +179,8 @@ impl Tensor {
         reduction.of(&loss, self.dtype())
     }
 
-    /// max(0, 1 − t·x) of scores x and targets t of ±1: the hinge loss of two classes. PyTorch has it for many,
-    /// [`multi_margin_loss`](Tensor::multi_margin_loss).
+    /// max(0, 1 − t·x) of scores x and targets t of ±1: the hinge loss of two classes. No counterpart in PyTorch,
+    /// which has that of many classes, [`multi_margin_loss`](Tensor::multi_margin_loss).
     ///
     /// # Gradient
     /// −t where t·x < 1, else 0; −x for the target.

@@ -61,8 +61,10 @@ impl Op for Pick {
     }
 
     fn backward(&self, at: &Backward) -> Gradients {
-        let dx = at.x(1).spread(&at.dy(0), at.x(0).shape()[1], self.ignored);
-        Gradients::of([Some(dx), None])
+        // What all rows share are weights of classes, behind `detach`.
+        let shape = at.x(0).shape();
+        let dx = shape.get(1).map(|&classes| at.x(1).spread(&at.dy(0), classes, self.ignored));
+        Gradients::of([dx, None])
     }
 }
 
@@ -100,7 +102,7 @@ impl Op for Spread {
 
 impl Tensor {
     /// x[n, t[n, …], …] for class indices `target [N, d…]` of `self [N, C, d…]`, or w[t] of `self [C]`,
-    /// which must not need a gradient; 0 where the target is the ignored class, NaN where it is none.
+    /// through which no gradient flows; 0 where the target is the ignored class, NaN where it is none.
     #[track_caller]
     pub(in crate::ops) fn pick(&self, target: &Tensor, ignored: Option<u32>) -> Tensor {
         self.graph().apply1(Pick { ignored }, &[self, target])

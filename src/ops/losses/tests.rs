@@ -202,7 +202,7 @@ fn second_gradients_exist() {
     let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
     let gradient = |of: &dyn Fn(&Tensor) -> Tensor, x: &Tensor| slope(x, |x| of(x));
     let zero = |x: &Tensor| x.detach() * 0.0;
-    let cases: [Case; 4] = [
+    let cases: [Case<'_>; 4] = [
         (&|x| x.mse_loss(&zero(x), Reduction::None), &|x| 2.0 * x),
         (&|x| x.huber_loss(&zero(x), 0.8, Reduction::None), &|x| x.clamp(-0.8, 0.8)),
         (&|x| x.binary_cross_entropy_with_logits(&zero(x), Reduction::None), &|x| sigmoid(x)),
