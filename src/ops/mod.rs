@@ -70,6 +70,7 @@ ops! {
     max_pool2d
     maximum
     minimum
+    movedim
     mul
     neg
     one_hot
