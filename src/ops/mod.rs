@@ -3,6 +3,7 @@
 mod map;
 mod operators;
 mod rows;
+mod windows;
 
 /// Declares the files of the operations: one word each, in alphabetical order.
 macro_rules! ops {
@@ -13,8 +14,9 @@ macro_rules! ops {
     };
 }
 
+pub use avg_pool::{AvgPool, AvgPool1d, AvgPool2d, AvgPool3d};
 pub use conv2d::Conv2d;
-pub use max_pool2d::MaxPool2d;
+pub use max_pool::{MaxPool, MaxPool1d, MaxPool2d, MaxPool3d};
 
 ops! {
     abs
@@ -22,6 +24,7 @@ ops! {
     add
     argmax
     assign
+    avg_pool
     cast
     clamp
     clip
@@ -44,7 +47,7 @@ ops! {
     log
     logical
     matmul
-    max_pool2d
+    max_pool
     maximum
     minimum
     mul
