@@ -464,7 +464,7 @@ mod tests {
         let target = context().target().with_class(DeviceClass::Software);
         assert_eq!(
             graph.plan(&[("y", &y)], &target).unwrap_err().message(),
-            "adaptive_avg_pool2d: window [301, 151] makes a thread loop 181504 times, this driver stops it after 65000"
+            "adaptive_avg_pool2d: window [301, 151] makes a thread loop 362406 times, this driver stops it after 65000"
         );
     }
 }

@@ -16,7 +16,10 @@ macro_rules! ops {
 
 pub use avg_pool::{AvgPool, AvgPool1d, AvgPool2d, AvgPool3d};
 pub use conv2d::Conv2d;
+pub use interpolate::Interpolation;
 pub use max_pool::{MaxPool, MaxPool1d, MaxPool2d, MaxPool3d};
+pub use pad::PadMode;
+pub use unfold::Unfold;
 
 ops! {
     abs
@@ -43,6 +46,7 @@ ops! {
     gelu
     gelu_tanh
     increment
+    interpolate
     layer_norm
     log
     logical
@@ -52,6 +56,7 @@ ops! {
     minimum
     mul
     neg
+    pad
     permute
     pow
     random
@@ -72,6 +77,7 @@ ops! {
     square
     sub
     tanh
+    unfold
     where_
 }
 

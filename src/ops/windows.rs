@@ -111,7 +111,8 @@ impl Windows {
             return Err(Misfit::shape(reason));
         }
         const LARGEST: usize = 1 << 24;
-        if [kernel, stride, dilation, padding].into_iter().flatten().any(|&value| value > LARGEST) {
+        let values = [kernel, stride, dilation, padding].into_iter().flatten().copied();
+        if values.max().is_some_and(|value| value > LARGEST) || (0..3).any(|axis| self.reach(axis) > LARGEST) {
             let reason = format!("window {window}, stride {steps}, dilation {apart} and padding {}", shown(padding));
             return Err(Misfit::shape(format!("{reason} must be at most {LARGEST}")));
         }
