@@ -55,26 +55,33 @@ fn avg_pool(
     if four.plane >= p.y.x {
         return;
     }
-    let depth_begin = select(0u, begin_inside(0u, vec4(four.depth)).x, SOLID);
-    let depth_end = select(1u, end_inside(0u, vec4(four.depth)).x, SOLID);
-    let row_end = end_inside(1u, vec4(four.row)).x;
+    let row_begin = begin_inside(1u, vec4(four.row)).x;
+    let rows = end_inside(1u, vec4(four.row)).x - row_begin;
+    var depth_begin = p.padding.x;
+    var lines = rows;
+    if SOLID {
+        depth_begin = begin_inside(0u, vec4(four.depth)).x;
+        lines = rows * (end_inside(0u, vec4(four.depth)).x - depth_begin);
+    }
     let begin = begin_inside(2u, four.column);
     let end = end_inside(2u, four.column);
     let count = select(p.window.z, end.w - begin.x, TOGETHER);
     var sum = vec4<f32>();
-    for (var d = depth_begin; d < depth_end; d++) {
-        for (var r = begin_inside(1u, vec4(four.row)).x; r < row_end; r++) {
-            // Columns count from the padding's first element.
-            let line = row_index(four.plane, d - p.padding.x, r - p.padding.y, p.x) - p.padding.z;
-            for (var s = 0u; s < count; s++) {
-                let column = select(begin, vec4(begin.x), TOGETHER) + s;
-                let i = line + column;
-                var value = vec4(f32(x[i.x]));
-                if !TOGETHER {
-                    value = vec4<f32>(value.x, f32(x[i.y]), f32(x[i.z]), f32(x[i.w]));
-                }
-                sum += select(vec4<f32>(), value, (column >= begin) & (column < end));
+    // One loop over the lines of a window, whether they lie in one plane or several.
+    for (var n = 0u; n < lines; n++) {
+        let d = select(0u, n / rows, SOLID);
+        let depth = depth_begin + d - p.padding.x;
+        let row = row_begin + n - d * rows - p.padding.y;
+        // Columns count from the padding's first element.
+        let line = row_index(four.plane, depth, row, p.x) - p.padding.z;
+        for (var s = 0u; s < count; s++) {
+            let column = select(begin, vec4(begin.x), TOGETHER) + s;
+            let i = line + column;
+            var value = vec4(f32(x[i.x]));
+            if !TOGETHER {
+                value = vec4<f32>(value.x, f32(x[i.y]), f32(x[i.z]), f32(x[i.w]));
             }
+            sum += select(vec4<f32>(), value, (column >= begin) & (column < end));
         }
     }
     store_four(four, p.y, sum / divisor(four.depth, four.row, four.column));
@@ -94,21 +101,19 @@ fn avg_pool_grad(
     let depth = four.depth + p.padding.x;
     let row = four.row + p.padding.y;
     let column = four.column + p.padding.z;
-    let first = vec3(select(0u, first_window(0u, depth), SOLID), first_window(1u, row), first_window(2u, column.x));
+    let lines = find_lines(depth, row);
+    let first = first_window(2u, column.x);
+    let last = last_window(2u, first);
     var sum = vec4<f32>();
-    for (var d = first.x; d < select(1u, last_window(0u, first.x), SOLID); d++) {
-        if SOLID && !lies_in(0u, d, vec4(depth)).x {
+    for (var n = 0u; n < lines.count; n++) {
+        let place = line_place(lines, n);
+        if !lies_in(1u, place.y, vec4(row)).x || (SOLID && !lies_in(0u, place.x, vec4(depth)).x) {
             continue;
         }
-        for (var r = first.y; r < last_window(1u, first.y); r++) {
-            if !lies_in(1u, r, vec4(row)).x {
-                continue;
-            }
-            let line = row_index(four.plane, d, r, p.y);
-            for (var s = first.z; s < last_window(2u, first.z); s++) {
-                let share = vec4(f32(x[line + s])) / divisor(d, r, vec4(s));
-                sum += select(vec4<f32>(), share, lies_in(2u, s, column));
-            }
+        let line = line_index(lines, n, four.plane);
+        for (var s = first; s < last; s++) {
+            let share = f32(x[line + s]) / divisor(place.x, place.y, vec4(s)).x;
+            sum += select(vec4<f32>(), vec4(share), lies_in(2u, s, column));
         }
     }
     store_four(four, p.x, sum);

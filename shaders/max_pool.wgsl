@@ -40,28 +40,32 @@ fn max_pool(
     var best = vec4<f32>(-infinity());
     var best_is_nan = vec4<bool>();
     var place = vec4<u32>(NOWHERE);
-    for (var d = 0u; d < select(1u, count.x, SOLID); d++) {
-        let source_depth = select(0u, depth + d * p.dilation.x - p.padding.x, SOLID);
-        for (var r = 0u; r < count.y; r++) {
-            let source_row = row + r * p.dilation.y - p.padding.y;
-            let line_inside = source_row < p.x.z && (!SOLID || source_depth < p.x.y);
-            let line = (source_depth * p.x.z + source_row) * p.x.w;
-            for (var s = 0u; s < count.z; s++) {
-                let source_column = column + s * p.dilation.z - p.padding.z;
-                var inside = vec4(line_inside) & (source_column < vec4(p.x.w));
-                if ADAPTIVE {
-                    inside &= vec4(s) < columns;
-                }
-                let here = line + source_column;
-                let i = plane + here;
-                let value = vec4<f32>(f32(x[i.x]), f32(x[i.y]), f32(x[i.z]), f32(x[i.w]));
-                let value_is_nan = vec4<bool>(is_nan(value.x), is_nan(value.y), is_nan(value.z), is_nan(value.w));
-                let larger = (value > best) & !best_is_nan;
-                let better = inside & (larger | value_is_nan | (place == vec4(NOWHERE)));
-                best_is_nan |= better & value_is_nan;
-                best = select(best, value, better);
-                place = select(place, here, better);
+    // One loop over the lines of a window, whether they lie in one plane or several.
+    for (var line = 0u; line < select(count.y, count.x * count.y, SOLID); line++) {
+        let d = select(0u, line / count.y, SOLID);
+        let source_row = row + (line - d * count.y) * p.dilation.y - p.padding.y;
+        var first = source_row * p.x.w;
+        var line_inside = source_row < p.x.z;
+        if SOLID {
+            let source_depth = depth + d * p.dilation.x - p.padding.x;
+            first += source_depth * p.x.z * p.x.w;
+            line_inside &= source_depth < p.x.y;
+        }
+        for (var s = 0u; s < count.z; s++) {
+            let source_column = column + s * p.dilation.z - p.padding.z;
+            var inside = vec4(line_inside) & (source_column < vec4(p.x.w));
+            if ADAPTIVE {
+                inside &= vec4(s) < columns;
             }
+            let here = first + source_column;
+            let i = plane + here;
+            let value = vec4<f32>(f32(x[i.x]), f32(x[i.y]), f32(x[i.z]), f32(x[i.w]));
+            let value_is_nan = vec4<bool>(is_nan(value.x), is_nan(value.y), is_nan(value.z), is_nan(value.w));
+            let larger = (value > best) & !best_is_nan;
+            let better = inside & (larger | value_is_nan | (place == vec4(NOWHERE)));
+            best_is_nan |= better & value_is_nan;
+            best = select(best, value, better);
+            place = select(place, here, better);
         }
     }
     let to = row_index(four.plane, four.depth, four.row, p.y) + four.column;
@@ -94,16 +98,14 @@ fn max_pool_grad(
         return;
     }
     let place = row_index(0u, four.depth, four.row, p.x) + four.column;
-    let depth = select(0u, first_window(0u, four.depth + p.padding.x), SOLID);
-    let row = first_window(1u, four.row + p.padding.y);
+    let lines = find_lines(four.depth + p.padding.x, four.row + p.padding.y);
     let column = first_window(2u, four.column.x + p.padding.z);
+    let column_end = last_window(2u, column);
     var sum = vec4<f32>();
-    for (var d = depth; d < select(1u, last_window(0u, depth), SOLID); d++) {
-        for (var r = row; r < last_window(1u, row); r++) {
-            let line = row_index(four.plane, d, r, p.y);
-            for (var s = column; s < last_window(2u, column); s++) {
-                sum += select(vec4<f32>(), vec4(f32(dy[line + s])), place == vec4(chosen[line + s]));
-            }
+    for (var n = 0u; n < lines.count; n++) {
+        let line = line_index(lines, n, four.plane);
+        for (var s = column; s < column_end; s++) {
+            sum += select(vec4<f32>(), vec4(f32(dy[line + s])), place == vec4(chosen[line + s]));
         }
     }
     let to = row_index(four.plane, four.depth, four.row, p.x) + four.column;

@@ -51,3 +51,34 @@ fn first_window(axis: u32, place: u32) -> u32 {
 fn last_window(axis: u32, first: u32) -> u32 {
     return min(first + p.covering[axis], p.y[axis + 1u]);
 }
+
+// The lines of windows that a line of elements can lie in: one loop over them, whether in one plane or several.
+struct Lines {
+    depth: u32,
+    row: u32,
+    rows: u32,
+    count: u32,
+}
+
+// Depth and row count from the first element of the padding.
+fn find_lines(depth: u32, row: u32) -> Lines {
+    let first_row = first_window(1u, row);
+    let rows = last_window(1u, first_row) - first_row;
+    if SOLID {
+        let first_depth = first_window(0u, depth);
+        return Lines(first_depth, first_row, rows, rows * (last_window(0u, first_depth) - first_depth));
+    }
+    return Lines(0u, first_row, rows, rows);
+}
+
+// The depth and row of the n-th of them.
+fn line_place(lines: Lines, n: u32) -> vec2<u32> {
+    let depth = select(0u, n / lines.rows, SOLID);
+    return vec2(lines.depth + depth, lines.row + n - depth * lines.rows);
+}
+
+// The index of the first window in the n-th of them.
+fn line_index(lines: Lines, n: u32, plane: u32) -> u32 {
+    let place = line_place(lines, n);
+    return row_index(plane, place.x, place.y, p.y);
+}
