@@ -64,27 +64,36 @@ fn interpolate(
         return;
     }
     let depth = taps(0u, vec4(four.depth));
+    var value = between_rows(four, select(0u, depth.first.x, SOLID));
+    if SOLID && is_linear() {
+        value = between(value, between_rows(four, depth.second.x), depth.part.x);
+    }
+    store_four(four, sizes.y, value);
+}
+
+fn between(first: vec4<f32>, second: vec4<f32>, part: f32) -> vec4<f32> {
+    return (1.0 - part) * first + part * second;
+}
+
+fn between_rows(four: Four, depth: u32) -> vec4<f32> {
     let row = taps(1u, vec4(four.row));
     let column = taps(2u, four.column);
-    var sum = vec4<f32>();
-    for (var d = depth.first.x; d <= select(0u, depth.second.x, SOLID); d++) {
-        for (var r = row.first.x; r <= row.second.x; r++) {
-            let line = row_index(four.plane, d, r, sizes.x);
-            let i = line + column.first;
-            var value = vec4<f32>(f32(x[i.x]), f32(x[i.y]), f32(x[i.z]), f32(x[i.w]));
-            if is_linear() {
-                let k = line + column.second;
-                let next = vec4<f32>(f32(x[k.x]), f32(x[k.y]), f32(x[k.z]), f32(x[k.w]));
-                value = (1.0 - column.part) * value + column.part * next;
-                value *= select(row.part.x, 1.0 - row.part.x, r == row.first.x);
-                if SOLID {
-                    value *= select(depth.part.x, 1.0 - depth.part.x, d == depth.first.x);
-                }
-            }
-            sum += value;
-        }
+    let first = between_columns(row_index(four.plane, depth, row.first.x, sizes.x), column);
+    if !is_linear() {
+        return first;
     }
-    store_four(four, sizes.y, sum);
+    return between(first, between_columns(row_index(four.plane, depth, row.second.x, sizes.x), column), row.part.x);
+}
+
+fn between_columns(line: u32, column: Taps) -> vec4<f32> {
+    let i = line + column.first;
+    let first = vec4<f32>(f32(x[i.x]), f32(x[i.y]), f32(x[i.z]), f32(x[i.w]));
+    if !is_linear() {
+        return first;
+    }
+    let k = line + column.second;
+    let second = vec4<f32>(f32(x[k.x]), f32(x[k.y]), f32(x[k.z]), f32(x[k.w]));
+    return (1.0 - column.part) * first + column.part * second;
 }
 
 // The elements of y that may take from elements `first` to `last` of x along an axis, at least those: from x up to y.

@@ -30,7 +30,12 @@ fn row_index(plane: u32, depth: u32, row: u32, sizes: vec4<u32>) -> u32 {
 
 fn store_four(four: Four, sizes: vec4<u32>, values: vec4<f32>) {
     let to = row_index(four.plane, four.depth, four.row, sizes) + four.column.x;
-    for (var k = 0u; k < min(4u, sizes.w - four.column.x); k++) {
+    let count = min(4u, sizes.w - four.column.x);
+    if count == 4u {
+        store4(to, values);
+        return;
+    }
+    for (var k = 0u; k < count; k++) {
         store(to + k, values[k]);
     }
 }
