@@ -49,11 +49,13 @@ static LIBRARY: &[&Shader] = library![
     "index"
     "matrix"
     "nan"
+    "planes"
     "random"
     "rows"
     "sigmoid"
     "tanh"
     "tree"
+    "windows"
     "trig"
 ];
 

@@ -16,6 +16,7 @@
 mod map;
 mod operators;
 mod rows;
+mod windows;
 
 /// Declares the files of the operations: one word each, in alphabetical order.
 macro_rules! ops {
@@ -26,9 +27,14 @@ macro_rules! ops {
     };
 }
 
+pub use avg_pool::{AvgPool, AvgPool1d, AvgPool2d, AvgPool3d};
 pub use conv2d::Conv2d;
 pub use embedding::Embedding;
 pub use max_pool2d::MaxPool2d;
+pub use interpolate::Interpolation;
+pub use max_pool::{MaxPool, MaxPool1d, MaxPool2d, MaxPool3d};
+pub use pad::PadMode;
+pub use unfold::Unfold;
 
 ops! {
     abs
@@ -38,6 +44,7 @@ ops! {
     arange
     argmax
     assign
+    avg_pool
     cast
     ceil
     clamp
@@ -61,13 +68,14 @@ ops! {
     gelu
     gelu_tanh
     increment
+    interpolate
     layer_norm
     log
     log1p
     logical
     masked_fill
     matmul
-    max_pool2d
+    max_pool
     maximum
     minimum
     movedim
@@ -75,6 +83,7 @@ ops! {
     neg
     one_hot
     permutation
+    pad
     permute
     pow
     random
@@ -104,6 +113,7 @@ ops! {
     sub
     tanh
     tril
+    unfold
     where_
 }
 
