@@ -42,6 +42,7 @@ ops! {
     adam
     add
     arange
+    add_matmul
     argmax
     assign
     avg_pool
@@ -57,6 +58,7 @@ ops! {
     detach
     div
     dropout
+    einsum
     embedding
     erf
     exp
@@ -74,6 +76,7 @@ ops! {
     log1p
     logical
     masked_fill
+    losses
     matmul
     max_pool
     maximum
@@ -117,4 +120,5 @@ ops! {
     where_
 }
 
-pub use cross_entropy::{CrossEntropy, Reduction};
+pub use cross_entropy::CrossEntropy;
+pub use losses::{BinaryCrossEntropy, MultiMargin, NllLoss, Reduction};
