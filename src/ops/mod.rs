@@ -13,6 +13,7 @@ macro_rules! ops {
     };
 }
 
+pub use attention::Attention;
 pub use conv2d::Conv2d;
 pub use max_pool2d::MaxPool2d;
 
@@ -22,6 +23,7 @@ ops! {
     add
     argmax
     assign
+    attention
     cast
     clamp
     clip
