@@ -33,7 +33,18 @@ struct AttentionSizes {
     bias_heads: u32,
     bias_queries: u32,
     parts: u32,
+    // BLOCKS again: drivers unroll loops whose length they know, and take minutes to compile them.
+    blocks: u32,
+    // Which of the following there are.
+    flags: u32,
 }
+
+const CAUSAL = 1u;
+// The last query, and not the first, stands beside the last, and not the first, key.
+const FROM_END = 2u;
+const LENGTHS = 4u;
+const BIAS = 8u;
+const MASK = 16u;
 
 @group(0) @binding(0) var<storage, read> q: array<vec4<real>>; // [B, H, Tq, D]
 @group(0) @binding(1) var<storage, read> k: array<vec4<real>>; // [B, H / sharing, Tk, D]
@@ -50,14 +61,10 @@ struct AttentionSizes {
 @group(0) @binding(6) var<storage, read_write> dbias: array<f32>; // [parts, as bias]
 @group(0) @binding(8) var<uniform> sizes: AttentionSizes;
 
-override CAUSAL: bool = false;
-// Whether the last query, and not the first, stands beside the last, and not the first, key.
-override FROM_END: bool = false;
-override BIAS: bool = false;
-override MASK: bool = false;
-override LENGTHS: bool = false;
+// Whether there is a bias or a mask.
+override EXTRAS: bool = false;
 override DROPOUT: bool = false;
-// Blocks of four rows and eight columns that a thread holds: 1, 2 or 4.
+// Blocks of four rows and eight columns that a thread holds: 1 or 4.
 override BLOCKS: u32 = 1u;
 
 // Columns of a tile.
@@ -152,7 +159,7 @@ fn attention_head(number: u32, index: u32) -> AttentionHead {
     head.bias = batch * sizes.bias_step.x + of_q * sizes.bias_step.y;
     head.mask = sizes.mask + batch * sizes.mask_step.x + of_q * sizes.mask_step.y;
     head.length = sizes.keys;
-    if LENGTHS {
+    if (sizes.flags & LENGTHS) != 0u {
         workgroupBarrier();
         if index == 0u {
             attention_length = min(words[sizes.lengths + batch], sizes.keys);
@@ -160,8 +167,12 @@ fn attention_head(number: u32, index: u32) -> AttentionHead {
         head.length = workgroupUniformLoad(&attention_length);
     }
     head.key_shift = 0u;
-    head.query_shift = 0u;
-    if FROM_END {
+    // Every key is before this.
+    head.query_shift = 0x80000000u;
+    if (sizes.flags & CAUSAL) != 0u {
+        head.query_shift = 0u;
+    }
+    if (sizes.flags & FROM_END) != 0u {
         head.key_shift = sizes.queries;
         head.query_shift = head.length;
     }
@@ -170,9 +181,6 @@ fn attention_head(number: u32, index: u32) -> AttentionHead {
 
 // The keys that some query before `query` sees are those before this one.
 fn attention_end(head: AttentionHead, query: u32) -> u32 {
-    if !CAUSAL {
-        return head.length;
-    }
     let shifted = min(query, sizes.queries) + head.query_shift;
     return min(head.length, shifted - min(shifted, head.key_shift));
 }
@@ -181,9 +189,6 @@ fn attention_end(head: AttentionHead, query: u32) -> u32 {
 fn attention_begin(head: AttentionHead, key: u32) -> u32 {
     if key >= head.length {
         return sizes.queries;
-    }
-    if !CAUSAL {
-        return 0u;
     }
     let shifted = key + head.key_shift;
     return min(sizes.queries, shifted - min(shifted, head.query_shift));
@@ -251,9 +256,6 @@ fn attention_next(tile: AttentionTile, block: AttentionBlock) -> AttentionTile {
     if BLOCKS == 4u {
         return AttentionTile(tile.b, tile.c, tile.d, block);
     }
-    if BLOCKS == 2u {
-        return AttentionTile(tile.b, block, tile.c, tile.d);
-    }
     return AttentionTile(block, tile.b, tile.c, tile.d);
 }
 
@@ -261,9 +263,6 @@ fn attention_next(tile: AttentionTile, block: AttentionBlock) -> AttentionTile {
 fn attention_next_rows(rows: mat4x4<f32>, x: vec4<f32>) -> mat4x4<f32> {
     if BLOCKS == 4u {
         return mat4x4<f32>(rows[1], rows[2], rows[3], x);
-    }
-    if BLOCKS == 2u {
-        return mat4x4<f32>(rows[1], x, rows[2], rows[3]);
     }
     return mat4x4<f32>(x, rows[1], rows[2], rows[3]);
 }
@@ -275,17 +274,18 @@ fn attention_logit(head: AttentionHead, score: vec4<f32>, row: u32, column: u32,
     let key = select(across, vec4(row), keys_down);
     var logit = score * sizes.scale;
     var sees = (query < vec4(sizes.queries)) & (key < vec4(head.length));
-    if CAUSAL {
-        sees &= key + head.key_shift <= query + head.query_shift;
+    sees &= key + head.key_shift <= query + head.query_shift;
+    if !EXTRAS {
+        return select(vec4(-infinity()), logit, sees);
     }
     // Indices that exist, of numbers that count only where they are the element's own.
     let i = min(query, vec4(sizes.queries - 1u));
     let j = min(key, vec4(sizes.keys - 1u));
-    if BIAS {
+    if (sizes.flags & BIAS) != 0u {
         let at = head.bias + i * sizes.bias_step.z + j * sizes.bias_step.w;
         logit += vec4<f32>(vec4(bias[at.x], bias[at.y], bias[at.z], bias[at.w]));
     }
-    if MASK {
+    if (sizes.flags & MASK) != 0u {
         let at = head.mask + i * sizes.mask_step.z + j * sizes.mask_step.w;
         sees &= vec4(words[at.x], words[at.y], words[at.z], words[at.w]) != vec4(0u);
     }
@@ -393,14 +393,14 @@ fn attention_forward(group: u32, index: u32) {
     var weight = mat4x4<f32>();
     for (var key = 0u; key < end; key += ATTENTION_SIDE) {
         var s = attention_scores(Q, head.q, first, K, head.k, key, index);
-        for (var n = 0u; n < BLOCKS; n++) {
+        for (var n = 0u; n < sizes.blocks; n++) {
             let row = thread.row + 4u * n;
             let logits = attention_logits(head, s.a, first + row, key + thread.left, key + thread.right, false);
             attention_parts[attention_part(thread.across, row)] = attention_largest(logits);
             s = attention_next(s, logits);
         }
         workgroupBarrier();
-        for (var n = 0u; n < BLOCKS; n++) {
+        for (var n = 0u; n < sizes.blocks; n++) {
             let row = thread.row + 4u * n;
             var m = largest[0];
             for (var i = 0u; i < 8u; i++) {
@@ -428,12 +428,12 @@ fn attention_forward(group: u32, index: u32) {
         workgroupBarrier();
     }
 
-    for (var n = 0u; n < BLOCKS; n++) {
+    for (var n = 0u; n < sizes.blocks; n++) {
         attention_parts[attention_part(thread.across, thread.row + 4u * n)] = weight[0];
         weight = attention_next_rows(weight, weight[0]);
     }
     workgroupBarrier();
-    for (var n = 0u; n < BLOCKS; n++) {
+    for (var n = 0u; n < sizes.blocks; n++) {
         let row = thread.row + 4u * n;
         var total = vec4<f32>();
         for (var i = 0u; i < 8u; i++) {
@@ -525,7 +525,7 @@ fn attention_backward_q(group: u32, index: u32) {
     for (var key = 0u; key < end; key += ATTENTION_SIDE) {
         var s = attention_scores(Q, head.q, first, K, head.k, key, index);
         var dp = attention_scores(DY, head.y, first, V, head.v, key, index);
-        for (var n = 0u; n < BLOCKS; n++) {
+        for (var n = 0u; n < sizes.blocks; n++) {
             let row = thread.row + 4u * n;
             let block = attention_slopes(head, s.a, dp.a, first + row, key + thread.left, key + thread.right, false);
             attention_share(block.slopes, row);
@@ -536,7 +536,7 @@ fn attention_backward_q(group: u32, index: u32) {
         sums = attention_accumulate(sums, K, attention_before(head.k, end), key, column, index);
         workgroupBarrier();
     }
-    for (var n = 0u; n < BLOCKS; n++) {
+    for (var n = 0u; n < sizes.blocks; n++) {
         var block = sums.a;
         for (var r = 0u; r < 8u; r++) {
             let query = first + thread.row + 4u * n + r / 2u;
@@ -567,7 +567,7 @@ fn attention_backward_kv(group: u32, index: u32) {
         for (var query = attention_begin(head, first) / ATTENTION_SIDE * ATTENTION_SIDE; query < sizes.queries; query += ATTENTION_SIDE) {
             var s = attention_scores(K, head.k, first, Q, head.q, query, index);
             var dp = attention_scores(V, head.v, first, DY, head.y, query, index);
-            for (var n = 0u; n < BLOCKS; n++) {
+            for (var n = 0u; n < sizes.blocks; n++) {
                 let row = thread.row + 4u * n;
                 let block = attention_slopes(head, s.a, dp.a, first + row, query + thread.left, query + thread.right, true);
                 attention_share(block.weights, row);
@@ -577,7 +577,7 @@ fn attention_backward_kv(group: u32, index: u32) {
             workgroupBarrier();
             dv_sums = attention_accumulate(dv_sums, DY, head.y, query, column, index);
             workgroupBarrier();
-            for (var n = 0u; n < BLOCKS; n++) {
+            for (var n = 0u; n < sizes.blocks; n++) {
                 attention_share(dp.a, thread.row + 4u * n);
                 dp = attention_next(dp, dp.a);
             }
@@ -586,7 +586,7 @@ fn attention_backward_kv(group: u32, index: u32) {
             workgroupBarrier();
         }
     }
-    for (var n = 0u; n < BLOCKS; n++) {
+    for (var n = 0u; n < sizes.blocks; n++) {
         var of_k = dk_sums.a;
         var of_v = dv_sums.a;
         for (var r = 0u; r < 8u; r++) {
@@ -631,7 +631,7 @@ fn attention_backward_bias(group: u32, index: u32) {
         }
         var s = attention_scores(Q, head.q, first, K, head.k, key, index);
         var dp = attention_scores(DY, head.y, first, V, head.v, key, index);
-        for (var n = 0u; n < BLOCKS; n++) {
+        for (var n = 0u; n < sizes.blocks; n++) {
             let row = first + thread.row + 4u * n;
             let x = attention_slopes(head, s.a, dp.a, row, key + thread.left, key + thread.right, false).slopes;
             let old = sums.a;
@@ -643,7 +643,7 @@ fn attention_backward_bias(group: u32, index: u32) {
         }
     }
     workgroupBarrier();
-    for (var n = 0u; n < BLOCKS; n++) {
+    for (var n = 0u; n < sizes.blocks; n++) {
         attention_share(sums.a, thread.row + 4u * n);
         sums = attention_next(sums, sums.a);
     }

@@ -23,8 +23,6 @@ fn attention_scores(
         attention_add_square(&s0, attention_left(of_a, a, row, d), left, right);
         if BLOCKS > 1u {
             attention_add_square(&s1, attention_left(of_a, a, row + 4u, d), left, right);
-        }
-        if BLOCKS > 2u {
             attention_add_square(&s2, attention_left(of_a, a, row + 8u, d), left, right);
             attention_add_square(&s3, attention_left(of_a, a, row + 12u, d), left, right);
         }
@@ -46,8 +44,6 @@ fn attention_accumulate(
         attention_add_square(&s0, attention_left_of_tile(0u, l), left, right);
         if BLOCKS > 1u {
             attention_add_square(&s1, attention_left_of_tile(4u, l), left, right);
-        }
-        if BLOCKS > 2u {
             attention_add_square(&s2, attention_left_of_tile(8u, l), left, right);
             attention_add_square(&s3, attention_left_of_tile(12u, l), left, right);
         }

@@ -37,7 +37,6 @@ impl Attend {
         let (blocks, height) = match (target.class.is_software(), rows) {
             (false, _) => (1, 32),
             (true, 0..=4) => (1, 4),
-            (true, 5..=8) => (2, 8),
             (true, _) => (4, 16),
         };
         let tiles = rows.div_ceil(height);
@@ -85,6 +84,8 @@ impl Attend {
         let apart = |size: usize, step: usize| if size > 1 { step } else { 0 };
         let bias_steps = [apart(bias_batches, b), apart(bias_heads, h), apart(bias_queries, t), 1];
         let y = q.with(3, value_width);
+        let flags = [self.causal, self.from_end, words.lengths.is_some(), self.bias, words.mask.is_some()];
+        let flags = (0..flags.len()).map(|i| usize::from(flags[i]) << i).sum();
         let params = Params::new()
             .all([batches, heads, sharing])
             .f32(self.scale)
@@ -96,7 +97,7 @@ impl Attend {
             .all([((1.0 - f64::from(self.dropout)) * 65_536.0).round() as usize])
             .f32(if self.dropout < 1.0 { 1.0 / (1.0 - self.dropout) } else { 0.0 })
             .bits(self.stream)
-            .all([bias_batches, bias_heads, bias_queries, parts]);
+            .all([bias_batches, bias_heads, bias_queries, parts, blocks, flags]);
 
         let shader = match (target.class.is_software(), target.subgroups) {
             (true, true) => shader!("attention/subgroup"),
@@ -104,13 +105,9 @@ impl Attend {
             (false, _) => shader!("attention/portable"),
         };
         let kernel = Kernel::new(shader, entry, io.real())
-            .constant("CAUSAL", self.causal.into())
-            .constant("FROM_END", self.from_end.into())
-            .constant("BIAS", self.bias.into())
-            .constant("MASK", words.mask.is_some().into())
-            .constant("LENGTHS", words.lengths.is_some().into())
+            .constant("EXTRAS", (self.bias || words.mask.is_some()).into())
             .constant("DROPOUT", (self.dropout > 0.0).into())
-            .constant("BLOCKS", blocks);
+            .constant("BLOCKS", blocks as u32);
         // Something has to be bound where a kernel could, but does not, read.
         let forward = self.pass == Pass::Forward;
         let dy = io.x(if forward { 0 } else { 3 });

@@ -8,8 +8,6 @@ mod cache;
 mod kernels;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod timing;
 
 use crate::{
     data::{DType, Shape, TensorDesc},
