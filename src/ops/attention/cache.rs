@@ -86,7 +86,7 @@ impl Graph {
     /// What reads the cache's old value must be written before; a later reader is an error of planning.
     ///
     /// # Gradient
-    /// None: asking for it is an error.
+    /// None: asking for it is an error. No counterpart in PyTorch.
     ///
     /// # Errors
     /// Recorded in the graph: shapes that do not fit, mixed element types, positions that are not `u32`.
