@@ -109,7 +109,7 @@ fn check(shapes: [[usize; 4]; 4], mask: Option<[usize; 4]>, lengths: Option<&[u3
     let (causal, from_end) = (options.causal, options.from_end);
     let sees = |place: Place| {
         let [b, _, i, j] = place;
-        let length = lengths.map_or(k[2], |lengths| lengths[b] as usize);
+        let length = lengths.map_or(k[2], |lengths| k[2].min(lengths[b] as usize));
         let (ahead, behind) = if from_end { (length, q[2]) } else { (0, 0) };
         let unmasked = numbers.as_ref().is_none_or(|numbers| numbers[at(mask.unwrap(), place)] != 0);
         j < length && (!causal || j + behind <= i + ahead) && unmasked
