@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod architecture;
+mod attention;
 mod autodiff;
 mod checkpoint;
 #[cfg(feature = "cli")]

@@ -5,6 +5,7 @@
 //! Functions and closures from tensor to tensor are layers too.
 
 mod activation;
+mod attention;
 mod conv;
 mod dropout;
 mod embed;
@@ -14,6 +15,7 @@ mod norm;
 mod pool;
 
 pub use activation::{Activation, gelu, gelu_tanh, log_softmax, relu, sigmoid, silu, softmax, softplus, tanh};
+pub use attention::{MultiHeadAttention, multi_head_attention};
 pub use conv::{Conv, conv};
 pub use dropout::{Dropout, dropout};
 pub use embed::{Embed, embed};

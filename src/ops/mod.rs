@@ -28,6 +28,7 @@ macro_rules! ops {
 }
 
 pub use avg_pool::{AvgPool, AvgPool1d, AvgPool2d, AvgPool3d};
+pub use attention::Attention;
 pub use conv2d::Conv2d;
 pub use embedding::Embedding;
 pub use interpolate::Interpolation;
@@ -44,6 +45,7 @@ ops! {
     arange
     argmax
     assign
+    attention
     avg_pool
     cast
     ceil
