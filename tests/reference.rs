@@ -36,7 +36,7 @@ fn build(graph: &Graph, case: &Value, fixture: &Fixture) -> (Tensor, Vec<(String
         "conv2d" => {
             let options = Conv2d {
                 stride: pair(&case["stride"]),
-                padding: pair(&case["padding"]),
+                padding: pair(&case["padding"]).into(),
                 dilation: pair(&case["dilation"]),
                 groups: case["groups"].as_u64().unwrap() as usize,
             };

@@ -35,7 +35,7 @@ impl Conv {
 
     /// Zeros added on every side.
     pub fn pad(mut self, padding: usize) -> Conv {
-        self.options.padding = [padding; 2];
+        self.options.padding = [padding; 2].into();
         self
     }
 

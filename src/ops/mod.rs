@@ -13,7 +13,9 @@ macro_rules! ops {
     };
 }
 
-pub use conv2d::Conv2d;
+pub use conv::{
+    Conv, Conv1d, Conv2d, Conv3d, ConvTranspose, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, Padding, Sides,
+};
 pub use max_pool2d::MaxPool2d;
 
 ops! {
@@ -27,7 +29,7 @@ ops! {
     clip
     compare
     concat
-    conv2d
+    conv
     cross_entropy
     detach
     div

@@ -13,54 +13,99 @@ use crate::{
 /// Mesa's software driver stops a thread's loops after 65,535 in all, without a word.
 const LONGEST_SUM: usize = 48_000;
 
-/// One direction of a plane, or one phase of it: elements of y that meet the same taps.
+/// One of the three axes: elements of y, the taps they meet, and where these lie in x.
 ///
-/// Element `i` of `count` is `first + i·step` in y, and its tap `t` of `taps`, which is
-/// `tap_first + t·tap_step` in the window, meets `i·stride + start + t·source_step` in x.
+/// An axis has one phase, of elements next to each other, or as many as its spread: see `shaders/lib/correlation.wgsl`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Axis {
-    count: usize,
-    first: usize,
-    step: usize,
+    /// Elements of y.
+    size: usize,
+    /// Elements of x.
+    extent: usize,
+    /// Elements of the window.
     taps: usize,
-    tap_first: usize,
-    tap_step: usize,
+    offset: isize,
+    dilation: usize,
+    spread: usize,
+    divisor: usize,
+    inverse: usize,
     stride: usize,
-    start: isize,
     source_step: isize,
 }
 
 impl Axis {
-    /// Windows of `taps` elements.
-    pub fn windows(count: usize, taps: usize, stride: usize, padding: usize, dilation: usize) -> Axis {
-        let (start, source_step) = (-(padding as isize), dilation as isize);
-        Axis { count, first: 0, step: 1, taps, tap_first: 0, tap_step: 1, stride, start, source_step }
+    /// `size` windows of `taps` elements over `extent` elements.
+    pub fn windows(
+        [size, extent, taps]: [usize; 3],
+        stride: usize,
+        padding: usize,
+        dilation: usize,
+    ) -> Axis {
+        let (offset, source_step) = (-(padding as isize), dilation as isize);
+        Axis { size, extent, taps, offset, dilation, spread: 1, divisor: 1, inverse: 0, stride, source_step }
     }
 
-    /// The `size` elements that windows were laid over, by what is left when dividing by the stride.
-    pub fn phases(size: usize, taps: usize, stride: usize, padding: usize, dilation: usize) -> Vec<Axis> {
-        let phase = |first: usize| {
-            // Tap t meets window (first + padding − t·dilation) / stride, where that is whole.
-            let window = |tap: usize| (first + padding) as isize - (tap * dilation) as isize;
-            let mut meeting = (0..taps).filter(|&tap| window(tap) % stride as isize == 0);
-            let tap_first = meeting.next();
-            let tap_step = meeting.next().zip(tap_first).map_or(taps, |(second, first)| second - first);
-            let count = tap_first.map_or(0, |first| (taps - first).div_ceil(tap_step));
-            let tap_first = tap_first.unwrap_or(0);
-            Axis {
-                count: (size - first).div_ceil(stride),
-                first,
-                step: stride,
-                taps: count,
-                tap_first,
-                tap_step,
-                stride: 1,
-                start: window(tap_first) / stride as isize,
-                source_step: -((tap_step * dilation / stride) as isize),
-            }
-        };
-        (0..stride.min(size)).map(phase).collect()
+    /// The `size` elements that `extent` windows of `taps` elements were laid over.
+    pub fn covered(
+        [size, extent, taps]: [usize; 3],
+        stride: usize,
+        padding: usize,
+        dilation: usize,
+    ) -> Axis {
+        // Tap t of an element meets window (element + padding − t·dilation) / stride, where that is whole.
+        let divisor = common_divisor(stride, dilation);
+        let (tap_step, step) = (stride / divisor, dilation / divisor);
+        Axis {
+            size,
+            extent,
+            taps,
+            offset: padding as isize,
+            dilation,
+            spread: stride,
+            divisor,
+            inverse: (0..tap_step).find(|i| i * step % tap_step == 1).unwrap_or(0),
+            stride: 1,
+            source_step: -(step as isize),
+        }
     }
+
+    /// Taps from one that a phase meets to the next.
+    fn tap_step(&self) -> usize {
+        self.spread / self.divisor
+    }
+
+    fn phases(&self) -> usize {
+        self.spread.min(self.size).max(1)
+    }
+
+    /// Elements of the first phase, which has the most.
+    fn longest(&self) -> usize {
+        self.size.div_ceil(self.spread)
+    }
+
+    /// Taps that an element meets at most.
+    fn most_taps(&self) -> usize {
+        self.taps.div_ceil(self.tap_step())
+    }
+
+    /// Products of elements and taps, in all phases together.
+    fn products(&self) -> usize {
+        let phase = |number: usize| {
+            let reach = number as isize + self.offset;
+            let met = (0..self.taps).filter(|tap| (reach - (tap * self.dilation) as isize) % self.spread as isize == 0);
+            met.count() * (self.size - number).div_ceil(self.spread)
+        };
+        if self.spread == 1 { self.size * self.taps } else { (0..self.phases().min(self.size)).map(phase).sum() }
+    }
+
+    /// Whether nothing has to be computed for it: one element meets one tap at the same place.
+    fn is_single(&self) -> bool {
+        self.size == 1 && self.extent == 1 && self.taps == 1 && self.offset == 0
+    }
+}
+
+fn common_divisor(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { common_divisor(b, a % b) }
 }
 
 /// y[b, k, m] = Σ x[b, c, …] · w[k, c, t], for each group of channels.
@@ -70,11 +115,8 @@ pub(super) struct Correlation {
     pub groups: usize,
     pub outputs: usize,
     pub inputs: usize,
-    /// The phases of rows and of columns; every pair of them is computed.
-    pub axes: [Vec<Axis>; 2],
-    pub x_plane: [usize; 2],
-    pub window: [usize; 2],
-    pub y_plane: [usize; 2],
+    /// Depth, rows and columns.
+    pub axes: [Axis; 3],
     /// Elements between neighbours in the batch, groups and inputs.
     pub x_strides: [usize; 3],
     /// Elements between neighbouring groups, outputs and inputs.
@@ -86,7 +128,6 @@ pub(super) struct Correlation {
 /// A loop of the sum: what one of its steps adds to the source's row and column, to the place in x and in w.
 #[derive(Clone, Copy, Debug)]
 struct Loop {
-    count: usize,
     row: isize,
     column: isize,
     x: isize,
@@ -162,66 +203,76 @@ impl Tile {
 
 impl Correlation {
     fn elements(&self) -> usize {
-        self.batch * self.groups * self.outputs * self.y_plane[0] * self.y_plane[1]
+        self.batch * self.groups * self.outputs * self.axes.iter().map(|axis| axis.size).product::<usize>()
     }
 
-    fn phases(&self) -> impl Iterator<Item = [Axis; 2]> + '_ {
-        self.axes[0].iter().flat_map(|&row| self.axes[1].iter().map(move |&column| [row, column]))
-    }
-
-    fn most_taps(&self) -> [usize; 2] {
-        [0, 1].map(|axis: usize| self.axes[axis].iter().map(|axis| axis.taps).max().unwrap_or(0))
+    /// Whether the kernels need what `GENERAL` switches on in `shaders/lib/correlation.wgsl`.
+    fn is_general(&self) -> bool {
+        !self.axes[0].is_single() || self.axes.iter().any(|axis| axis.spread > 1)
     }
 
     /// Whether the innermost loop is over tap columns. On software drivers it is the longer one, as the loops around
     /// it cost extra; on others neighbouring threads shall load neighbouring weights.
     fn columns_inside(&self, software: bool) -> bool {
-        !software || self.most_taps()[1] > self.inputs
+        !software || self.axes[2].most_taps() > self.inputs
+    }
+
+    /// Steps of all loops but the innermost, and of that one.
+    fn steps(&self, software: bool) -> [usize; 2] {
+        let [depth, row, column] = self.axes.map(|axis| axis.most_taps());
+        let lines = depth * row;
+        if self.columns_inside(software) { [lines * self.inputs, column] } else { [lines * column, self.inputs] }
     }
 
     /// Adds the dispatches that compute output 0 of a node from its inputs x, w and perhaps a bias.
     pub fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
         io.fits(target)?;
+        self.check()?;
         let software = target.class.is_software();
         let tile = Tile::new(self.outputs, software);
-        let blocks = self.groups * self.outputs.div_ceil(tile.outputs);
-        let groups = |[row, column]: [Axis; 2]| blocks * (self.batch * row.count * column.count).div_ceil(tile.pixels);
-        let fewest = self.phases().map(groups).max().unwrap_or(0).max(1);
-        let [tap_rows, tap_columns] = self.most_taps();
-        let (outer, inner) = if self.columns_inside(software) {
-            (self.inputs * tap_rows, tap_columns)
-        } else {
-            (tap_rows * tap_columns, self.inputs)
-        };
-        let parts = Parts::new(outer, inner, tile.busy.div_ceil(fewest));
+        let pixels = self.batch * self.axes.iter().map(Axis::longest).product::<usize>();
+        let phases: usize = self.axes.iter().map(Axis::phases).product();
+        let groups = self.groups * self.outputs.div_ceil(tile.outputs) * pixels.div_ceil(tile.pixels) * phases;
+        let [outer, inner] = self.steps(software);
+        let parts = Parts::new(outer, inner, tile.busy.div_ceil(groups.max(1)));
         let whole = parts.count() == 1;
 
         let weights = if software { self.pack(io, target, tile.outputs, out)? } else { self.unpacked(io) };
         let sums = if whole { io.y(0) } else { scratch([parts.count(), self.elements()], target, out)? };
         let entry = if whole { "correlation" } else { "partial_correlation" };
-        let phases = self.phases().count().max(1) as u64;
-        for axes in self.phases() {
-            let mut dispatch = Dispatch::new(tile.kernel(entry, io, target)).read(io.x(0)).read(weights.value);
-            if !software {
-                dispatch = dispatch.read(bias(io));
-            }
-            let dispatch = dispatch
-                .write(sums)
-                .params(self.params(axes, weights, parts, software, has_bias(io)))
-                .groups((groups(axes) * parts.count()) as u64)
-                .cost(self.flops(axes), io.bytes() / phases);
-            out.push(if whole { dispatch.finishing() } else { dispatch });
+        let kernel = tile.kernel(entry, io, target).constant("GENERAL", u32::from(self.is_general()));
+        let mut dispatch = Dispatch::new(kernel).read(io.x(0)).read(weights.value);
+        if !software {
+            dispatch = dispatch.read(bias(io));
         }
-        if !whole {
+        let dispatch = dispatch
+            .write(sums)
+            .params(self.params(weights, parts, software, has_bias(io)))
+            .groups((groups * parts.count()) as u64)
+            .cost(self.flops(), io.bytes());
+        if whole {
+            out.push(dispatch.finishing());
+        } else {
+            out.push(dispatch);
             out.push(self.combine(io, sums, parts.count()));
         }
         Ok(())
     }
 
-    /// Two for each product of a phase.
-    fn flops(&self, axes: [Axis; 2]) -> u64 {
-        let products = axes.map(|axis| (axis.count * axis.taps) as u64);
-        2 * (self.batch * self.groups * self.outputs * self.inputs) as u64 * products[0] * products[1]
+    /// Refuses what the kernels cannot count.
+    fn check(&self) -> Result<(), Misfit> {
+        // The kernels multiply two numbers below the step.
+        const MOST: usize = 1 << 16;
+        match self.axes.iter().find(|axis| axis.tap_step() > MOST) {
+            None => Ok(()),
+            Some(axis) => Err(Misfit::limit(format!("stride {} is more than {MOST}", axis.spread))),
+        }
+    }
+
+    /// Two for each product.
+    fn flops(&self) -> u64 {
+        let channels = (self.batch * self.groups * self.outputs * self.inputs) as u64;
+        2 * channels * self.axes.iter().map(|axis| axis.products() as u64).product::<u64>()
     }
 
     /// The dispatch that adds the parts of the sum.
@@ -246,7 +297,7 @@ impl Correlation {
     fn pack(&self, io: &Io, target: &Target, outputs: usize, out: &mut Emit) -> Result<Weights, Misfit> {
         const ROWS: usize = 16;
         let blocks = self.outputs.div_ceil(outputs);
-        let taps = self.window[0] * self.window[1];
+        let taps: usize = self.axes.iter().map(|axis| axis.taps).product();
         let rows = taps * self.inputs + 1;
         let value = scratch([self.groups * blocks * rows, outputs], target, out)?;
         let threads = self.groups * blocks * rows.div_ceil(ROWS) * outputs / 4;
@@ -268,34 +319,48 @@ impl Correlation {
     }
 
     /// The fields of `Correlation` in `shaders/lib/correlation.wgsl`.
-    fn params(&self, [row, column]: [Axis; 2], weights: Weights, parts: Parts, software: bool, bias: bool) -> Params {
-        let (x_width, y_width) = (self.x_plane[1] as isize, self.y_plane[1]);
-        let tap_row = weights.tap * self.window[1];
-        let inputs = Loop { count: self.inputs, row: 0, column: 0, x: self.x_strides[2] as isize, w: weights.input };
+    fn params(&self, weights: Weights, parts: Parts, software: bool, bias: bool) -> Params {
+        let [depth, row, column] = self.axes;
+        let [x_line, x_plane] = [column.extent, row.extent * column.extent].map(|extent| extent as isize);
+        let [w_line, w_plane] = [column.taps, row.taps * column.taps].map(|taps| taps * weights.tap);
+        let step = depth.source_step;
+        let planes = Loop { row: 0, column: 0, x: step * x_plane, w: depth.tap_step() * w_plane };
+        let inputs = Loop { row: 0, column: 0, x: self.x_strides[2] as isize, w: weights.input };
         let step = row.source_step;
-        let rows = Loop { count: row.taps, row: step, column: 0, x: step * x_width, w: row.tap_step * tap_row };
+        let rows = Loop { row: step, column: 0, x: step * x_line, w: row.tap_step() * w_line };
         let step = column.source_step;
-        let columns = Loop { count: column.taps, row: 0, column: step, x: step, w: column.tap_step * weights.tap };
-        let loops = if self.columns_inside(software) { [inputs, rows, columns] } else { [rows, columns, inputs] };
-        let [outer, middle, inner] = loops.map(|one| one.count);
+        let columns = Loop { row: 0, column: step, x: step, w: column.tap_step() * weights.tap };
+        let columns_inside = self.columns_inside(software);
+        let loops = if columns_inside { [planes, inputs, rows, columns] } else { [planes, rows, columns, inputs] };
+        let [outer, inner] = self.steps(software);
 
         let mut params = Params::new();
-        for Loop { row, column, x, w, .. } in loops {
+        for Loop { row, column, x, w } in loops {
             params = params.i32(row).i32(column).i32(x).u32(w);
         }
+        let mut vector = |field: fn(&Axis) -> isize| {
+            params = self.axes.iter().fold(std::mem::take(&mut params), |params, axis| params.i32(field(axis))).u32(0);
+        };
+        vector(|axis| axis.size as isize);
+        vector(|axis| axis.phases() as isize);
+        vector(|axis| axis.spread as isize);
+        vector(|axis| axis.extent as isize);
+        vector(|axis| axis.taps as isize);
+        vector(|axis| axis.offset);
+        vector(|axis| axis.dilation as isize);
+        vector(|axis| axis.divisor as isize);
+        vector(|axis| axis.inverse as isize);
+        vector(|axis| axis.tap_step() as isize);
+        // The last vector is followed by numbers, which need no distance.
         params
-            .all([outer, middle, inner])
-            .all([(outer * middle).div_ceil(parts.outer), inner.div_ceil(parts.inner), parts.outer, parts.count()])
-            .all([self.batch, self.groups, self.outputs, row.count, column.count])
-            .all(self.x_plane)
-            .all([row.stride, column.stride])
-            .i32(row.start)
-            .i32(column.start)
+            .all(self.axes.map(|axis| axis.stride))
+            .i32(depth.source_step)
+            .all([self.inputs, usize::from(!columns_inside)])
+            .all([outer.div_ceil(parts.outer), inner.div_ceil(parts.inner), parts.outer, parts.count()])
+            .all([self.batch, self.groups, self.outputs])
             .all([self.x_strides[0], self.x_strides[1]])
-            .all([weights.group, weights.output, row.tap_first * tap_row + column.tap_first * weights.tap])
-            .u32(row.first * y_width + column.first)
+            .all([weights.group, weights.output, weights.tap])
             .all(self.y_strides)
-            .all([row.step * y_width, column.step])
             .all([self.elements(), usize::from(bias)])
     }
 }

@@ -11,38 +11,129 @@ use crate::{
 };
 use proptest::prelude::*;
 
-/// The definition, with zeros outside the image.
-fn definition(x: &Numbers, w: &Numbers, options: Conv2d) -> Numbers {
-    let sizes = Sizes::new(&options, x.shape(), w.shape()).unwrap_or_else(|misfit| panic!("{}", misfit.reason));
-    let rank = x.shape().rank();
-    let Conv2d { stride, padding, dilation, .. } = options;
-    let [height, width] = sizes.image;
-    let window = sizes.kernel[0] * sizes.kernel[1];
-    Numbers::from_fn(sizes.output(rank), |y| {
-        let [filter, i, j] = [y[rank - 3], y[rank - 2], y[rank - 1]];
-        let image = if rank == 4 { y[0] } else { 0 };
-        let mut sum = 0.0;
-        for c in 0..sizes.inputs {
-            let channel = image * sizes.groups * sizes.inputs + filter / sizes.outputs * sizes.inputs + c;
-            for r in 0..sizes.kernel[0] {
-                for s in 0..sizes.kernel[1] {
-                    let row = (i * stride[0] + r * dilation[0]).wrapping_sub(padding[0]);
-                    let column = (j * stride[1] + s * dilation[1]).wrapping_sub(padding[1]);
-                    if row < height && column < width {
-                        let tap = (filter * sizes.inputs + c) * window + r * sizes.kernel[1] + s;
-                        sum += x.data()[(channel * height + row) * width + column] * w.data()[tap];
+/// A convolution over the last `D` axes of tensors of these shapes, those in front of padding given.
+struct Definition<const D: usize> {
+    stride: [usize; D],
+    before: [usize; D],
+    dilation: [usize; D],
+    groups: usize,
+    x: Shape,
+    w: Shape,
+    y: Shape,
+}
+
+impl<const D: usize> Definition<D> {
+    fn conv(options: Conv<D>, x: &Shape, w: &Shape) -> Definition<D> {
+        let Conv { stride, dilation, groups, .. } = options;
+        let rank = x.rank();
+        let taken = |axis: usize| dilation[axis] * (w[2 + axis] - 1);
+        let sides = match options.padding {
+            Padding::Sides(sides) => sides,
+            Padding::Same => {
+                let before: [usize; D] = std::array::from_fn(|axis| taken(axis) / 2);
+                Sides { before, after: std::array::from_fn(|axis| taken(axis) - before[axis]) }
+            }
+        };
+        let size = |axis: usize| {
+            let padded = x[rank - D + axis] + sides.before[axis] + sides.after[axis];
+            (padded - taken(axis) - 1) / stride[axis] + 1
+        };
+        let y = x[..rank - D - 1].iter().copied().chain([w[0]]).chain((0..D).map(size)).collect();
+        Definition { stride, before: sides.before, dilation, groups, x: x.clone(), w: w.clone(), y }
+    }
+
+    /// The convolution whose transpose this is: the user's x is y.
+    fn transpose(options: ConvTranspose<D>, x: &Shape, w: &Shape) -> Definition<D> {
+        let ConvTranspose { stride, padding, output_padding, dilation, groups } = options;
+        let rank = x.rank();
+        let size = |axis: usize| {
+            let whole = (x[rank - D + axis] - 1) * stride[axis] + dilation[axis] * (w[2 + axis] - 1) + 1;
+            whole + output_padding[axis] - padding.before[axis] - padding.after[axis]
+        };
+        let image = x[..rank - D - 1].iter().copied().chain([w[1] * groups]).chain((0..D).map(size)).collect();
+        Definition { stride, before: padding.before, dilation, groups, x: image, w: w.clone(), y: x.clone() }
+    }
+
+    /// Calls `f` with the places in x, w and y of every product.
+    fn products(&self, mut f: impl FnMut(usize, usize, usize)) {
+        let rank = self.x.rank();
+        let axes = |shape: &Shape| -> [usize; 3] {
+            std::array::from_fn(|axis| (axis + D).checked_sub(3).map_or(1, |axis| shape[shape.rank() - D + axis]))
+        };
+        let (image, window, plane) = (axes(&self.x), axes(&self.w), axes(&self.y));
+        // Element i of y meets element s of x with tap t.
+        let meetings: [Vec<[usize; 3]>; 3] = std::array::from_fn(|axis| {
+            let Some(own) = (axis + D).checked_sub(3) else { return vec![[0, 0, 0]] };
+            let pairs = (0..plane[axis]).flat_map(|i| (0..window[axis]).map(move |t| (i, t)));
+            let met = pairs.map(|(i, t)| {
+                [i, t, (i * self.stride[own] + t * self.dilation[own]).wrapping_sub(self.before[own])]
+            });
+            met.filter(|met| met[2] < image[axis]).collect()
+        });
+        let batch = if rank == D + 2 { self.x[0] } else { 1 };
+        let (filters, inputs) = (self.w[0], self.w[1]);
+        let outputs = filters / self.groups;
+        for (n, k, c) in (0..batch).flat_map(|n| (0..filters).flat_map(move |k| (0..inputs).map(move |c| (n, k, c)))) {
+            let channel = (n * self.groups + k / outputs) * inputs + c;
+            let (filter, map) = (k * inputs + c, n * filters + k);
+            for &[i0, t0, s0] in &meetings[0] {
+                for &[i1, t1, s1] in &meetings[1] {
+                    let x = ((channel * image[0] + s0) * image[1] + s1) * image[2];
+                    let w = ((filter * window[0] + t0) * window[1] + t1) * window[2];
+                    let y = ((map * plane[0] + i0) * plane[1] + i1) * plane[2];
+                    for &[i2, t2, s2] in &meetings[2] {
+                        f(x + s2, w + t2, y + i2);
                     }
                 }
             }
         }
-        sum
-    })
+    }
+
+    fn output(&self, x: &Numbers, w: &Numbers) -> Numbers {
+        let mut sums = vec![0.0; self.y.numel()];
+        let (x, w) = (x.data(), w.data());
+        self.products(|from, tap, to| sums[to] += x[from] * w[tap]);
+        Numbers::new(self.y.clone(), sums)
+    }
+
+    fn data(&self, y: &Numbers, w: &Numbers) -> Numbers {
+        let mut sums = vec![0.0; self.x.numel()];
+        let (y, w) = (y.data(), w.data());
+        self.products(|to, tap, from| sums[to] += y[from] * w[tap]);
+        Numbers::new(self.x.clone(), sums)
+    }
+
+    fn weight(&self, x: &Numbers, y: &Numbers) -> Numbers {
+        let mut sums = vec![0.0; self.w.numel()];
+        let (x, y) = (x.data(), y.data());
+        self.products(|from, tap, to| sums[tap] += x[from] * y[to]);
+        Numbers::new(self.w.clone(), sums)
+    }
 }
 
-fn check(x: &[usize], w: &[usize], options: Conv2d) {
-    Check::new(move |[x, w]| x.conv2d(&w, None, options), move |[x, w]| definition(&x, &w, options))
+/// The definition, with zeros outside the image.
+fn definition<const D: usize>(x: &Numbers, w: &Numbers, options: Conv<D>) -> Numbers {
+    Definition::conv(options, x.shape(), w.shape()).output(x, w)
+}
+
+/// The definition of the transpose: every element of x spreads over a window of y.
+fn transpose_definition<const D: usize>(x: &Numbers, w: &Numbers, options: ConvTranspose<D>) -> Numbers {
+    Definition::transpose(options, x.shape(), w.shape()).data(x, w)
+}
+
+fn check<const D: usize>(x: &[usize], w: &[usize], options: Conv<D>) {
+    Check::new(move |[x, w]| x.conv(&w, None, options), move |[x, w]| definition(&x, &w, options))
         .shapes([x, w])
         .run();
+}
+
+fn check_transpose<const D: usize>(x: &[usize], w: &[usize], options: ConvTranspose<D>) {
+    Check::new(
+        move |[x, w]| x.conv_transpose(&w, None, options),
+        move |[x, w]| transpose_definition(&x, &w, options),
+    )
+    .shapes([x, w])
+    .run();
 }
 
 #[test]
@@ -124,7 +215,7 @@ proptest! {
     ) {
         // The smallest image that a window fits, and a bit more.
         let size = |axis: usize| ((kernel[axis] - 1) * dilation[axis] + 1 + extra[axis]).saturating_sub(2 * padding[axis]).max(1);
-        let options = Conv2d { stride, padding, dilation, groups };
+        let options = Conv2d { stride, padding: padding.into(), dilation, groups };
         check(&[batch, groups * inputs, size(0), size(1)], &[groups * outputs, inputs, kernel[0], kernel[1]], options);
     }
 }
@@ -186,42 +277,24 @@ fn gradients_have_gradients() {
     // L = Σ (∂(Σ y·v)/∂x)·g has ∂L/∂w = dw(g, v) and ∂L/∂v = conv(g, w); likewise through dw.
     let options = Conv2d::default().stride([2, 1]).padding([1, 0]).dilation([1, 2]).groups(2);
     let (x, w) = ([2, 4, 7, 8], [6, 2, 3, 2]);
-    let y = Sizes::new(&options, &x.into(), &w.into()).unwrap().output(4);
-    let data = BackwardData { options, x: x.into() };
+    let sizes = Sizes::conv(2, &options.widened(), &x.into(), &w.into()).unwrap();
+    let y = sizes.y_shape();
+    let pass = Pass { names: &CONV[1], kind: Kind::Forward, sizes };
     Check::new(
-        move |[v, w]: [Tensor; 2]| {
-            v.graph().apply1(BackwardData { options: data.options, x: data.x.clone() }, &[&v, &w])
-        },
-        move |[v, w]| transpose(&v, &w, options, x.into()),
+        move |[v, w]: [Tensor; 2]| pass.of(Kind::Data, &v, &w),
+        move |[v, w]| Definition::conv(options, &x.into(), &w.shape()).data(&v, &w),
     )
     .shapes([y.clone(), w.into()])
     .run();
     Check::new(
-        move |[x, v]: [Tensor; 2]| x.graph().apply1(BackwardWeight { options, weight: w.into() }, &[&x, &v]),
-        move |[x, v]| weight_gradient(&x, &v, options, w.into()),
+        move |[x, v]: [Tensor; 2]| pass.of(Kind::Weight, &x, &v),
+        move |[x, v]| Definition::conv(options, x.shape(), &w.into()).weight(&x, &v),
     )
     .shapes([x.into(), y])
     .run();
-}
-
-/// dx by its definition: Σ v · ∂y/∂x, one element of x at a time.
-fn transpose(v: &Numbers, w: &Numbers, options: Conv2d, x: Shape) -> Numbers {
-    let mut flat = 0;
-    Numbers::from_fn(x.clone(), |_| {
-        let unit = Numbers::new(x.clone(), (0..x.numel()).map(|i| f64::from(u8::from(i == flat))).collect());
-        flat += 1;
-        definition(&unit, w, options).zip(v, |a, b| a * b).sum()
-    })
-}
-
-/// dw by its definition: Σ v · ∂y/∂w, one element of w at a time.
-fn weight_gradient(x: &Numbers, v: &Numbers, options: Conv2d, w: Shape) -> Numbers {
-    let mut flat = 0;
-    Numbers::from_fn(w.clone(), |_| {
-        let unit = Numbers::new(w.clone(), (0..w.numel()).map(|i| f64::from(u8::from(i == flat))).collect());
-        flat += 1;
-        definition(x, &unit, options).zip(v, |a, b| a * b).sum()
-    })
+    Check::new(move |[x, w]: [Tensor; 2]| pass.of(Kind::Forward, &x, &w), move |[x, w]| definition(&x, &w, options))
+        .shapes([x, w])
+        .run();
 }
 
 #[test]
