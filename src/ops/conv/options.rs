@@ -15,6 +15,12 @@ pub struct Sides<const D: usize> {
     pub after: [usize; D],
 }
 
+impl<const D: usize> From<usize> for Sides<D> {
+    fn from(all: usize) -> Sides<D> {
+        [all; D].into()
+    }
+}
+
 impl<const D: usize> From<[usize; D]> for Sides<D> {
     fn from(both: [usize; D]) -> Sides<D> {
         Sides { before: both, after: both }
@@ -29,7 +35,7 @@ impl<const D: usize> From<[[usize; 2]; D]> for Sides<D> {
 
 /// The padding of a convolution over `D` axes: numbers of zeros, or as many as keep the size.
 ///
-/// One number an axis adds zeros on both sides, `[before, after]` different ones.
+/// One number is for all sides, one an axis for both of its sides, `[before, after]` are different ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Padding<const D: usize> {
     /// So many zeros.
@@ -42,6 +48,12 @@ pub enum Padding<const D: usize> {
 impl<const D: usize> From<Sides<D>> for Padding<D> {
     fn from(sides: Sides<D>) -> Padding<D> {
         Padding::Sides(sides)
+    }
+}
+
+impl<const D: usize> From<usize> for Padding<D> {
+    fn from(all: usize) -> Padding<D> {
+        Padding::Sides(all.into())
     }
 }
 

@@ -152,6 +152,44 @@ fn equals_its_definition() {
 }
 
 #[test]
+fn signals_and_volumes_equal_their_definition() {
+    check(&[1, 1, 1], &[1, 1, 1], Conv1d::default());
+    check(&[2, 3, 70], &[5, 3, 4], Conv1d::default().padding([[2, 0]]).stride([2]));
+    check(&[3, 300], &[3, 1, 5], Conv1d::default().padding(Padding::Same).dilation([3]).groups(3));
+    check(&[1, 1, 1, 1, 1], &[1, 1, 1, 1, 1], Conv3d::default());
+    check(&[2, 3, 4, 5, 6], &[9, 3, 3, 3, 3], Conv3d::default().padding(1));
+    check(&[2, 4, 5, 6, 4], &[4, 2, 3, 2, 2], Conv3d::default().padding(Padding::Same).groups(2).dilation([1, 2, 1]));
+    check(&[1, 9, 5, 5, 5], &[2, 9, 3, 3, 3], Conv3d::default().stride([2, 1, 3]).padding([[1, 0], [0, 1], [2, 2]]));
+    // A window that is one plane deep, over volumes of one plane.
+    check(&[2, 3, 1, 5, 6], &[4, 3, 1, 3, 3], Conv3d::default().stride([2, 1, 1]));
+}
+
+#[test]
+fn transposes_equal_their_definition() {
+    check_transpose(&[1, 1, 1], &[1, 1, 1], ConvTranspose1d::default());
+    check_transpose(&[2, 3, 70], &[3, 5, 4], ConvTranspose1d::default().stride([2]).padding(1));
+    check_transpose(&[2, 4, 5, 5], &[4, 3, 4, 4], ConvTranspose2d::default().stride([2, 2]).padding(1).groups(2));
+    // Windows apart, so that elements between them get nothing; and more strides than elements.
+    check_transpose(&[2, 3, 4, 4], &[3, 40, 2, 2], ConvTranspose2d::default().stride([5, 4]).output_padding([4, 0]));
+    check_transpose(&[2, 3, 1, 2], &[3, 2, 1, 2], ConvTranspose2d::default().stride([7, 3]).dilation([1, 6]));
+    // PyTorch lets the dilation allow output padding that the stride does not.
+    let options = ConvTranspose2d::default().dilation([3, 2]).output_padding([2, 1]);
+    check_transpose(&[1, 2, 4, 3], &[2, 3, 2, 3], options);
+    check_transpose(&[1, 2, 3, 3, 3], &[2, 3, 4, 4, 4], ConvTranspose3d::default().stride([2, 2, 2]).padding(1));
+    let options = ConvTranspose3d::default().stride([4, 1, 6]).dilation([2, 1, 4]).padding([[1, 0], [0, 1], [2, 3]]);
+    check_transpose(&[2, 4, 3, 2, 3], &[4, 3, 3, 2, 3], options.groups(2).output_padding([1, 0, 2]));
+}
+
+#[test]
+fn transposes_are_one_dispatch() {
+    let graph = Graph::new(Mode::Infer);
+    let (x, w) = (graph.input("x", [1, 2, 4, 4]), graph.input("w", [2, 1, 64, 64]));
+    let y = x.conv_transpose2d(&w, None, ConvTranspose2d::default().stride([32, 32]).padding(16));
+    let target = context().target().with_class(DeviceClass::Portable);
+    assert_eq!(graph.plan(&[("y", &y)], &target).unwrap().kernels().count(), 1);
+}
+
+#[test]
 fn groups_see_only_their_channels() {
     let options = Conv2d::default().padding([1, 1]);
     check(&[2, 4, 8, 8], &[4, 1, 3, 3], options.groups(4));
@@ -190,13 +228,22 @@ fn long_sums_are_complete() {
         .shapes([[1, 1, 1, 70_000], [1, 1, 1, 2]])
         .no_half()
         .run();
+    let plain = |[x, w]: [Tensor; 2]| x.conv_transpose3d(&w, None, ConvTranspose3d::default());
+    let sums = |[x, w]: [Numbers; 2]| transpose_definition(&x, &w, ConvTranspose3d::default());
+    Check::new(plain, sums).shapes([[1, 70_000, 1, 1, 1], [70_000, 1, 1, 1, 2]]).no_half().run();
     // Enough pixels that the work is not cut for the sake of speed, and numbers that add up without rounding.
+    let ones = |shape: &[usize]| Array::from_f32(shape, &vec![1.0; shape.iter().product()]).unwrap();
+    let target = context().target().with_class(DeviceClass::Software);
+    let graph = Graph::new(Mode::Infer);
+    let (x, w) = ([1, 4, 36, 36, 36], [1, 4, 26, 26, 26]);
+    let y = graph.input("x", x).conv3d(&graph.input("w", w), None, Conv3d::default());
+    let inputs = [("x", ones(&x)), ("w", ones(&w))];
+    let found = run_on(&graph, &[("y", &y)], &inputs, &target, PlanOptions::default()).unwrap();
+    assert_eq!(found[0].to_f32(), vec![4.0 * 26.0 * 26.0 * 26.0; 11 * 11 * 11]);
     let graph = Graph::new(Mode::Infer);
     let (x, w) = (graph.input("x", [1, 4, 162, 162]), graph.input("w", [1, 4, 130, 130]));
     let y = x.conv2d(&w, None, Conv2d::default());
-    let ones = |shape: [usize; 4]| Array::from_f32(shape, &vec![1.0; shape.iter().product()]).unwrap();
-    let inputs = [("x", ones([1, 4, 162, 162])), ("w", ones([1, 4, 130, 130]))];
-    let target = context().target().with_class(DeviceClass::Software);
+    let inputs = [("x", ones(&[1, 4, 162, 162])), ("w", ones(&[1, 4, 130, 130]))];
     let found = run_on(&graph, &[("y", &y)], &inputs, &target, PlanOptions::default()).unwrap();
     assert_eq!(found[0].to_f32(), vec![4.0 * 130.0 * 130.0; 33 * 33]);
 }
@@ -218,6 +265,93 @@ proptest! {
         let options = Conv2d { stride, padding: padding.into(), dilation, groups };
         check(&[batch, groups * inputs, size(0), size(1)], &[groups * outputs, inputs, kernel[0], kernel[1]], options);
     }
+}
+
+/// What a random convolution is made of.
+#[derive(Debug)]
+struct Case<const D: usize> {
+    /// Of x; 1 stands for none.
+    batch: usize,
+    groups: usize,
+    inputs: usize,
+    outputs: usize,
+    kernel: [usize; D],
+    stride: [usize; D],
+    dilation: [usize; D],
+    padding: [[usize; 2]; D],
+    extra: [usize; D],
+}
+
+fn cases<const D: usize>() -> impl Strategy<Value = Case<D>> {
+    let ints = |range: std::ops::RangeInclusive<usize>| -> [_; D] { std::array::from_fn(|_| range.clone()) };
+    let sides: [_; D] = std::array::from_fn(|_| [0..=2_usize, 0..=2]);
+    let channels = (1..=2_usize, 1..=3_usize, 1..=3_usize, 1..=4_usize);
+    let axes = (ints(1..=3), ints(1..=3), ints(1..=3), sides, ints(0..=3));
+    (channels, axes).prop_map(|((batch, groups, inputs, outputs), (kernel, stride, dilation, padding, extra))| Case {
+        batch,
+        groups,
+        inputs,
+        outputs,
+        kernel,
+        stride,
+        dilation,
+        padding,
+        extra,
+    })
+}
+
+impl<const D: usize> Case<D> {
+    fn shape(&self, front: &[usize], axes: [usize; D]) -> Vec<usize> {
+        let unbatched = front.len() == 2 && front[0] == 1;
+        [&front[usize::from(unbatched)..], &axes].concat()
+    }
+
+    fn check(self) {
+        // The smallest image that a window fits, and a bit more.
+        let size = |a: usize| {
+            let reach = (self.kernel[a] - 1) * self.dilation[a] + 1 + self.extra[a];
+            reach.saturating_sub(self.padding[a][0] + self.padding[a][1]).max(1)
+        };
+        let x = self.shape(&[self.batch, self.groups * self.inputs], std::array::from_fn(size));
+        let w = [&[self.groups * self.outputs, self.inputs][..], &self.kernel].concat();
+        let (stride, dilation, groups) = (self.stride, self.dilation, self.groups);
+        check(&x, &w, Conv { stride, padding: self.padding.into(), dilation, groups });
+        if stride == [1; D] {
+            check(&x, &w, Conv { stride, padding: Padding::Same, dilation, groups });
+        }
+    }
+
+    fn check_transpose(self) {
+        let sizes = self.extra.map(|extra| extra + 1);
+        let output_padding: [usize; D] =
+            std::array::from_fn(|a| self.padding[a][0] % self.stride[a].max(self.dilation[a]));
+        let padding = std::array::from_fn(|a| {
+            let whole = (sizes[a] - 1) * self.stride[a] + (self.kernel[a] - 1) * self.dilation[a] + output_padding[a];
+            let before = self.padding[a][0].min(whole);
+            [before, self.padding[a][1].min(whole - before)]
+        });
+        let (stride, dilation, groups) = (self.stride, self.dilation, self.groups);
+        let options = ConvTranspose { stride, padding: Sides::from(padding), output_padding, dilation, groups };
+        let x = self.shape(&[self.batch, groups * self.inputs], sizes);
+        let w = [&[groups * self.inputs, self.outputs][..], &self.kernel].concat();
+        check_transpose(&x, &w, options);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn random_over_one_axis(case in cases::<1>()) { case.check() }
+    #[test]
+    fn random_over_two_axes(case in cases::<2>()) { case.check() }
+    #[test]
+    fn random_over_three_axes(case in cases::<3>()) { case.check() }
+    #[test]
+    fn random_transpose_over_one_axis(case in cases::<1>()) { case.check_transpose() }
+    #[test]
+    fn random_transpose_over_two_axes(case in cases::<2>()) { case.check_transpose() }
+    #[test]
+    fn random_transpose_over_three_axes(case in cases::<3>()) { case.check_transpose() }
 }
 
 /// An array of numbers between −1 and 1.
@@ -321,6 +455,86 @@ fn empty_sums_are_zero_and_empty_images_are_empty() {
         let bias = array(DType::F32, &[3], 5).to_f32();
         assert_eq!(run([1, 0, 3, 3], class)[0].to_f32(), bias);
     }
+}
+
+#[test]
+fn no_images_in_every_dimension() {
+    for dims in 1..=3 {
+        for transposed in [false, true] {
+            let graph = Graph::new(Mode::Infer);
+            let x: Vec<usize> = [0, 2].into_iter().chain((0..dims).map(|_| 4)).collect();
+            let kernel: Vec<usize> = [2, 2].into_iter().chain((0..dims).map(|_| 3)).collect();
+            let (input, w) = (graph.input("x", &x[..]), graph.input("w", &kernel[..]));
+            let y = match (dims, transposed) {
+                (1, false) => input.conv1d(&w, None, Default::default()),
+                (2, false) => input.conv2d(&w, None, Default::default()),
+                (_, false) => input.conv3d(&w, None, Default::default()),
+                (1, true) => input.conv_transpose1d(&w, None, Default::default()),
+                (2, true) => input.conv_transpose2d(&w, None, Default::default()),
+                (_, true) => input.conv_transpose3d(&w, None, Default::default()),
+            };
+            let found = gradients(&y.sum_all(), &[input.clone(), w]);
+            let named = [("y", &y), ("dx", found[0].as_ref().unwrap()), ("dw", found[1].as_ref().unwrap())];
+            for class in [DeviceClass::Software, DeviceClass::Portable] {
+                let target = context().target().with_class(class);
+                let inputs = [("x", array(DType::F32, &x, 1)), ("w", array(DType::F32, &kernel, 2))];
+                let found = run_on(&graph, &named, &inputs, &target, PlanOptions::default()).unwrap();
+                let side = if transposed { 6 } else { 2 };
+                assert_eq!(found[0].shape()[..], [&[0, 2][..], &vec![side; dims]].concat());
+                assert_eq!(found[1].shape()[..], x[..]);
+                assert_eq!(found[2].to_f32(), vec![0.0; kernel.iter().product()]);
+            }
+        }
+    }
+}
+
+#[test]
+fn mistakes_of_signals_volumes_and_transposes_are_named() {
+    let error = |x: &[usize], w: &[usize], op: &dyn Fn(&Tensor, &Tensor) -> Tensor| {
+        let graph = Graph::new(Mode::Infer);
+        assert!(op(&graph.input("x", x), &graph.input("w", w)).is_failed());
+        graph.check().unwrap_err().message().to_owned()
+    };
+    assert_eq!(
+        error(&[1, 3, 8, 8], &[8, 3, 3], &|x, w| x.conv1d(w, None, Conv1d::default())),
+        "conv1d: needs x [N, C, L] or [C, L] and weight [K, C/groups, l], not [1, 3, 8, 8] and [8, 3, 3]"
+    );
+    assert_eq!(
+        error(&[3, 8], &[8, 3, 3], &|x, w| x.conv1d(w, None, Conv1d::default().stride([2]).padding(Padding::Same))),
+        "conv1d: padding \"same\" needs stride 1, not [2]"
+    );
+    let sides = [[1, 0], [0, 0], [0, 0]];
+    assert_eq!(
+        error(&[1, 3, 1, 8, 8], &[8, 3, 3, 3, 3], &|x, w| x.conv3d(w, None, Conv3d::default().padding(sides))),
+        "conv3d: window 3 does not fit 1 with padding 1 and 0"
+    );
+    let plain = ConvTranspose2d::default();
+    assert_eq!(
+        error(&[3, 8, 8], &[3, 3, 3], &|x, w| x.conv_transpose2d(w, None, plain)),
+        "conv_transpose2d: needs x [N, C, H, W] or [C, H, W] and weight [C, K/groups, h, w], not [3, 8, 8] and [3, 3, 3]"
+    );
+    assert_eq!(
+        error(&[3, 8, 8], &[4, 3, 3, 3], &|x, w| x.conv_transpose2d(w, None, plain)),
+        "conv_transpose2d: weight [4, 3, 3, 3] needs 4 input channels, x [3, 8, 8] has 3"
+    );
+    assert_eq!(
+        error(&[3, 8, 8], &[3, 3, 3, 3], &|x, w| x.conv_transpose2d(w, None, plain.groups(2))),
+        "conv_transpose2d: the 3 input channels of weight [3, 3, 3, 3] do not divide into 2 groups"
+    );
+    assert_eq!(
+        error(&[3, 8, 8], &[3, 3, 3, 3], &|x, w| x.conv_transpose2d(w, None, plain.output_padding([0, 1]))),
+        "conv_transpose2d: output padding 1 must be less than stride 1 or dilation 1"
+    );
+    assert_eq!(
+        error(&[3, 1, 8], &[3, 3, 3, 3], &|x, w| x.conv_transpose2d(w, None, plain.padding([[1, 2], [0, 0]]))),
+        "conv_transpose2d: 1 elements, window 3 and padding 1 and 2 leave no output"
+    );
+    assert_eq!(
+        error(&[3, 4, 4, 4], &[3, 3, 1, 1, 1], &|x, w| {
+            x.conv_transpose3d(w, Some(&w.reshape([9])), ConvTranspose3d::default())
+        }),
+        "conv_transpose3d: bias [9] must be [3], one number for each output channel"
+    );
 }
 
 #[test]
