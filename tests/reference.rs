@@ -72,7 +72,13 @@ fn build(graph: &Graph, case: &Value, fixture: &Fixture) -> (Tensor, Vec<(String
 
 #[test]
 fn values_and_gradients_equal_pytorchs() {
-    let fixture = Fixture::open("reference");
+    compare("reference", build);
+}
+
+/// Compares the operations of a fixture, values and gradients, on both classes of devices. `build` writes a case and
+/// returns what it computes and the inputs it has a gradient of, by name.
+pub fn compare(fixture: &str, build: fn(&Graph, &Value, &Fixture) -> (Tensor, Vec<(String, Tensor)>)) {
+    let fixture = Fixture::open(fixture);
     for (case, class) in fixture.table.iter().flat_map(|case| CLASSES.map(|class| (case, class))) {
         let name = case["name"].as_str().unwrap();
         let stored = |key: &str| fixture.get(&format!("{name}.{key}"));

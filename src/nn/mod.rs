@@ -14,9 +14,7 @@ mod norm;
 mod pool;
 
 pub use activation::{Activation, gelu, gelu_tanh, log_softmax, relu, sigmoid, silu, softmax, softplus, tanh};
-pub use conv::{
-    Axes, Conv, ConvTranspose, conv, conv1d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d,
-};
+pub use conv::{Axes, Conv, ConvTranspose, conv, conv_transpose1d, conv_transpose2d, conv_transpose3d, conv1d, conv3d};
 pub use dropout::{Dropout, dropout};
 pub use embed::{Embed, embed};
 pub use layer::{Chain, Flatten, Layer, Named, Placed, flatten};

@@ -431,6 +431,15 @@ fn gradients_have_gradients() {
         .run();
 }
 
+/// Runs a graph with numbers for those of its inputs that are used.
+fn run_used(graph: &Graph, named: &[(&str, &Tensor)], shapes: &[(&str, &[usize])], target: &Target) -> Vec<Array> {
+    let plan = graph.plan(named, target).unwrap();
+    let used: Vec<&str> = plan.variables().iter().map(|variable| &*variable.name).collect();
+    let known = shapes.iter().filter(|(name, _)| used.contains(name));
+    let inputs: Vec<(&str, Array)> = known.map(|(name, shape)| (*name, array(DType::F32, shape, 5))).collect();
+    run_on(graph, named, &inputs, target, PlanOptions::default()).unwrap()
+}
+
 #[test]
 fn empty_sums_are_zero_and_empty_images_are_empty() {
     let run = |x: [usize; 4], class: DeviceClass| {
@@ -441,12 +450,7 @@ fn empty_sums_are_zero_and_empty_images_are_empty() {
         let dw = gradients(&y.sum_all(), &[w]).remove(0).unwrap();
         let named = [("y", &y), ("dw", &dw)];
         let target = context().target().with_class(class);
-        let used = graph.plan(&named, &target).unwrap();
-        let used: Vec<&str> = used.variables().iter().map(|variable| &*variable.name).collect();
-        let shapes: [(&str, &[usize]); 3] = [("x", &x), ("w", &[3, x[1], 3, 3]), ("b", &[3])];
-        let known = shapes.into_iter().filter(|(name, _)| used.contains(name));
-        let inputs: Vec<(&str, Array)> = known.map(|(name, shape)| (name, array(DType::F32, shape, 5))).collect();
-        run_on(&graph, &named, &inputs, &target, PlanOptions::default()).unwrap()
+        run_used(&graph, &named, &[("x", &x), ("w", &[3, x[1], 3, 3]), ("b", &[3])], &target)
     };
     for class in [DeviceClass::Software, DeviceClass::Portable] {
         let found = run([0, 2, 4, 4], class);
@@ -477,8 +481,7 @@ fn no_images_in_every_dimension() {
             let named = [("y", &y), ("dx", found[0].as_ref().unwrap()), ("dw", found[1].as_ref().unwrap())];
             for class in [DeviceClass::Software, DeviceClass::Portable] {
                 let target = context().target().with_class(class);
-                let inputs = [("x", array(DType::F32, &x, 1)), ("w", array(DType::F32, &kernel, 2))];
-                let found = run_on(&graph, &named, &inputs, &target, PlanOptions::default()).unwrap();
+                let found = run_used(&graph, &named, &[("x", &x), ("w", &kernel)], &target);
                 let side = if transposed { 6 } else { 2 };
                 assert_eq!(found[0].shape()[..], [&[0, 2][..], &vec![side; dims]].concat());
                 assert_eq!(found[1].shape()[..], x[..]);
