@@ -51,20 +51,15 @@ fn correlate(id: u32, thread: u32) -> Block {
     let counts = loop_counts(phase);
     let range = find_part(work.part, counts);
     let source = source_index(pixels, work.group);
-    let begin = find_steps(range.first, range.inner, counts);
-    var outer = begin.y;
-    var middle = begin.z;
-    var depth = begin.x * sizes.top_depth;
-    var place = find_place(begin);
-    place.w += first_tap(phase);
+    var walk = begin_walk(range, counts, phase);
     for (var step = range.first; step < range.end; step++) {
-        var line_inside = pixels.source_row + place.x < vec4(sizes.extent.y);
+        var line_inside = pixels.source_row + walk.place.x < vec4(sizes.extent.y);
         if GENERAL {
-            line_inside = line_inside & (pixels.source_depth + depth < vec4(sizes.extent.x));
+            line_inside = line_inside & (pixels.source_depth + walk.depth < vec4(sizes.extent.x));
         }
-        var column = pixels.source_column + place.y;
-        var i = source + place.z;
-        var at = weights + place.w * (OUTPUTS / 4u);
+        var column = pixels.source_column + walk.place.y;
+        var i = source + walk.place.z;
+        var at = weights + walk.place.w * (OUTPUTS / 4u);
         for (var inner = range.inner; inner < range.inner_end; inner++) {
             let loaded = vec4<f32>(f32(x[i.x]), f32(x[i.y]), f32(x[i.z]), f32(x[i.w]));
             let a = select(vec4<f32>(), loaded, line_inside & (column < vec4(sizes.extent.z)));
@@ -86,20 +81,7 @@ fn correlate(id: u32, thread: u32) -> Block {
             i += sizes.inner.z;
             at += sizes.inner.w * (OUTPUTS / 4u);
         }
-        middle++;
-        place += sizes.middle;
-        if middle == counts.z {
-            middle = 0u;
-            place += sizes.outer - counts.z * sizes.middle;
-            if GENERAL {
-                outer++;
-                if outer == counts.y {
-                    outer = 0u;
-                    place += sizes.top - counts.y * sizes.outer;
-                    depth += sizes.top_depth;
-                }
-            }
-        }
+        walk = next_step(walk, counts);
     }
     let pixel_end = pixel_count(phase);
     return Block(

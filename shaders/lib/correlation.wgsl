@@ -160,6 +160,40 @@ fn find_place(steps: vec4<u32>) -> vec4<u32> {
     return place + steps.x * sizes.top;
 }
 
+// A way through a part's steps: where it is, without the inner loop.
+struct Walk {
+    outer: u32,
+    middle: u32,
+    // What the steps so far add to the source's plane, and to what find_place says.
+    depth: u32,
+    place: vec4<u32>,
+}
+
+fn begin_walk(range: Part, counts: vec4<u32>, phase: Phase) -> Walk {
+    let steps = find_steps(range.first, range.inner, counts);
+    let place = find_place(steps) + vec4(0u, 0u, 0u, first_tap(phase));
+    return Walk(steps.y, steps.z, steps.x * sizes.top_depth, place);
+}
+
+fn next_step(walk: Walk, counts: vec4<u32>) -> Walk {
+    var next = walk;
+    next.middle++;
+    next.place += sizes.middle;
+    if next.middle == counts.z {
+        next.middle = 0u;
+        next.place += sizes.outer - counts.z * sizes.middle;
+        if GENERAL {
+            next.outer++;
+            if next.outer == counts.y {
+                next.outer = 0u;
+                next.place += sizes.top - counts.y * sizes.outer;
+                next.depth += sizes.top_depth;
+            }
+        }
+    }
+    return next;
+}
+
 // Four pixels: their place in the batch and in y, and the source of their first tap.
 // Numbers past the end repeat the last pixel.
 struct Pixels {

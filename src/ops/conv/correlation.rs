@@ -4,7 +4,7 @@ use crate::{
     data::{DType, TensorDesc},
     error::Misfit,
     graph::{Emit, Io, ValueId},
-    kernel::{Dispatch, Kernel, Params, Target},
+    kernel::{Dispatch, Kernel, Params, Shader, Target},
     shader,
 };
 
@@ -86,6 +86,16 @@ impl Axis {
     /// Taps that an element meets at most.
     fn most_taps(&self) -> usize {
         self.taps.div_ceil(self.tap_step())
+    }
+
+    /// Whether the source of an element with the next tap is that of the next element, 1, or of the last one, 2.
+    fn slide(&self) -> u32 {
+        match self.source_step {
+            _ if self.most_taps() < 2 => 0,
+            step if step == self.stride as isize => 1,
+            step if step == -(self.stride as isize) => 2,
+            _ => 0,
+        }
     }
 
     /// Products of elements and taps, in all phases together.
@@ -174,30 +184,96 @@ impl Parts {
     }
 }
 
-/// The work of one workgroup, and how many workgroups keep a device busy.
-struct Tile {
+/// The kernel that computes a correlation.
+#[derive(Debug)]
+struct Variant {
+    shader: &'static Shader,
+    /// Outputs and pixels of a block.
     outputs: usize,
     pixels: usize,
+    /// Blocks of a workgroup, and those that keep a device busy.
+    blocks: usize,
     busy: usize,
+    /// Whether blocks take pixels of one row only.
+    of_rows: bool,
+    /// Whether it reads weights that were packed for it.
+    packed: bool,
+    /// Whether the innermost loop is over tap columns instead of inputs.
+    columns_inside: bool,
+    constants: Vec<(&'static str, u32)>,
 }
 
-impl Tile {
-    fn new(outputs: usize, software: bool) -> Tile {
-        match (software, outputs) {
-            (true, 0..=8) => Tile { outputs: 8, pixels: 32, busy: 32 },
-            (true, 9..=16) => Tile { outputs: 16, pixels: 32, busy: 32 },
-            (true, _) => Tile { outputs: 32, pixels: 32, busy: 32 },
-            (false, _) => Tile { outputs: 64, pixels: 64, busy: 256 },
+impl Variant {
+    /// The choice between the kernels.
+    fn choose(correlation: &Correlation, target: &Target) -> Variant {
+        let (outputs, columns) = (correlation.outputs, &correlation.axes[2]);
+        let software = target.class.is_software();
+        let general = ("GENERAL", u32::from(correlation.is_general()));
+        if outputs <= 4 {
+            let outputs = if outputs <= 1 { 1 } else { 4 };
+            let constants = vec![general, ("OUTPUTS", outputs as u32), ("SLIDE", columns.slide())];
+            let busy = if software { 1024 } else { 32_768 };
+            let shader = shader!("conv/thin");
+            return Variant {
+                shader,
+                outputs,
+                pixels: 8,
+                blocks: 64,
+                busy,
+                of_rows: true,
+                packed: false,
+                columns_inside: true,
+                constants,
+            };
+        }
+        if !software {
+            return Variant {
+                shader: shader!("conv/portable"),
+                outputs: 64,
+                pixels: 64,
+                blocks: 1,
+                busy: 256,
+                of_rows: false,
+                packed: false,
+                // Neighbouring threads load neighbouring weights.
+                columns_inside: true,
+                constants: vec![general],
+            };
+        }
+        let outputs = match outputs {
+            0..=8 => 8,
+            9..=16 => 16,
+            _ => 32,
+        };
+        Variant {
+            shader: if target.subgroups { shader!("conv/subgroup") } else { shader!("conv/software") },
+            outputs,
+            pixels: 32,
+            blocks: 1,
+            busy: 32,
+            of_rows: false,
+            packed: true,
+            // The longer loop is inside, as those around it cost extra.
+            columns_inside: columns.most_taps() > correlation.inputs,
+            constants: vec![general, ("OUTPUTS", outputs as u32)],
         }
     }
 
-    fn kernel(&self, entry: &'static str, io: &Io, target: &Target) -> Kernel {
-        let shader = match (target.class.is_software(), target.subgroups) {
-            (false, _) => return Kernel::new(shader!("conv/portable"), entry, io.real()),
-            (true, false) => shader!("conv/software"),
-            (true, true) => shader!("conv/subgroup"),
+    /// Blocks of a correlation, if its sum is not cut into parts.
+    fn count(&self, correlation: &Correlation) -> usize {
+        let [depth, row, column] = correlation.axes.map(|axis| axis.longest());
+        let pixels = if self.of_rows {
+            correlation.batch * depth * row * column.div_ceil(self.pixels)
+        } else {
+            (correlation.batch * depth * row * column).div_ceil(self.pixels)
         };
-        Kernel::new(shader, entry, io.real()).constant("OUTPUTS", self.outputs as u32)
+        let phases: usize = correlation.axes.iter().map(Axis::phases).product();
+        correlation.groups * correlation.outputs.div_ceil(self.outputs) * pixels * phases
+    }
+
+    fn kernel(&self, entry: &'static str, io: &Io) -> Kernel {
+        let kernel = Kernel::new(self.shader, entry, io.real());
+        self.constants.iter().fold(kernel, |kernel, &(name, value)| kernel.constant(name, value))
     }
 }
 
@@ -211,44 +287,34 @@ impl Correlation {
         !self.axes[0].is_single() || self.axes.iter().any(|axis| axis.spread > 1)
     }
 
-    /// Whether the innermost loop is over tap columns. On software drivers it is the longer one, as the loops around
-    /// it cost extra; on others neighbouring threads shall load neighbouring weights.
-    fn columns_inside(&self, software: bool) -> bool {
-        !software || self.axes[2].most_taps() > self.inputs
-    }
-
     /// Steps of all loops but the innermost, and of that one.
-    fn steps(&self, software: bool) -> [usize; 2] {
+    fn steps(&self, columns_inside: bool) -> [usize; 2] {
         let [depth, row, column] = self.axes.map(|axis| axis.most_taps());
         let lines = depth * row;
-        if self.columns_inside(software) { [lines * self.inputs, column] } else { [lines * column, self.inputs] }
+        if columns_inside { [lines * self.inputs, column] } else { [lines * column, self.inputs] }
     }
 
     /// Adds the dispatches that compute output 0 of a node from its inputs x, w and perhaps a bias.
     pub fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
         io.fits(target)?;
         self.check()?;
-        let software = target.class.is_software();
-        let tile = Tile::new(self.outputs, software);
-        let pixels = self.batch * self.axes.iter().map(Axis::longest).product::<usize>();
-        let phases: usize = self.axes.iter().map(Axis::phases).product();
-        let groups = self.groups * self.outputs.div_ceil(tile.outputs) * pixels.div_ceil(tile.pixels) * phases;
-        let [outer, inner] = self.steps(software);
-        let parts = Parts::new(outer, inner, tile.busy.div_ceil(groups.max(1)));
+        let variant = Variant::choose(self, target);
+        let blocks = variant.count(self);
+        let [outer, inner] = self.steps(variant.columns_inside);
+        let parts = Parts::new(outer, inner, variant.busy.div_ceil(blocks.max(1)));
         let whole = parts.count() == 1;
 
-        let weights = if software { self.pack(io, target, tile.outputs, out)? } else { self.unpacked(io) };
+        let weights = if variant.packed { self.pack(io, target, variant.outputs, out)? } else { self.unpacked(io) };
         let sums = if whole { io.y(0) } else { scratch([parts.count(), self.elements()], target, out)? };
         let entry = if whole { "correlation" } else { "partial_correlation" };
-        let kernel = tile.kernel(entry, io, target).constant("GENERAL", u32::from(self.is_general()));
-        let mut dispatch = Dispatch::new(kernel).read(io.x(0)).read(weights.value);
-        if !software {
+        let mut dispatch = Dispatch::new(variant.kernel(entry, io)).read(io.x(0)).read(weights.value);
+        if !variant.packed {
             dispatch = dispatch.read(bias(io));
         }
         let dispatch = dispatch
             .write(sums)
-            .params(self.params(weights, parts, software, has_bias(io)))
-            .groups((groups * parts.count()) as u64)
+            .params(self.params(weights, parts, variant.columns_inside, has_bias(io)))
+            .groups((blocks * parts.count()).div_ceil(variant.blocks) as u64)
             .cost(self.flops(), io.bytes());
         if whole {
             out.push(dispatch.finishing());
@@ -319,7 +385,7 @@ impl Correlation {
     }
 
     /// The fields of `Correlation` in `shaders/lib/correlation.wgsl`.
-    fn params(&self, weights: Weights, parts: Parts, software: bool, bias: bool) -> Params {
+    fn params(&self, weights: Weights, parts: Parts, columns_inside: bool, bias: bool) -> Params {
         let [depth, row, column] = self.axes;
         let [x_line, x_plane] = [column.extent, row.extent * column.extent].map(|extent| extent as isize);
         let [w_line, w_plane] = [column.taps, row.taps * column.taps].map(|taps| taps * weights.tap);
@@ -330,9 +396,8 @@ impl Correlation {
         let rows = Loop { row: step, column: 0, x: step * x_line, w: row.tap_step() * w_line };
         let step = column.source_step;
         let columns = Loop { row: 0, column: step, x: step, w: column.tap_step() * weights.tap };
-        let columns_inside = self.columns_inside(software);
         let loops = if columns_inside { [planes, inputs, rows, columns] } else { [planes, rows, columns, inputs] };
-        let [outer, inner] = self.steps(software);
+        let [outer, inner] = self.steps(columns_inside);
 
         let mut params = Params::new();
         for Loop { row, column, x, w } in loops {

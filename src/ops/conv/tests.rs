@@ -285,7 +285,7 @@ struct Case<const D: usize> {
 fn cases<const D: usize>() -> impl Strategy<Value = Case<D>> {
     let ints = |range: std::ops::RangeInclusive<usize>| -> [_; D] { std::array::from_fn(|_| range.clone()) };
     let sides: [_; D] = std::array::from_fn(|_| [0..=2_usize, 0..=2]);
-    let channels = (1..=2_usize, 1..=3_usize, 1..=3_usize, 1..=4_usize);
+    let channels = (1..=2_usize, 1..=3_usize, 1..=6_usize, 1..=9_usize);
     let axes = (ints(1..=3), ints(1..=3), ints(1..=3), sides, ints(0..=3));
     (channels, axes).prop_map(|((batch, groups, inputs, outputs), (kernel, stride, dilation, padding, extra))| Case {
         batch,
@@ -397,7 +397,7 @@ fn bias_and_activation_run_in_the_kernel() {
     let target = context().target();
     for class in [DeviceClass::Software, DeviceClass::Portable] {
         let graph = Graph::new(Mode::Infer);
-        let (x, w, b) = (graph.input("x", [1, 3, 8, 8]), graph.input("w", [4, 3, 3, 3]), graph.input("b", [4]));
+        let (x, w, b) = (graph.input("x", [1, 3, 8, 8]), graph.input("w", [5, 3, 3, 3]), graph.input("b", [5]));
         let y = x.conv2d(&w, Some(&b), Conv2d::default()).relu();
         let plan = graph.plan(&[("y", &y)], &target.with_class(class)).unwrap();
         // Software drivers pack the weights first.
