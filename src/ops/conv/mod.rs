@@ -20,7 +20,7 @@ impl Tensor {
     /// Cross-correlation of signals with windows, `torch.nn.functional.conv1d`.
     ///
     /// `[N, C, L]` or `[C, L]`, with `weight [K, C/groups, l]` and `bias [K]`, gives `[N, K, L′]` or `[K, L′]`:
-    /// y[n, k, i] = b[k] + Σ x[n, c, i·stride − padding + t·dilation] · w[k, c, t], with
+    /// `y[n, k, i] = b[k] + Σ x[n, c, i·stride − padding + t·dilation] · w[k, c, t]`, with
     /// L′ = ⌊(L + padding before and after − dilation·(l−1) − 1)/stride⌋ + 1.
     ///
     /// # Gradient
@@ -76,7 +76,7 @@ impl Tensor {
     /// The transpose of [`conv1d`](Tensor::conv1d), `torch.nn.functional.conv_transpose1d`.
     ///
     /// `[N, C, L]` or `[C, L]`, with `weight [C, K/groups, l]` and `bias [K]`, gives `[N, K, L′]` or `[K, L′]`:
-    /// y[n, k, j] = b[k] + Σ x[n, c, i] · w[c, k, t] over all i, t with j = i·stride − padding + t·dilation, with
+    /// `y[n, k, j] = b[k] + Σ x[n, c, i] · w[c, k, t]` over all i, t with j = i·stride − padding + t·dilation, with
     /// L′ = (L − 1)·stride − padding before and after + dilation·(l−1) + 1 + output_padding.
     ///
     /// # Gradient
