@@ -75,9 +75,11 @@ fn values_and_gradients_equal_pytorchs() {
     compare("reference", build);
 }
 
-/// Compares the operations of a fixture, values and gradients, on both classes of devices. `build` writes a case and
-/// returns what it computes and the inputs it has a gradient of, by name.
-pub fn compare(fixture: &str, build: fn(&Graph, &Value, &Fixture) -> (Tensor, Vec<(String, Tensor)>)) {
+/// Writes a case of a fixture: what it computes, and the inputs it has a gradient of, by name.
+pub type Build = fn(&Graph, &Value, &Fixture) -> (Tensor, Vec<(String, Tensor)>);
+
+/// Compares the operations of a fixture, values and gradients, on both classes of devices.
+pub fn compare(fixture: &str, build: Build) {
     let fixture = Fixture::open(fixture);
     for (case, class) in fixture.table.iter().flat_map(|case| CLASSES.map(|class| (case, class))) {
         let name = case["name"].as_str().unwrap();

@@ -217,7 +217,7 @@ impl Op for Forward {
         let pass = Pass { names: &CONV[self.dims - 1], kind: Kind::Forward, sizes };
         let dx = at.needs(0).then(|| pass.of(Kind::Data, &dy, w));
         let dw = at.needs(1).then(|| pass.of(Kind::Weight, x, &dy));
-        Gradients::of([dx, dw].into_iter().chain(bias_gradient(at, &sizes)))
+        with_bias(at, &sizes, [dx, dw])
     }
 }
 
@@ -256,14 +256,18 @@ impl Op for Transpose {
         let pass = Pass { names: &TRANSPOSE[self.dims - 1], kind: Kind::Data, sizes };
         let dx = at.needs(0).then(|| pass.of(Kind::Forward, &dy, w));
         let dw = at.needs(1).then(|| pass.of(Kind::Weight, &dy, x));
-        Gradients::of([dx, dw].into_iter().chain(bias_gradient(at, &sizes)))
+        with_bias(at, &sizes, [dx, dw])
     }
 }
 
-/// The gradient of the bias, where there is one.
-fn bias_gradient(at: &Backward, sizes: &Sizes) -> Option<Option<Tensor>> {
+/// Gradients of x and weight, and of the bias where there is one.
+fn with_bias(at: &Backward, sizes: &Sizes, found: [Option<Tensor>; 2]) -> Gradients {
+    if at.inputs.len() == 2 {
+        return Gradients::of(found);
+    }
     let all_but_channels: Vec<isize> = sizes.dims_but_channels().collect();
-    (at.inputs.len() > 2).then(|| at.needs(2).then(|| at.dy(0).sum(&all_but_channels, false)))
+    let db = at.needs(2).then(|| at.dy(0).sum(&all_but_channels, false));
+    Gradients::of(found.into_iter().chain([db]))
 }
 
 fn check_bias(bias: Option<&TensorDesc>, channels: usize) -> Result<(), Misfit> {
@@ -347,12 +351,17 @@ impl Op for Pass {
 
     fn backward(&self, at: &Backward) -> Gradients {
         let (a, b, d) = (at.x(0), at.x(1), at.dy(0));
-        let (da, db): (fn(&Pass, &Tensor, &Tensor) -> Tensor, fn(&Pass, &Tensor, &Tensor) -> Tensor) = match self.kind {
-            Kind::Forward => (|p, d, w| p.of(Kind::Data, d, w), |p, d, x| p.of(Kind::Weight, x, d)),
-            Kind::Data => (|p, d, w| p.of(Kind::Forward, d, w), |p, d, dy| p.of(Kind::Weight, d, dy)),
-            Kind::Weight => (|p, d, dy| p.of(Kind::Data, dy, d), |p, d, x| p.of(Kind::Forward, x, d)),
+        let da = || match self.kind {
+            Kind::Forward => self.of(Kind::Data, &d, b),
+            Kind::Data => self.of(Kind::Forward, &d, b),
+            Kind::Weight => self.of(Kind::Data, b, &d),
         };
-        Gradients::of([at.needs(0).then(|| da(self, &d, b)), at.needs(1).then(|| db(self, &d, a))])
+        let db = || match self.kind {
+            Kind::Forward => self.of(Kind::Weight, a, &d),
+            Kind::Data => self.of(Kind::Weight, &d, a),
+            Kind::Weight => self.of(Kind::Forward, a, &d),
+        };
+        Gradients::of([at.needs(0).then(da), at.needs(1).then(db)])
     }
 }
 

@@ -233,19 +233,25 @@ fn long_sums_are_complete() {
     Check::new(plain, sums).shapes([[1, 70_000, 1, 1, 1], [70_000, 1, 1, 1, 2]]).no_half().run();
     // Enough pixels that the work is not cut for the sake of speed, and numbers that add up without rounding.
     let ones = |shape: &[usize]| Array::from_f32(shape, &vec![1.0; shape.iter().product()]).unwrap();
+    let cases: [(&[usize], &[usize]); 3] = [
+        (&[1, 4, 36, 36, 36], &[5, 4, 26, 26, 26]),
+        (&[1, 4, 162, 162], &[5, 4, 130, 130]),
+        (&[1, 4, 162, 385], &[1, 4, 130, 130]),
+    ];
     let target = context().target().with_class(DeviceClass::Software);
-    let graph = Graph::new(Mode::Infer);
-    let (x, w) = ([1, 4, 36, 36, 36], [1, 4, 26, 26, 26]);
-    let y = graph.input("x", x).conv3d(&graph.input("w", w), None, Conv3d::default());
-    let inputs = [("x", ones(&x)), ("w", ones(&w))];
-    let found = run_on(&graph, &[("y", &y)], &inputs, &target, PlanOptions::default()).unwrap();
-    assert_eq!(found[0].to_f32(), vec![4.0 * 26.0 * 26.0 * 26.0; 11 * 11 * 11]);
-    let graph = Graph::new(Mode::Infer);
-    let (x, w) = (graph.input("x", [1, 4, 162, 162]), graph.input("w", [1, 4, 130, 130]));
-    let y = x.conv2d(&w, None, Conv2d::default());
-    let inputs = [("x", ones(&[1, 4, 162, 162])), ("w", ones(&[1, 4, 130, 130]))];
-    let found = run_on(&graph, &[("y", &y)], &inputs, &target, PlanOptions::default()).unwrap();
-    assert_eq!(found[0].to_f32(), vec![4.0 * 130.0 * 130.0; 33 * 33]);
+    for (x, w) in cases {
+        let graph = Graph::new(Mode::Infer);
+        let (image, window) = (graph.input("x", x), graph.input("w", w));
+        let y = match x.len() {
+            5 => image.conv3d(&window, None, Conv3d::default()),
+            _ => image.conv2d(&window, None, Conv2d::default()),
+        };
+        let inputs = [("x", ones(x)), ("w", ones(w))];
+        let found = run_on(&graph, &[("y", &y)], &inputs, &target, PlanOptions::default()).unwrap();
+        let products: usize = w[1..].iter().product();
+        assert!(products > 65_535);
+        assert_eq!(found[0].to_f32(), vec![products as f32; y.shape().numel()]);
+    }
 }
 
 fn ints(range: std::ops::RangeInclusive<usize>) -> impl Strategy<Value = [usize; 2]> {
@@ -270,7 +276,7 @@ proptest! {
 /// What a random convolution is made of.
 #[derive(Debug)]
 struct Case<const D: usize> {
-    /// Of x; 1 stands for none.
+    /// Of x, which has none where it is 1.
     batch: usize,
     groups: usize,
     inputs: usize,
@@ -301,9 +307,10 @@ fn cases<const D: usize>() -> impl Strategy<Value = Case<D>> {
 }
 
 impl<const D: usize> Case<D> {
-    fn shape(&self, front: &[usize], axes: [usize; D]) -> Vec<usize> {
-        let unbatched = front.len() == 2 && front[0] == 1;
-        [&front[usize::from(unbatched)..], &axes].concat()
+    /// The shape of x, without a batch of 1.
+    fn x(&self, axes: [usize; D]) -> Vec<usize> {
+        let front = [self.batch, self.groups * self.inputs];
+        [&front[usize::from(self.batch == 1)..], &axes].concat()
     }
 
     fn check(self) {
@@ -312,7 +319,7 @@ impl<const D: usize> Case<D> {
             let reach = (self.kernel[a] - 1) * self.dilation[a] + 1 + self.extra[a];
             reach.saturating_sub(self.padding[a][0] + self.padding[a][1]).max(1)
         };
-        let x = self.shape(&[self.batch, self.groups * self.inputs], std::array::from_fn(size));
+        let x = self.x(std::array::from_fn(size));
         let w = [&[self.groups * self.outputs, self.inputs][..], &self.kernel].concat();
         let (stride, dilation, groups) = (self.stride, self.dilation, self.groups);
         check(&x, &w, Conv { stride, padding: self.padding.into(), dilation, groups });
@@ -332,7 +339,7 @@ impl<const D: usize> Case<D> {
         });
         let (stride, dilation, groups) = (self.stride, self.dilation, self.groups);
         let options = ConvTranspose { stride, padding: Sides::from(padding), output_padding, dilation, groups };
-        let x = self.shape(&[self.batch, groups * self.inputs], sizes);
+        let x = self.x(sizes);
         let w = [&[groups * self.inputs, self.outputs][..], &self.kernel].concat();
         check_transpose(&x, &w, options);
     }
@@ -416,7 +423,7 @@ fn gradients_have_gradients() {
     let pass = Pass { names: &CONV[1], kind: Kind::Forward, sizes };
     Check::new(
         move |[v, w]: [Tensor; 2]| pass.of(Kind::Data, &v, &w),
-        move |[v, w]| Definition::conv(options, &x.into(), &w.shape()).data(&v, &w),
+        move |[v, w]| Definition::conv(options, &x.into(), w.shape()).data(&v, &w),
     )
     .shapes([y.clone(), w.into()])
     .run();
