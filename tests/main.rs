@@ -8,6 +8,7 @@ mod autodiff;
 mod checkpoint;
 #[cfg(feature = "cli")]
 mod cli;
+mod conv;
 mod errors;
 mod fixture;
 mod interop;

@@ -35,6 +35,10 @@ pub use interpolate::Interpolation;
 pub use max_pool::{MaxPool, MaxPool1d, MaxPool2d, MaxPool3d};
 pub use pad::PadMode;
 pub use unfold::Unfold;
+pub use conv::{
+    Conv, Conv1d, Conv2d, Conv3d, ConvTranspose, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, Padding, Sides,
+};
+pub use max_pool2d::MaxPool2d;
 
 ops! {
     abs
@@ -53,7 +57,7 @@ ops! {
     clip
     compare
     concat
-    conv2d
+    conv
     cos
     cross_entropy
     detach
