@@ -27,18 +27,16 @@ macro_rules! ops {
     };
 }
 
-pub use avg_pool::{AvgPool, AvgPool1d, AvgPool2d, AvgPool3d};
 pub use attention::Attention;
-pub use conv2d::Conv2d;
+pub use avg_pool::{AvgPool, AvgPool1d, AvgPool2d, AvgPool3d};
+pub use conv::{
+    Conv, Conv1d, Conv2d, Conv3d, ConvTranspose, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, Padding, Sides,
+};
 pub use embedding::Embedding;
 pub use interpolate::Interpolation;
 pub use max_pool::{MaxPool, MaxPool1d, MaxPool2d, MaxPool3d};
 pub use pad::PadMode;
 pub use unfold::Unfold;
-pub use conv::{
-    Conv, Conv1d, Conv2d, Conv3d, ConvTranspose, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, Padding, Sides,
-};
-pub use max_pool2d::MaxPool2d;
 
 ops! {
     abs
