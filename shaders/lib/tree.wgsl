@@ -31,6 +31,9 @@ fn combine_lanes(kind: u32, x: vec4<f32>) -> f32 {
 
 // The values of the LANES neighbouring threads that work on one row, as one. All threads call it.
 fn tree(kind: u32, thread: u32, value: f32) -> f32 {
+    if LANES == 1u {
+        return value;
+    }
     workgroupBarrier();
     tree_values[thread] = value;
     workgroupBarrier();

@@ -47,6 +47,7 @@ ops! {
     max_pool2d
     maximum
     minimum
+    moments
     mul
     neg
     permute
@@ -57,6 +58,7 @@ ops! {
     relu
     reshape
     rsqrt
+    scale_shift
     schedule
     sgd
     sigmoid

@@ -280,7 +280,7 @@ fn vectors(inner: usize, target: &Target) -> usize {
 }
 
 /// For each dimension, whether it is among `dims`; all are if `dims` is empty.
-fn select(shape: &Shape, dims: &[isize]) -> Result<SmallVec<[bool; 6]>, Misfit> {
+pub(super) fn select(shape: &Shape, dims: &[isize]) -> Result<SmallVec<[bool; 6]>, Misfit> {
     let mut reduced = SmallVec::from_elem(dims.is_empty(), shape.rank());
     for &dim in dims {
         let axis = shape.axis(dim)?;
