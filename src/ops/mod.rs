@@ -13,6 +13,7 @@ macro_rules! ops {
     };
 }
 
+pub use batch_norm::BatchNorm;
 pub use conv2d::Conv2d;
 pub use max_pool2d::MaxPool2d;
 
@@ -22,6 +23,7 @@ ops! {
     add
     argmax
     assign
+    batch_norm
     cast
     clamp
     clip
@@ -39,6 +41,7 @@ ops! {
     full
     gelu
     gelu_tanh
+    group_norm
     increment
     layer_norm
     log

@@ -300,7 +300,26 @@ pub(super) struct Statistics {
     pub variance: Tensor,
 }
 
+impl Statistics {
+    /// γ·(x − mean)/√(variance + ε) + β; all broadcast to x and are `f32`, but for x.
+    #[track_caller]
+    pub fn normalise(&self, x: &Tensor, eps: f32, weight: Option<&Tensor>, bias: Option<&Tensor>) -> Tensor {
+        let rstd = (&self.variance + eps).rsqrt();
+        let scale = weight.map_or(rstd.clone(), |weight| rstd * weight);
+        // The rest is at most a rounding error of the mean, so nothing cancels.
+        let shift = -&self.rest * &scale;
+        let shift = bias.map_or(shift.clone(), |bias| shift + bias);
+        x.scale_shift(&self.center, &scale, &shift)
+    }
+
+    /// The statistics `f` makes of each.
+    pub fn map(&self, f: impl Fn(&Tensor) -> Tensor) -> Statistics {
+        Statistics { center: f(&self.center), rest: f(&self.rest), mean: f(&self.mean), variance: f(&self.variance) }
+    }
+}
+
 impl Tensor {
+    /// Mean and variance over groups of elements.
     #[track_caller]
     pub(super) fn moments(&self, over: &Over) -> Statistics {
         let outputs = self.graph().apply(Moments { over: over.clone() }, &[self]);
