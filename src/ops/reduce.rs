@@ -144,6 +144,23 @@ impl Op for Reduce {
     }
 }
 
+/// Adds the dispatches that sum a value along its first dimension, for operations that do so themselves.
+pub(super) fn sum_first(
+    from: ValueId,
+    desc: &TensorDesc,
+    to: ValueId,
+    target: &Target,
+    out: &mut Emit,
+) -> Result<(), Misfit> {
+    let reduced = (0..desc.shape.rank()).map(|d| d == 0).collect();
+    let op = Reduce { kind: Kind::Sum, reduced, keepdim: false };
+    let sum = TensorDesc::new(op.output(&desc.shape, false), desc.dtype);
+    let before = out.dispatches.len();
+    op.emit(&Io { inputs: vec![(from, desc.clone())], outputs: vec![(to, sum)] }, target, out)?;
+    out.dispatches[before..].iter_mut().for_each(|dispatch| dispatch.finishes = false);
+    Ok(())
+}
+
 /// One pass: `[outer, n, inner]` to `[outer, parts, inner]`, `chunk` elements to one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Stage {
