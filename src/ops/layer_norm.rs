@@ -55,6 +55,14 @@ impl Norm {
     fn params(&self, x: &Shape) -> Params {
         self.rows(x).params().f32(self.eps)
     }
+
+    /// x̂ and 1/√(variance + ε) of an x in `f32`, as differentiable values.
+    fn plain(&self, x: &Tensor) -> (Tensor, Tensor) {
+        let op = Norm { weight: false, bias: false, ..self.clone() };
+        let dims = self.dims();
+        let squares = if self.centered { x.var(&dims, false, true) } else { x.square().mean(&dims, true) };
+        (x.graph().apply(op, &[x]).swap_remove(0), (squares + self.eps).rsqrt())
+    }
 }
 
 impl Op for Norm {
@@ -145,6 +153,32 @@ impl Op for NormGrad {
         out.push(dispatch.params(params).cost(12 * io.x_shape(0).numel() as u64, io.bytes()));
         Ok(())
     }
+
+    /// dx = r·P g with g = γ·dy and the symmetric P g = g − mean(g) − x̂·mean(g·x̂), of which r and x̂ depend
+    /// on x: so the gradient of x is here the whole one, and mean and rstd have none of their own.
+    fn backward(&self, at: &Backward) -> Gradients {
+        let wide = |i: usize| at.x(i).cast(DType::F32);
+        let (x, dy, upper) = (wide(0), wide(3), at.dy(0).cast(DType::F32));
+        let weight = self.0.weight.then(|| wide(4));
+        let dims = self.0.dims();
+        let mean = |x: &Tensor| x.mean(&dims, true);
+        let (normalised, rstd) = self.0.plain(&x);
+        let g = weight.as_ref().map_or(dy.clone(), |weight| &dy * weight);
+        let (along_upper, along_g) = (mean(&(&upper * &normalised)), mean(&(&g * &normalised)));
+        let project = |g: &Tensor, along: &Tensor| {
+            let rest = g - &normalised * along;
+            if self.0.centered { rest - mean(g) } else { rest }
+        };
+        let (p_upper, p_g) = (project(&upper, &along_upper), project(&g, &along_g));
+        let dg = &rstd * &p_upper;
+        // mean(upper·P g) is what the derivative of r is multiplied by.
+        let of_rstd = mean(&(&upper * &p_g)) * &normalised;
+        let dx = -rstd.square() * (of_rstd + along_g * p_upper + along_upper * p_g);
+        let mut gradients = vec![Some(dx.cast(at.x(0).dtype())), None, None];
+        gradients.push(Some(weight.as_ref().map_or(dg.clone(), |weight| &dg * weight).cast(at.x(3).dtype())));
+        gradients.extend(weight.map(|_| Some((dg * dy).sum_to(&self.0.inner).cast(at.x(4).dtype()))));
+        Gradients::of(gradients)
+    }
 }
 
 /// dγ = Σ dy·x̂ and dβ = Σ dy over the rows, `f32`, from x, mean, rstd and dy.
@@ -189,6 +223,18 @@ impl Op for NormWeightGrad {
         }
         Ok(())
     }
+
+    fn backward(&self, at: &Backward) -> Gradients {
+        let (x, dy) = (at.x(0), at.x(3));
+        let upper = at.dy(0);
+        let dx = at.needs(0).then(|| {
+            let op = NormGrad(Norm { weight: true, ..self.0.clone() });
+            x.graph().apply1(op, &[x, at.x(1), at.x(2), dy, &upper.cast(x.dtype())])
+        });
+        let normalised = at.needs(3).then(|| self.0.plain(&x.cast(DType::F32)).0);
+        let ddy = normalised.map(|normalised| (normalised * upper + at.dy(1)).cast(dy.dtype()));
+        Gradients::of([dx, None, None, ddy])
+    }
 }
 
 impl Tensor {
@@ -200,7 +246,7 @@ impl Tensor {
     /// differences within the row.
     ///
     /// # Gradient
-    /// Of x, weight and bias.
+    /// Of x, weight and bias, of any order.
     ///
     /// # Errors
     /// Recorded in the graph: weight or bias that is not the end of x's shape, mixed element types.
@@ -220,7 +266,7 @@ impl Tensor {
     /// `x [.., D..]`, `weight [D..]`, of one element type.
     ///
     /// # Gradient
-    /// Of x and weight.
+    /// Of x and weight, of any order.
     ///
     /// # Errors
     /// Recorded in the graph: a weight that is not the end of x's shape, mixed element types.
@@ -243,6 +289,7 @@ impl Tensor {
 #[cfg(test)]
 mod tests {
     use crate::{
+        autodiff::gradients,
         prelude::*,
         testing::{Check, Numbers, run},
     };
@@ -324,6 +371,54 @@ mod tests {
                 |[x, b]| layer_norm(&x, &ones(&x), &b),
             )
             .shapes([&shape[..], &[n]])
+            .run();
+        }
+    }
+
+    #[test]
+    fn second_gradients_are_those_of_the_definition() {
+        // The gradients of Σ y² in f64, of which the check takes the next ones.
+        let gradient = |x: &Numbers, w: &Numbers, b: Option<&Numbers>, of_weight: bool| {
+            let n = w.data().len();
+            let centered = b.is_some();
+            let zeros = w.map(|_| 0.0);
+            let y = if centered { layer_norm(x, w, b.unwrap_or(&zeros)) } else { rms_norm(x, w) };
+            let ones = w.map(|_| 1.0);
+            let normal = if centered { layer_norm(x, &ones, &zeros) } else { rms_norm(x, &ones) };
+            let mut dw = vec![0.0; n];
+            let rows = (0..x.data().len() / n).flat_map(|r| {
+                let (x, y, h) = (&x.data()[r * n..][..n], &y.data()[r * n..][..n], &normal.data()[r * n..][..n]);
+                let mean = |f: &dyn Fn(usize) -> f64| (0..n).map(f).sum::<f64>() / n as f64;
+                let middle = if centered { mean(&|i| x[i]) } else { 0.0 };
+                let rstd = 1.0 / (mean(&|i| (x[i] - middle).powi(2)) + EPS).sqrt();
+                let g = |i: usize| w.data()[i] * 2.0 * y[i];
+                let (plain, along) = (if centered { mean(&g) } else { 0.0 }, mean(&|i| g(i) * h[i]));
+                (0..n).for_each(|i| dw[i] += 2.0 * y[i] * h[i]);
+                (0..n).map(|i| rstd * (g(i) - plain - h[i] * along)).collect::<Vec<f64>>()
+            });
+            let dx = Numbers::new(x.shape(), rows.collect());
+            if of_weight { Numbers::new(w.shape(), dw) } else { dx }
+        };
+        for of_weight in [false, true] {
+            let slope = |y: Tensor, x: Tensor, w: Tensor| {
+                gradients(&y.square().sum_all(), &[if of_weight { w } else { x }]).remove(0).unwrap()
+            };
+            Check::new(
+                |[x, w, b]: [Tensor; 3]| slope(x.layer_norm(&w, &b, EPS as f32), x, w),
+                |[x, w, b]| gradient(&x, &w, Some(&b), of_weight),
+            )
+            .shapes([&[3, 7][..], &[7], &[7]])
+            .shapes([&[40, 8][..], &[8], &[8]])
+            .tolerance(1e-4)
+            .no_half()
+            .run();
+            Check::new(
+                |[x, w]: [Tensor; 2]| slope(x.rms_norm(&w, EPS as f32), x, w),
+                |[x, w]| gradient(&x, &w, None, of_weight),
+            )
+            .shapes([&[3, 7][..], &[7]])
+            .tolerance(1e-4)
+            .no_half()
             .run();
         }
     }
