@@ -1,8 +1,9 @@
-// Sums, maxima and minima: of pairs, and over the threads of a workgroup as a tree.
+// Sums, products, maxima and minima: of pairs, and over the threads of a workgroup as a tree.
 // A workgroup of 64 threads works on 64 / LANES rows; NaN wins over every number.
 const SUM = 0u;
 const MAX = 1u;
 const MIN = 2u;
+const PRODUCT = 3u;
 
 override LANES: u32 = 64u;
 
@@ -15,6 +16,9 @@ fn tree_nan(x: vec4<f32>) -> vec4<bool> {
 fn combine4(kind: u32, a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
     if kind == SUM {
         return a + b;
+    }
+    if kind == PRODUCT {
+        return a * b;
     }
     let better = select(b, a, select((a < b), (a > b), kind == MAX));
     return select(select(better, b, tree_nan(b)), a, tree_nan(a));
