@@ -42,6 +42,7 @@ macro_rules! library {
 }
 static LIBRARY: &[&Shader] = library![
     "chain"
+    "combine"
     "correlate"
     "correlation"
     "erf"
@@ -52,6 +53,7 @@ static LIBRARY: &[&Shader] = library![
     "random"
     "rows"
     "sigmoid"
+    "subgroups/tree"
     "tanh"
     "tree"
 ];
@@ -67,6 +69,8 @@ pub struct Kernel {
     pub constants: Vec<(&'static str, u32)>,
     /// What `real` means in it.
     pub real: DType,
+    /// Whether imports come from `shaders/lib/subgroups` where there is a file of the name.
+    pub subgroups: bool,
     /// The text of a fused pointwise chain, with the files its functions come from.
     pub chain: Option<Arc<ChainText>>,
 }
@@ -85,12 +89,18 @@ impl Kernel {
     pub fn new(shader: &'static Shader, entry: &'static str, real: DType) -> Kernel {
         // Index tensors have no `real`; the alias then only has to exist.
         let real = if real.is_float() { real } else { DType::F32 };
-        Kernel { shader, entry, constants: Vec::new(), real, chain: None }
+        Kernel { shader, entry, constants: Vec::new(), real, subgroups: false, chain: None }
     }
 
     /// The same with one more `override` constant.
     pub fn constant(mut self, name: &'static str, value: u32) -> Kernel {
         self.constants.push((name, value));
+        self
+    }
+
+    /// The same with what it imports from `shaders/lib/subgroups`, for a device that has subgroups.
+    pub fn with_subgroups(mut self, subgroups: bool) -> Kernel {
+        self.subgroups = subgroups;
         self
     }
 
@@ -107,7 +117,8 @@ impl Kernel {
 
 impl fmt::Debug for Kernel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}<{}>{:?}", self.shader.name, self.entry, self.real, self.constants)
+        write!(f, "{}.{}<{}>{:?}", self.shader.name, self.entry, self.real, self.constants)?;
+        if self.subgroups { f.write_str(" subgroups") } else { Ok(()) }
     }
 }
 
@@ -142,8 +153,9 @@ pub fn assemble(kernel: &Kernel) -> Result<String, String> {
         }
     }
     while let Some(name) = open.pop() {
-        let known = |shader: &&&Shader| shader.name.strip_prefix("lib/") == Some(name);
-        let shader = LIBRARY.iter().find(known).ok_or_else(|| name.to_owned())?;
+        let find = |folder: &str| LIBRARY.iter().find(|shader| shader.name.strip_prefix(folder) == Some(name));
+        let variant = kernel.subgroups.then(|| find("lib/subgroups/")).flatten();
+        let shader = variant.or_else(|| find("lib/")).ok_or_else(|| name.to_owned())?;
         if seen.contains(&shader.name) {
             continue;
         }

@@ -6,7 +6,7 @@
 
 use super::{
     reduce::select,
-    rows::{LONG, lanes, neighbours},
+    rows::{LONG, lanes, neighbours, with_lanes},
 };
 use crate::{
     data::{DType, Shape, TensorDesc},
@@ -145,17 +145,17 @@ impl View {
             let lanes = if target.class.is_software() { 1 } else { lanes(self.chunk_a * self.chunk_b) };
             let across = self.chunk_b.div_ceil(4).next_power_of_two().min(lanes);
             let kernel = kernel(rows).constant("ALIGNED", self.b.is_multiple_of(4).into());
-            let kernel = kernel.constant("LANES", lanes as u32).constant("ACROSS", across as u32);
+            let kernel = with_lanes(kernel.constant("ACROSS", across as u32), lanes, target);
             Dispatch::new(kernel).groups((self.parts() * self.groups()).div_ceil(64 / lanes) as u64)
         }
     }
 
     /// The second dispatch, where there is more than one part.
     fn finish(&self, entry: &'static str, target: &Target) -> Dispatch {
-        let lanes = if target.class.is_software() { 1 } else { 64 };
-        let kernel = Kernel::new(shader!("moments"), entry, DType::F32).constant("LANES", lanes as u32);
+        let lanes: usize = if target.class.is_software() { 1 } else { 64 };
+        let kernel = with_lanes(Kernel::new(shader!("moments"), entry, DType::F32), lanes, target);
         let (parts, groups) = (self.parts() as u64, self.groups() as u64);
-        let dispatch = Dispatch::new(kernel).groups(groups.div_ceil(64 / lanes));
+        let dispatch = Dispatch::new(kernel).groups(groups.div_ceil(64 / lanes as u64));
         dispatch.cost(5 * parts * groups, 8 * (parts + 1) * groups)
     }
 

@@ -4,7 +4,7 @@
 //! `[outer, parts, inner]` until one part is left, in `f32`. So one long sum is as parallel as many
 //! short ones, its order is fixed, and its rounding errors stay those of short sums.
 
-use super::rows::{lanes, neighbours, too_large};
+use super::rows::{lanes, neighbours, too_large, with_lanes};
 use crate::{
     data::{DType, Shape, TensorDesc},
     error::Misfit,
@@ -124,12 +124,15 @@ impl Op for Reduce {
             let (kind, identity) = self.kind.combination();
             let scale = if last && self.kind == Kind::Mean { 1.0 / self.count(io.x_shape(0)) as f32 } else { 1.0 };
             let half = from.1.dtype == DType::F16;
-            let (entry, constant) = stage.entry(target);
+            let (entry, (choice, value)) = stage.entry(target);
             let kernel = Kernel::new(shader!("reduce"), entry, to.1.dtype)
                 .constant("KIND", kind)
                 .constant("MAP", if first { self.kind.map() } else { 0 })
-                .constant("HALF", half.into())
-                .constant(constant.0, constant.1);
+                .constant("HALF", half.into());
+            let kernel = match choice {
+                "LANES" => with_lanes(kernel, value as usize, target),
+                _ => kernel.constant(choice, value),
+            };
             if to.1.bytes() > target.max_binding_bytes {
                 return Err(too_large(&to.1, target));
             }

@@ -73,7 +73,7 @@ impl Rows {
         Ok(if self.inner > 1 || lanes == 1 || (software && self.n <= LONG) {
             Dispatch::new(self.kernel(shader, rows, real)).groups(self.count().div_ceil(64) as u64)
         } else {
-            let kernel = self.kernel(shader, shared_rows, real).constant("LANES", lanes as u32);
+            let kernel = with_lanes(self.kernel(shader, shared_rows, real), lanes, target);
             Dispatch::new(kernel).groups(self.count().div_ceil(64 / lanes) as u64)
         })
     }
@@ -105,6 +105,12 @@ pub(super) fn are_long_and_apart(x: &Tensor, dim: isize) -> bool {
 /// Threads of a GPU that share a contiguous row of `n` elements: a power of two up to 64.
 pub(super) fn lanes(n: usize) -> usize {
     n.div_ceil(8).clamp(1, 64).next_power_of_two()
+}
+
+/// A kernel that imports `tree`, for so many threads that share a row: by subgroups where a row has the
+/// whole workgroup and the device has them.
+pub(super) fn with_lanes(kernel: Kernel, lanes: usize, target: &Target) -> Kernel {
+    kernel.constant("LANES", lanes as u32).with_subgroups(lanes == 64 && target.subgroups)
 }
 
 /// Neighbouring vectors of four elements for one thread: a lane of a processor reads whole cache
