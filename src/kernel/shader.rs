@@ -109,9 +109,10 @@ impl Kernel {
         imports(self.shader.source).any(|name| name == "chain")
     }
 
-    /// What profiles and labels call the kernel: file and entry point.
+    /// What profiles and labels call the kernel: file and entry point, and whether it works by subgroups.
     pub fn label(&self) -> String {
-        format!("{}.{}", self.shader.name, self.entry)
+        let variant = if self.subgroups { ".subgroups" } else { "" };
+        format!("{}.{}{variant}", self.shader.name, self.entry)
     }
 }
 

@@ -4,7 +4,7 @@ use super::moments::{Over, Statistics};
 use crate::{
     data::{DType, Shape},
     error::Misfit,
-    graph::Tensor,
+    graph::{Mode, Tensor},
 };
 
 /// Batch normalisation with its options: `torch.nn.functional.batch_norm`.
@@ -110,6 +110,29 @@ impl BatchNorm {
         }
         let [weight, bias] = [weight, bias].map(|tensor| tensor.map(|tensor| per_channel(tensor, &shape)));
         statistics.normalise(x, self.eps, weight.as_ref(), bias.as_ref())
+    }
+}
+
+impl Tensor {
+    /// γ·(x − mean)/√(variance + ε) + β of `[N, C, d…]` for each channel:
+    /// `torch.nn.functional.batch_norm` (Ioffe, Szegedy 2015). [`BatchNorm`] has the options.
+    ///
+    /// A training graph takes the batch's mean and variance and updates the `running` ones in place, others
+    /// take the running ones; ε is 1e-5, the momentum 0.1.
+    ///
+    /// # Gradient
+    /// Of x, weight and bias, of any order.
+    ///
+    /// # Errors
+    /// As [`BatchNorm::apply`].
+    #[track_caller]
+    pub fn batch_norm(
+        &self,
+        running: Option<[&Tensor; 2]>,
+        weight: Option<&Tensor>,
+        bias: Option<&Tensor>,
+    ) -> Tensor {
+        BatchNorm::new().training(self.graph().mode() == Mode::Train).apply(self, running, weight, bias)
     }
 }
 
