@@ -54,7 +54,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         rows(e)[0].normalize(2.0, -1, 1e-12)
     }),
     Entry::several("norm", "torch.linalg.vector_norm", "Σ |x|, √Σ x² or max |x| along dimensions", |e| {
-        let x = rows(e)[0].clone();
+        let x = e.positive(sizes(e));
         e.forms([2.0, 1.0, f32::INFINITY].iter().map(|&p| x.norm(p, &[-1], false)).collect())
     }),
     Entry::several("var", "torch.var", "Σ (x − mean x)²/(n − 1) along dimensions", |e| {
