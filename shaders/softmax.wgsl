@@ -104,7 +104,10 @@ fn shared_rows(
     write(start, m, sum, first, step);
 }
 
-// logsumexp: y = m + log Σ exp(x − m), of ∞ and −∞ what they are.
+// logsumexp: y = m + l with l = log Σ exp(x − m), of ∞ and −∞ what they are.
+
+@group(0) @binding(5) var<storage, read_write> maximum: array<f32>; // m [outer, inner]
+@group(0) @binding(6) var<storage, read_write> log_sum: array<f32>; // l [outer, inner]
 
 fn finite(m: f32) -> f32 {
     return clamp(m, -3.402823e38, 3.402823e38);
@@ -120,7 +123,10 @@ fn logsumexp_rows(
     if row < p.rows {
         let start = row_start(row);
         let m = finite(row_maximum(start, 0u, 4u));
-        store(row, m + log(sum_exp(start, m, 0u, 4u)));
+        let l = log(sum_exp(start, m, 0u, 4u));
+        maximum[row] = m;
+        log_sum[row] = l;
+        store(row, m + l);
     }
 }
 
@@ -137,7 +143,10 @@ fn logsumexp_shared_rows(
     let m = finite(tree(MAX, thread, row_maximum(start, first, step)));
     let sum = tree(SUM, thread, sum_exp(start, m, first, step));
     if row < p.rows && thread % LANES == 0u {
-        store(row, m + log(sum));
+        let l = log(sum);
+        maximum[row] = m;
+        log_sum[row] = l;
+        store(row, m + l);
     }
 }
 

@@ -9,6 +9,7 @@ mod checkpoint;
 mod cli;
 mod errors;
 mod fixture;
+mod hostile;
 mod interop;
 mod long;
 mod models;

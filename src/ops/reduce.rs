@@ -162,8 +162,7 @@ impl Op for Reduce {
         let x = if self.wide { x.cast(DType::F32) } else { x.clone() };
         let of = |kind| self.also(kind, at.x(0));
         // Equal extremes share the gradient evenly.
-        let shared = |x: &Tensor| {
-            let ties = x.eq(&y);
+        let shared = |x: &Tensor, ties: Tensor| {
             let count = ties.cast(DType::F32).reduce(Kind::Sum, self.reduced.clone(), true);
             ties.cast(x.dtype()) * count.recip().cast(x.dtype()) * &dy
         };
@@ -172,8 +171,9 @@ impl Op for Reduce {
             Kind::Mean => (dy * (1.0 / self.count(&shape) as f32)).expand(&shape),
             Kind::SumSquares => x.mul(&(dy * 2.0)),
             Kind::SumAbs => x.sign() * dy,
-            Kind::Max | Kind::Min => shared(&x),
-            Kind::MaxAbs => shared(&x.abs()) * x.sign(),
+            Kind::Max | Kind::Min => shared(&x, x.eq(&y)),
+            // Here, as in PyTorch, also those that are NaN.
+            Kind::MaxAbs => shared(&x, x.abs().eq(&y).logical_or(&x.ne(&x).logical_and(&y.ne(&y)))) * x.sign(),
             Kind::Prod => {
                 let inputs = [&x.cast(DType::F32), &dy.cast(DType::F32), &of(Kind::ProdNonzero), &of(Kind::CountZeros)];
                 x.graph().apply1(ProdGrad, &inputs)
@@ -438,7 +438,8 @@ impl Tensor {
     /// The product of nothing is 1. Products are kept in `f32` and multiplied in a fixed order.
     ///
     /// # Gradient
-    /// dx = dy times the product of the other elements, also where elements are 0. It has no gradient itself.
+    /// dx = dy times the product of the other elements where all are finite, also where some are 0. It has no
+    /// gradient itself.
     ///
     /// # Errors
     /// Recorded in the graph: a dimension that does not exist or is given twice.

@@ -5,7 +5,7 @@ use super::{
     rows::{Rows, are_long_and_apart},
 };
 use crate::{
-    data::{Shape, TensorDesc},
+    data::{DType, Shape, TensorDesc},
     error::Misfit,
     graph::{Backward, Emit, Gradients, Io, Op, Tensor},
     kernel::Target,
@@ -95,7 +95,7 @@ impl Op for SoftmaxGrad {
     }
 }
 
-/// log Σ exp x along the middle one of three dimensions.
+/// y = m + l along the middle one of three dimensions, m and l; these are `f32`.
 #[derive(Debug)]
 struct LogSumExp;
 
@@ -104,12 +104,18 @@ impl Op for LogSumExp {
         "logsumexp"
     }
 
+    fn outputs(&self) -> usize {
+        3
+    }
+
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {
         let x = &inputs[0];
         if !x.dtype.is_float() {
             return Err(Misfit::dtype(format!("needs floating point numbers, not {x}")));
         }
-        Ok(vec![TensorDesc::new(x.shape.with(1, 1), x.dtype)])
+        let shape = x.shape.with(1, 1);
+        let part = TensorDesc::new(&shape, DType::F32);
+        Ok(vec![TensorDesc::new(shape, x.dtype), part.clone(), part])
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
@@ -118,12 +124,18 @@ impl Op for LogSumExp {
         let entries = ["logsumexp_rows", "logsumexp_shared_rows"];
         let dispatch = rows.dispatch(shader!("softmax"), entries, io.real(), target)?;
         let flops = 4 * io.x_shape(0).numel() as u64;
-        out.push(dispatch.read(io.x(0)).write(io.y(0)).params(rows.params()).cost(flops, io.bytes()).finishing());
+        let dispatch = dispatch.read(io.x(0)).write(io.y(0)).write(io.y(1)).write(io.y(2));
+        out.push(dispatch.params(rows.params()).cost(flops, io.bytes()).finishing());
         Ok(())
     }
 
+    /// dx = dy·exp(x − m − l). The sum of m and l is that of y, so the gradients of y and of l go the same
+    /// way, and m is a constant.
     fn backward(&self, at: &Backward) -> Gradients {
-        Gradients::of([Some((at.x(0) - at.y(0)).exp() * at.dy(0))])
+        let (x, m, l) = (at.x(0), at.y(1).detach(), at.y(2));
+        let dy = at.dy(0).cast(DType::F32);
+        let dy = if at.has(2) { dy + at.dy(2) } else { dy };
+        Gradients::of([Some(((x.cast(DType::F32) - m - l).exp() * dy).cast(x.dtype()))])
     }
 }
 
@@ -175,7 +187,7 @@ impl Tensor {
         };
         let long = are_long_and_apart(&x, 1);
         let x = if long { x.transpose(1, 2).reshape([x.size(0) * x.size(2), x.size(1), 1]) } else { x };
-        x.graph().apply1(LogSumExp, &[&x]).reshape(to)
+        x.graph().apply(LogSumExp, &[&x]).swap_remove(0).reshape(to)
     }
 
     /// exp(x) / Σ exp(x) along `dim`: `torch.softmax`.
