@@ -1,4 +1,5 @@
-// mean = Σ (x − x₀) / n and variance = Σ (x − x₀ − mean)² / n over the n elements of a group, x₀ its first.
+// mean = x₀ + Σ (x − x₀)/n and variance = Σ (x − mean)²/n over the n elements of a group, x₀ its first.
+// The mean is returned as two numbers: its nearest f32, and the rest.
 // x is [outer, a, c, b]: a group for each (o, c), of the a·b elements along the other two. A part of a group
 // stays in cache while it is read twice; parts are combined by Chan, Golub and LeVeque's formula.
 //#import index
@@ -17,9 +18,10 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<real>>; // [outer, a, c, b]
-@group(0) @binding(3) var<storage, read_write> origin: array<f32>; // x₀ [groups]
-@group(0) @binding(4) var<storage, read_write> mean: array<f32>; // [parts, groups]
-@group(0) @binding(5) var<storage, read_write> variance: array<f32>; // [parts, groups], times n if parts > 1
+// With several parts these are of each part: x₀ [groups], mean of x − x₀ and n·variance [parts, groups].
+@group(0) @binding(3) var<storage, read_write> center: array<f32>; // [groups]
+@group(0) @binding(4) var<storage, read_write> rest: array<f32>; // [groups]
+@group(0) @binding(5) var<storage, read_write> variance: array<f32>; // [groups]
 @group(0) @binding(15) var<uniform> p: Params;
 
 // Whether rows (of b, or of c where b = 1) are whole vectors.
@@ -35,6 +37,27 @@ const BLOCK = 16u;
 // What is subtracted has to be a number.
 fn finite_or_zero(value: f32) -> f32 {
     return select(value, 0.0, (bitcast<u32>(value) & 0x7f800000u) == 0x7f800000u);
+}
+
+// x₀ + m as its nearest f32 and the rest.
+fn two_numbers(x0: f32, m: f32) -> vec2<f32> {
+    let nearest = x0 + m;
+    return vec2(nearest, finite_or_zero((x0 - nearest) + m));
+}
+
+fn write(part: u32, group: u32, x0: f32, m: f32, squares: f32, count: f32) {
+    if p.parts == 1u {
+        let mean = two_numbers(x0, m);
+        center[group] = mean.x;
+        rest[group] = mean.y;
+        variance[group] = squares / count;
+        return;
+    }
+    if part == 0u {
+        center[group] = x0;
+    }
+    rest[part * p.groups + group] = m;
+    variance[part * p.groups + group] = squares;
 }
 
 fn element(i: u32) -> f32 {
@@ -124,11 +147,7 @@ fn rows(
     let m = tree(SUM, thread, sum_part(part, x0, 0.0, false)) / part.count;
     let squares = tree(SUM, thread, sum_part(part, x0, m, true));
     if part.number < p.parts && lane == 0u {
-        mean[part.number * p.groups + part.group] = m;
-        variance[part.number * p.groups + part.group] = select(squares, squares / part.count, p.parts == 1u);
-        if part.number == 0u {
-            origin[part.group] = x0;
-        }
+        write(part.number, part.group, x0, m, squares, part.count);
     }
 }
 
@@ -204,12 +223,7 @@ fn columns(
     }
     for (var v = 0u; v < VECTORS; v++) {
         for (var j = 0u; j < 4u && own.first + 4u * v + j < p.c; j++) {
-            let at = own.group + 4u * v + j;
-            mean[own.part * p.groups + at] = m[v][j];
-            variance[own.part * p.groups + at] = select(total[v][j], total[v][j] / count, p.parts == 1u);
-            if own.part == 0u {
-                origin[at] = x0[v][j];
-            }
+            write(own.part, own.group + 4u * v + j, x0[v][j], m[v][j], total[v][j], count);
         }
     }
 }
@@ -218,6 +232,7 @@ fn columns(
 
 @group(0) @binding(6) var<storage, read> part_means: array<f32>; // [parts, groups]
 @group(0) @binding(7) var<storage, read> part_variances: array<f32>; // [parts, groups], times n
+@group(0) @binding(10) var<storage, read> origins: array<f32>; // x₀ [groups]
 
 // LANES threads for each group.
 @compute @workgroup_size(64)
@@ -244,7 +259,9 @@ fn finish(
     }
     let total = tree(SUM, thread, squares);
     if own < p.groups && lane == 0u {
-        mean[own] = m;
+        let mean = two_numbers(origins[own], m);
+        center[own] = mean.x;
+        rest[own] = mean.y;
         variance[own] = total / n;
     }
 }
@@ -252,7 +269,7 @@ fn finish(
 // Backward: Σ dy and Σ dy·(x − center) over each group.
 
 @group(0) @binding(1) var<storage, read> dy: array<vec4<real>>; // [outer, a, c, b]
-@group(0) @binding(2) var<storage, read> center: array<f32>; // [groups]
+@group(0) @binding(2) var<storage, read> middle: array<f32>; // center [groups]
 @group(0) @binding(8) var<storage, read_write> sum: array<f32>; // [parts, groups]
 @group(0) @binding(9) var<storage, read_write> dot_sum: array<f32>; // [parts, groups]
 
@@ -278,7 +295,7 @@ fn sum_rows(
 ) {
     let lane = thread % LANES;
     let part = part_of(workgroup_index(group, groups) * (64u / LANES) + thread / LANES, lane);
-    let middle = center[part.group];
+    let around = middle[part.group];
     var total = vec4(0.0);
     var total_x = vec4(0.0);
     let step = 4u * ACROSS;
@@ -292,7 +309,7 @@ fn sum_rows(
             for (; k < stop; k += step) {
                 let g = load_dy(start, k, p.b);
                 block += keep(k, part.last, g);
-                block_x += keep(k, part.last, g * (load_x(start, k, p.b) - middle));
+                block_x += keep(k, part.last, g * (load_x(start, k, p.b) - around));
             }
             total += block;
             total_x += block_x;
@@ -317,10 +334,10 @@ fn sum_columns(
         return;
     }
     let none = vec4(0.0);
-    var middle = array(none, none, none, none);
+    var around = array(none, none, none, none);
     for (var v = 0u; v < VECTORS; v++) {
         for (var j = 0u; j < 4u; j++) {
-            middle[v][j] = center[min(own.group + 4u * v + j, p.groups - 1u)];
+            around[v][j] = middle[min(own.group + 4u * v + j, p.groups - 1u)];
         }
     }
     var total = array(none, none, none, none);
@@ -336,7 +353,7 @@ fn sum_columns(
                 let start = own.start + row * p.c;
                 let g = load_dy(start, k, p.c);
                 block[v] += g;
-                block_x[v] += g * (load_x(start, k, p.c) - middle[v]);
+                block_x[v] += g * (load_x(start, k, p.c) - around[v]);
             }
         }
         for (var v = 0u; v < VECTORS; v++) {

@@ -13,6 +13,7 @@ mod hostile;
 mod interop;
 mod long;
 mod models;
+mod norms;
 #[cfg(feature = "cli")]
 mod operations;
 mod plan;

@@ -2,7 +2,7 @@
 
 use super::moments::{Over, Statistics};
 use crate::{
-    data::{DType, Shape},
+    data::DType,
     error::Misfit,
     graph::{Mode, Tensor},
 };
@@ -96,20 +96,19 @@ impl BatchNorm {
         let statistics = if own {
             x.moments(&over)
         } else {
-            let zero = graph.constant(0.0, DType::F32);
-            let [mean, variance] = [mean, variance].map(|tensor| tensor.map_or(zero.clone(), |tensor| per_channel(tensor, &shape)));
-            Statistics { center: mean.clone(), rest: zero, mean, variance }
+            let [center, variance] = [mean, variance].map(|tensor| tensor.map_or_else(|| graph.failed(), Tensor::clone));
+            Statistics { center, rest: None, variance }
         };
         if let (true, Some([mean, variance])) = (self.training, running) {
             let n = over.count(&shape) as f32;
-            let unbiased = &statistics.variance * (n / (n - 1.0));
-            for (running, batch) in [(mean, &statistics.mean), (variance, &unbiased)] {
-                let batch = batch.detach().reshape(running.shape());
-                graph.assign(running, &(running * (1.0 - self.momentum) + batch * self.momentum));
+            for (running, batch, scale) in
+                [(mean, &statistics.center, 1.0), (variance, &statistics.variance, n / (n - 1.0))]
+            {
+                let batch = batch.detach().reshape(running.shape()) * (scale * self.momentum);
+                graph.assign(running, &(running * (1.0 - self.momentum) + batch));
             }
         }
-        let [weight, bias] = [weight, bias].map(|tensor| tensor.map(|tensor| per_channel(tensor, &shape)));
-        statistics.normalise(x, self.eps, weight.as_ref(), bias.as_ref())
+        statistics.normalise(x, &over.layout(&shape), self.eps, weight, bias)
     }
 }
 
@@ -134,13 +133,6 @@ impl Tensor {
     ) -> Tensor {
         BatchNorm::new().training(self.graph().mode() == Mode::Train).apply(self, running, weight, bias)
     }
-}
-
-/// `[C]` as it broadcasts to `[N, C, d…]`, in `f32`.
-#[track_caller]
-pub(super) fn per_channel(tensor: &Tensor, x: &Shape) -> Tensor {
-    let shape: Shape = (0..x.rank()).map(|d| if d == 1 { x[1] } else { 1 }).collect();
-    tensor.cast(DType::F32).reshape(shape)
 }
 
 /// Why `[N, C, d…]` and tensors `[C]` do not fit each other.
@@ -181,12 +173,13 @@ fn fits(x: &Tensor, named: &[(&str, Option<&Tensor>)], own: bool) -> Result<(), 
 mod tests {
     use super::BatchNorm;
     use crate::{
+        ops::rows::random_shapes,
         prelude::*,
-        testing::{Check, Numbers},
+        testing::{Check, Numbers, run},
     };
 
     /// The definition for each channel of `[N, C, d…]`.
-    pub fn batch_norm(x: &Numbers, weight: &Numbers, bias: &Numbers) -> Numbers {
+    fn batch_norm(x: &Numbers, weight: &Numbers, bias: &Numbers) -> Numbers {
         let (channels, inner) = (x.shape()[1], x.shape()[2..].iter().product::<usize>());
         let of = |c: usize| x.data().iter().enumerate().filter(move |(i, _)| i / inner % channels == c).map(|(_, x)| x);
         let n = (x.data().len() / channels) as f64;
@@ -218,6 +211,70 @@ mod tests {
             .shapes([&[300, 33][..], &[33], &[33]])
             .shapes([&[1, 5, 9, 7][..], &[5], &[5]])
             .run();
+    }
+
+    #[test]
+    fn shapes_drawn_at_random() {
+        for shape in random_shapes(3, 16, 2..6, 7) {
+            if shape.numel() == shape[1] {
+                continue;
+            }
+            let channels = [shape[1]];
+            Check::new(op, |[x, w, b]| batch_norm(&x, &w, &b))
+                .shapes([&shape[..], &channels, &channels])
+                .tolerance(1e-4)
+                .run();
+        }
+    }
+
+    #[test]
+    fn running_statistics_take_the_place_of_the_batchs() {
+        Check::new(
+            |[x, mean, deviation]: [Tensor; 3]| {
+                let [mean, variance] = [mean, deviation.square() + 0.5].map(|tensor| tensor.cast(DType::F32));
+                BatchNorm::new().apply(&x, Some([&mean, &variance]), None, None)
+            },
+            |[x, mean, deviation]| {
+                let [mean, deviation] = [mean, deviation].map(|numbers| numbers.reshape([3, 1]));
+                x.zip(&mean, |x, m| x - m).zip(&deviation, |x, d| x / (d * d + 0.5 + 1e-5).sqrt())
+            },
+        )
+        .shapes([&[2, 3, 5][..], &[3], &[3]])
+        .shapes([&[1, 3, 1][..], &[3], &[3]])
+        .run();
+    }
+
+    #[test]
+    fn nothing_is_normalised_to_nothing() {
+        let graph = Graph::new(Mode::Train);
+        let y = graph.input("x", [0, 3, 4]).batch_norm(None, None, None);
+        let found = run(&graph, &[("y", &y)], &[("x", Array::from_f32([0, 3, 4], &[]).unwrap())]).unwrap();
+        assert_eq!(*found[0].shape(), Shape::from([0, 3, 4]));
+        let graph = Graph::new(Mode::Train);
+        let y = graph.input("x", [2, 0, 4]).batch_norm(None, None, None);
+        assert_eq!(*run(&graph, &[("y", &y)], &[]).unwrap()[0].shape(), Shape::from([2, 0, 4]));
+    }
+
+    #[test]
+    fn mistakes_name_shapes() {
+        let message = |shape: &[usize], mistake: &dyn Fn(&Tensor)| {
+            let graph = Graph::new(Mode::Train);
+            mistake(&graph.input("x", shape));
+            graph.check().unwrap_err().message().to_owned()
+        };
+        let plain = |x: &Tensor| drop(x.batch_norm(None, None, None));
+        assert_eq!(message(&[3], &plain), "batch_norm: needs dimensions [N, C, ...], not shape [3]");
+        assert_eq!(
+            message(&[1, 3, 1], &plain),
+            "batch_norm: the statistics of shape [1, 3, 1] would be of one number for each channel"
+        );
+        let weight = |x: &Tensor| drop(x.batch_norm(None, Some(&x.graph().input("w", [2])), None));
+        assert_eq!(message(&[4, 3], &weight), "batch_norm: weight [2] does not fit the channels of [4, 3]");
+        let half = |x: &Tensor| {
+            let running = ["m", "v"].map(|name| x.graph().input_of(name, [3], DType::F16));
+            x.batch_norm(Some([&running[0], &running[1]]), None, None);
+        };
+        assert_eq!(message(&[4, 3], &half), "batch_norm: running mean must be f32, not f16[3]");
     }
 
     #[test]

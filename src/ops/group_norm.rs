@@ -1,9 +1,6 @@
 //! group_norm: y = γ·(x − mean)/√(variance + ε) + β within groups of channels (Wu, He 2018).
 
-use super::{
-    batch_norm::{channels_fit, per_channel},
-    moments::Over,
-};
+use super::{batch_norm::channels_fit, moments::Over};
 use crate::{error::Misfit, graph::Tensor};
 
 impl Tensor {
@@ -66,15 +63,14 @@ impl Tensor {
             return self.clone();
         }
         let over = Over { reduced: (0..shape.rank()).map(|d| d > 1).collect(), groups: Some(groups) };
-        let statistics = self.moments(&over).map(|statistic| over.spread(statistic, &shape));
-        let [weight, bias] = named.map(|(_, tensor)| tensor.map(|tensor| per_channel(tensor, &shape)));
-        statistics.normalise(self, eps, weight.as_ref(), bias.as_ref())
+        self.moments(&over).normalise(self, &over.layout(&shape), eps, weight, bias)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use crate::{
+        ops::rows::random_shapes,
         prelude::*,
         testing::{Check, Numbers},
     };
@@ -91,6 +87,55 @@ mod tests {
         let channel = |i: usize| i / inner % channels;
         let data = groups.enumerate().map(|(i, x)| x * weight.data()[channel(i)] + bias.data()[channel(i)]);
         Numbers::new(x.shape(), data.collect())
+    }
+
+    #[test]
+    fn random_shapes_and_groups() {
+        for (i, shape) in random_shapes(5, 16, 2..6, 5).into_iter().enumerate() {
+            let groups = 1 + i % 3;
+            let channels = [groups * shape[1]];
+            let shape = shape.with(1, channels[0]);
+            // Groups of one number are 0 whatever it is.
+            let plain = shape.numel() == shape[0] * groups;
+            let check = Check::new(
+                |[x, weight, bias]: [Tensor; 3]| x.group_norm(groups, Some(&weight), Some(&bias), 1e-5),
+                |[x, weight, bias]| group_norm(&x, groups, &weight, &bias),
+            );
+            let check = check.shapes([&shape[..], &channels, &channels]).tolerance(2e-4);
+            if plain { check.no_gradient().run() } else { check.run() }
+        }
+    }
+
+    #[test]
+    fn one_channel_for_each_group_is_instance_norm() {
+        Check::new(
+            |[x, weight, bias]: [Tensor; 3]| x.permute(&[1, 0, 2]).instance_norm(Some(&weight), Some(&bias), 1e-5),
+            |[x, weight, bias]| {
+                let [c, n, d] = [x.shape()[0], x.shape()[1], x.shape()[2]];
+                let moved = Numbers::from_fn([n, c, d], |at| x.at(&[at[1], at[0], at[2]]));
+                group_norm(&moved, c, &weight, &bias)
+            },
+        )
+        .shapes([&[3, 2, 7][..], &[3], &[3]])
+        .shapes([&[2, 3, 600][..], &[2], &[2]])
+        .run();
+    }
+
+    #[test]
+    fn mistakes_name_shapes() {
+        let message = |shape: &[usize], mistake: &dyn Fn(&Tensor)| {
+            let graph = Graph::new(Mode::Infer);
+            mistake(&graph.input("x", shape));
+            graph.check().unwrap_err().message().to_owned()
+        };
+        let groups = |x: &Tensor| drop(x.group_norm(4, None, None, 1e-5));
+        let text = "group_norm: the channels of [2, 6, 3] cannot be divided into 4 groups";
+        assert_eq!(message(&[2, 6, 3], &groups), text);
+        let none = |x: &Tensor| drop(x.group_norm(0, None, None, 1e-5));
+        let text = "group_norm: the channels of [2, 6, 3] cannot be divided into 0 groups";
+        assert_eq!(message(&[2, 6, 3], &none), text);
+        let flat = |x: &Tensor| drop(x.instance_norm(None, None, 1e-5));
+        assert_eq!(message(&[6], &flat), "instance_norm: needs dimensions [N, C, ...], not shape [6]");
     }
 
     #[test]

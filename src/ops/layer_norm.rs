@@ -290,6 +290,7 @@ impl Tensor {
 mod tests {
     use crate::{
         autodiff::gradients,
+        ops::rows::random_shapes,
         prelude::*,
         testing::{Check, Numbers, run},
     };
@@ -343,6 +344,20 @@ mod tests {
             .shapes([&[5, 771][..], &[771]])
             .shapes([&[300, 12][..], &[12]])
             .run();
+    }
+
+    #[test]
+    fn random_shapes_of_both() {
+        for (i, shape) in random_shapes(11, 16, 1..5, 6).into_iter().enumerate() {
+            let inner = &shape[i % shape.rank()..];
+            if inner.iter().product::<usize>() == 1 {
+                continue;
+            }
+            Check::new(op, |[x, w, b]| layer_norm(&x, &w, &b)).shapes([&shape[..], inner, inner]).tolerance(1e-4).run();
+            Check::new(|[x, w]: [Tensor; 2]| x.rms_norm(&w, EPS as f32), |[x, w]| rms_norm(&x, &w))
+                .shapes([&shape[..], inner])
+                .run();
+        }
     }
 
     #[test]

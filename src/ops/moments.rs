@@ -43,13 +43,24 @@ impl Over {
         .collect()
     }
 
-    /// Statistics as a tensor that broadcasts to x.
-    #[track_caller]
-    pub fn spread(&self, statistic: &Tensor, x: &Shape) -> Tensor {
-        let Some(groups) = self.groups else { return statistic.clone() };
-        let mut to = self.output(x);
-        to = to.with(1, x[1]);
-        statistic.reshape([x[0], groups, 1]).expand([x[0], groups, x[1] / groups]).reshape(to)
+    /// How statistics of x and parameters for each channel come together.
+    pub fn layout(&self, x: &Shape) -> Layout {
+        let to = self.output(x);
+        match self.groups {
+            Some(groups) => {
+                let inner = x[1] / groups.max(1);
+                Layout {
+                    of: [x[0], groups, 1].into(),
+                    common: [x[0], groups, inner].into(),
+                    parameters: [1, groups, inner].into(),
+                    to: to.with(1, x[1]),
+                }
+            }
+            None => {
+                let flat = Shape::from([to.numel()]);
+                Layout { of: flat.clone(), common: flat.clone(), parameters: flat, to }
+            }
+        }
     }
 
     /// The elements that share a statistic.
@@ -87,6 +98,32 @@ impl Over {
             _ => return None,
         };
         Some(View::new(outer, a, c, b))
+    }
+}
+
+/// Shapes of small tensors beside x: arithmetic is done in one of them, so that it is one kernel.
+pub(super) struct Layout {
+    /// Of the statistics, so that they broadcast to the common shape.
+    of: Shape,
+    /// In which statistics and parameters are combined.
+    common: Shape,
+    /// Of the parameters, so that they broadcast to the common shape.
+    parameters: Shape,
+    /// As which the results broadcast to x.
+    to: Shape,
+}
+
+impl Layout {
+    /// A statistic in the common shape.
+    #[track_caller]
+    fn common(&self, statistic: &Tensor) -> Tensor {
+        statistic.reshape(&self.of).expand(&self.common)
+    }
+
+    /// A parameter that broadcasts to the common shape, in `f32`.
+    #[track_caller]
+    fn parameter(&self, parameter: &Tensor) -> Tensor {
+        parameter.cast(DType::F32).reshape(&self.parameters)
     }
 }
 
@@ -169,14 +206,14 @@ impl View {
         Ok(())
     }
 
-    /// Two values of each part for the second dispatch, or the two results where there is one part.
-    fn parts_or(&self, results: [ValueId; 2], out: &mut Emit) -> [ValueId; 2] {
+    /// As many values of each part for the second dispatch, or the results where there is one part.
+    fn parts_or<const N: usize>(&self, results: [ValueId; N], out: &mut Emit) -> [ValueId; N] {
         let desc = TensorDesc::new([self.parts(), self.groups()], DType::F32);
-        if self.parts() > 1 { [0, 1].map(|_| out.scratch(desc.clone())) } else { results }
+        if self.parts() > 1 { [0; N].map(|_| out.scratch(desc.clone())) } else { results }
     }
 }
 
-/// The first element x₀ of each group, the mean of x − x₀, and the biased variance; all `f32`.
+/// The mean of each group, what it differs from its nearest `f32` by, and the biased variance; all `f32`.
 #[derive(Debug)]
 struct Moments {
     over: Over,
@@ -208,34 +245,28 @@ impl Op for Moments {
         io.fits(target)?;
         let view = self.over.view(io.x_shape(0)).ok_or_else(|| rearranged(io.x_shape(0)))?;
         view.fits(target)?;
-        let results = [io.y(1), io.y(2)];
-        let [means, variances] = view.parts_or(results, out);
+        let results = [io.y(0), io.y(1), io.y(2)];
+        let [origins, means, variances] = view.parts_or(results, out);
         let first = view.dispatch(["rows", "columns"], io.real(), target).read(io.x(0));
-        let first = first.write(io.y(0)).write(means).write(variances).params(view.params());
+        let first = first.write(origins).write(means).write(variances).params(view.params());
         out.push(first.cost(5 * io.x_shape(0).numel() as u64, io.bytes()));
         if view.parts() > 1 {
-            let finish = view.finish("finish", target).write(results[0]).write(results[1]);
-            out.push(finish.read(means).read(variances).params(view.params()));
+            let finish = results.into_iter().fold(view.finish("finish", target), Dispatch::write);
+            out.push(finish.read(means).read(variances).read(origins).params(view.params()));
         }
         Ok(())
     }
 
-    /// dx = (dmean + 2·dvariance·(x − mean)) / n; x₀ is a constant, of which results do not depend.
+    /// dx = (drest + 2·dvariance·(x − mean)) / n. The center is a constant: it is the rest that moves with x.
     fn backward(&self, at: &Backward) -> Gradients {
-        let (x, origin, mean) = (at.x(0), at.y(0).detach(), at.y(1));
+        let (x, center, rest) = (at.x(0), at.y(0).detach(), at.y(1));
         let shape = x.shape();
+        let layout = self.over.layout(&shape);
         let share = 1.0 / self.over.count(&shape) as f32;
-        let spread = |statistic: &Tensor| self.over.spread(statistic, &shape);
-        let mut dx = at.has(1).then(|| spread(&(at.dy(1) * share)));
-        if at.has(2) {
-            let from_mean = x.cast(DType::F32) - spread(&origin) - spread(mean);
-            let of_variance = spread(&(at.dy(2) * (2.0 * share))) * from_mean;
-            dx = Some(match dx {
-                Some(dx) => dx + of_variance,
-                None => of_variance,
-            });
-        }
-        Gradients::of([dx.map(|dx| dx.expand(&shape).cast(x.dtype()))])
+        let scale = layout.common(&at.dy(2)) * (2.0 * share);
+        let shift = layout.common(&at.dy(1)) * share - &scale * layout.common(rest);
+        let [center, scale, shift] = [layout.common(&center), scale, shift].map(|tensor| tensor.reshape(&layout.to));
+        Gradients::of([Some(x.scale_shift(&center, &scale, &shift))])
     }
 }
 
@@ -290,31 +321,38 @@ impl Op for DotSums {
 
 /// Mean and variance of groups of elements, `f32`.
 pub(super) struct Statistics {
-    /// A number near the mean, and a constant: no gradient flows through it.
+    /// The mean's nearest `f32`, a constant: no gradient flows through it.
     pub center: Tensor,
-    /// The mean less the center.
-    pub rest: Tensor,
-    /// The mean.
-    pub mean: Tensor,
+    /// The mean less its nearest `f32`, with the gradient of the mean; absent where that is not computed.
+    pub rest: Option<Tensor>,
     /// Σ (x − mean)² / n.
     pub variance: Tensor,
 }
 
 impl Statistics {
-    /// γ·(x − mean)/√(variance + ε) + β; all broadcast to x and are `f32`, but for x.
+    /// γ·(x − mean)/√(variance + ε) + β.
     #[track_caller]
-    pub fn normalise(&self, x: &Tensor, eps: f32, weight: Option<&Tensor>, bias: Option<&Tensor>) -> Tensor {
-        let rstd = (&self.variance + eps).rsqrt();
-        let scale = weight.map_or(rstd.clone(), |weight| rstd * weight);
+    pub fn normalise(
+        &self,
+        x: &Tensor,
+        layout: &Layout,
+        eps: f32,
+        weight: Option<&Tensor>,
+        bias: Option<&Tensor>,
+    ) -> Tensor {
+        let rstd = (layout.common(&self.variance) + eps).rsqrt();
+        let scale = weight.map_or(rstd.clone(), |weight| rstd * layout.parameter(weight));
         // The rest is at most a rounding error of the mean, so nothing cancels.
-        let shift = -&self.rest * &scale;
-        let shift = bias.map_or(shift.clone(), |bias| shift + bias);
-        x.scale_shift(&self.center, &scale, &shift)
-    }
-
-    /// The statistics `f` makes of each.
-    pub fn map(&self, f: impl Fn(&Tensor) -> Tensor) -> Statistics {
-        Statistics { center: f(&self.center), rest: f(&self.rest), mean: f(&self.mean), variance: f(&self.variance) }
+        let rest = self.rest.as_ref().map(|rest| -layout.common(rest) * &scale);
+        let bias = bias.map(|bias| layout.parameter(bias));
+        let shift = match (rest, bias) {
+            (Some(rest), Some(bias)) => rest + bias,
+            (Some(shift), None) | (None, Some(shift)) => shift,
+            (None, None) => x.graph().constant(0.0, DType::F32),
+        };
+        let tensors = [layout.common(&self.center), scale, shift.expand(&layout.common)];
+        let [center, scale, shift] = tensors.map(|tensor| tensor.reshape(&layout.to));
+        x.scale_shift(&center, &scale, &shift)
     }
 }
 
@@ -323,10 +361,7 @@ impl Tensor {
     #[track_caller]
     pub(super) fn moments(&self, over: &Over) -> Statistics {
         let outputs = self.graph().apply(Moments { over: over.clone() }, &[self]);
-        let origin = outputs[0].detach();
-        let mean = &origin + &outputs[1];
-        let center = mean.detach();
-        Statistics { rest: (origin - &center) + &outputs[1], center, mean, variance: outputs[2].clone() }
+        Statistics { center: outputs[0].detach(), rest: Some(outputs[1].clone()), variance: outputs[2].clone() }
     }
 
     /// Σ dy and Σ dy·(x − center) over the dimensions along which `center` has size 1.
@@ -414,7 +449,11 @@ impl Tensor {
 
 #[cfg(test)]
 mod tests {
-    use crate::{prelude::*, testing::{Check, Numbers}};
+    use crate::{
+        ops::rows::random_shapes,
+        prelude::*,
+        testing::{Check, Numbers, run},
+    };
 
     fn variance(x: &Numbers, dims: &[usize], correction: f64) -> Numbers {
         let shape = x.shape().clone();
@@ -445,5 +484,54 @@ mod tests {
                 .shapes([[3, 2, 4, 5]])
                 .run();
         }
+    }
+
+    #[test]
+    fn random_shapes_and_dimensions() {
+        for (i, shape) in random_shapes(7, 20, 1..6, 6).into_iter().enumerate() {
+            let dims: Vec<usize> = (0..shape.rank()).filter(|d| (i * 5 + d * 3) % 4 < 2).collect();
+            let dims = if dims.is_empty() { vec![0] } else { dims };
+            let signed: Vec<isize> = dims.iter().map(|&d| d as isize - shape.rank() as isize).collect();
+            Check::new(|[x]: [Tensor; 1]| x.var(&signed, false, true), |[x]| variance(&x, &dims, 0.0))
+                .shapes([shape])
+                .run();
+        }
+    }
+
+    #[test]
+    fn several_parts_and_numbers_far_from_zero() {
+        for (shape, dims) in
+            [([3, 1, 9001], &[2][..]), ([1, 9001, 6], &[1]), ([40, 2, 700], &[0, 2]), ([2, 3000, 17], &[1])]
+        {
+            let signed: Vec<isize> = dims.iter().map(|&d| d as isize).collect();
+            // The gradient has no parts; its definition takes long.
+            Check::new(|[x]: [Tensor; 1]| x.var(&signed, true, true), |[x]| variance(&x, dims, 1.0))
+                .shapes([shape])
+                .no_gradient()
+                .run();
+            Check::new(|[x]: [Tensor; 1]| x.std(&signed, true, true), |[x]| variance(&x, dims, 1.0).map(f64::sqrt))
+                .shapes([shape])
+                .range(1e4 - 0.02, 1e4 + 0.02)
+                .no_gradient()
+                .no_half()
+                .tolerance(1e-6)
+                .run();
+        }
+    }
+
+    #[test]
+    fn of_nothing_and_of_one_number() {
+        let graph = Graph::new(Mode::Infer);
+        let (one, none) = (graph.input("one", [2, 1]), graph.input("none", [2, 0]));
+        let of = |x: &Tensor, unbiased| x.var(&[1], unbiased, false);
+        let outputs = [("a", &of(&one, false)), ("b", &of(&one, true)), ("c", &of(&none, false)), ("d", &one.std(&[1], false, true))];
+        let inputs =
+            [("one", Array::from_f32([2, 1], &[3.0, 5.0]).unwrap()), ("none", Array::from_f32([2, 0], &[]).unwrap())];
+        let found: Vec<Vec<f32>> = run(&graph, &outputs, &inputs).unwrap().iter().map(Array::to_f32).collect();
+        assert_eq!(found[0], [0.0, 0.0]);
+        assert!(found[1].iter().chain(&found[2]).all(|x| x.is_nan()), "{found:?}");
+        assert_eq!(found[3], [0.0, 0.0]);
+        one.var(&[2], true, false);
+        assert_eq!(graph.check().unwrap_err().message(), "var: dimension 2 is outside shape [2, 1]");
     }
 }

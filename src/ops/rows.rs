@@ -141,3 +141,18 @@ pub(super) fn map_rows(
         (0..outer * length * inner).map(|at| rows[at / (length * inner) * inner + at % inner][at / inner % length]);
     crate::testing::Numbers::new(x.shape().with(axis, length), data.collect())
 }
+
+/// Reproducible shapes with ranks in a range and sizes from 1 to `largest`, for tests.
+#[cfg(test)]
+pub(super) fn random_shapes(seed: u32, count: usize, ranks: std::ops::Range<usize>, largest: usize) -> Vec<Shape> {
+    let mut state = seed;
+    let mut next = |below: usize| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as usize % below
+    };
+    let shape = |_| {
+        let rank = ranks.start + next(ranks.len());
+        (0..rank).map(|_| 1 + next(largest)).collect()
+    };
+    (0..count).map(shape).collect()
+}
