@@ -16,8 +16,17 @@ use wgrad::{
 };
 
 /// Other names and options of operations in the catalogue, and methods that change variables.
-const NOT_OPERATIONS: &[&str] =
-    &["assign", "constant", "cross_entropy_with", "increment", "max_pool2d_with_index", "t"];
+const NOT_OPERATIONS: &[&str] = &[
+    "advance",
+    "assign",
+    "constant",
+    "cross_entropy_with",
+    "increment",
+    "max_pool1d_with_index",
+    "max_pool2d_with_index",
+    "max_pool3d_with_index",
+    "t",
+];
 
 /// The kinds of device a kernel may have a variant for.
 fn targets() -> Vec<(&'static str, Target)> {
@@ -128,7 +137,7 @@ fn the_table_of_operations_is_up_to_date() {
             }
         }
         let variants = if own.len() == 1 { "one for all".to_owned() } else { own.join(", ") };
-        let escape = |text: &str| text.replace('|', "\\|");
+        let escape = |text: &str| text.replace('|', "\\|").replace('[', "\\[").replace(']', "\\]");
         writeln!(
             table,
             "| `{}` | {} | {} | {} | {} | {} | {variants} |",

@@ -14,7 +14,7 @@ use std::time::Duration;
 pub(super) fn run(options: &Bench) -> Result<(), Error> {
     let chosen: Vec<&Entry> = match options.names.as_slice() {
         [] => entries().collect(),
-        names => entries().filter(|entry| names.iter().any(|name| entry.name.contains(name.as_str()))).collect(),
+        names => entries().filter(|entry| names.iter().any(|name| is_meant(entry, name))).collect(),
     };
     if chosen.is_empty() {
         let message = format!("bench: no operation's name contains {:?}", options.names.join(" or "));
@@ -61,6 +61,11 @@ pub(super) fn run(options: &Bench) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Whether a word of the command line means an operation: its name, or, where none has just this name, a part of it.
+fn is_meant(entry: &Entry, word: &str) -> bool {
+    entry.name == word || (entry.name.contains(word) && entries().all(|other| other.name != word))
 }
 
 fn words(size: Size, pass: Pass) -> (String, &'static str) {
