@@ -27,6 +27,8 @@ macro_rules! ops {
     };
 }
 
+pub use batch_norm::BatchNorm;
+pub use avg_pool::{AvgPool, AvgPool1d, AvgPool2d, AvgPool3d};
 pub use attention::Attention;
 pub use avg_pool::{AvgPool, AvgPool1d, AvgPool2d, AvgPool3d};
 pub use conv::{
@@ -47,6 +49,7 @@ ops! {
     arange
     argmax
     assign
+    batch_norm
     attention
     avg_pool
     cast
@@ -72,6 +75,7 @@ ops! {
     gather
     gelu
     gelu_tanh
+    group_norm
     increment
     interpolate
     layer_norm
@@ -84,6 +88,7 @@ ops! {
     max_pool
     maximum
     minimum
+    moments
     movedim
     mul
     neg
@@ -101,6 +106,7 @@ ops! {
     roll
     round
     rsqrt
+    scale_shift
     scan
     scatter_add
     schedule
