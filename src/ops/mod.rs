@@ -16,6 +16,7 @@
 mod map;
 mod operators;
 mod rows;
+mod windows;
 
 /// Declares the files of the operations: one word each, in alphabetical order.
 macro_rules! ops {
@@ -26,8 +27,18 @@ macro_rules! ops {
     };
 }
 
-pub use conv2d::Conv2d;
-pub use max_pool2d::MaxPool2d;
+pub use batch_norm::BatchNorm;
+pub use avg_pool::{AvgPool, AvgPool1d, AvgPool2d, AvgPool3d};
+pub use attention::Attention;
+pub use avg_pool::{AvgPool, AvgPool1d, AvgPool2d, AvgPool3d};
+pub use conv::{
+    Conv, Conv1d, Conv2d, Conv3d, ConvTranspose, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, Padding, Sides,
+};
+pub use embedding::Embedding;
+pub use interpolate::Interpolation;
+pub use max_pool::{MaxPool, MaxPool1d, MaxPool2d, MaxPool3d};
+pub use pad::PadMode;
+pub use unfold::Unfold;
 
 ops! {
     abs
@@ -35,15 +46,19 @@ ops! {
     adam
     add
     add_matmul
+    arange
     argmax
     assign
+    batch_norm
+    attention
+    avg_pool
     cast
     ceil
     clamp
     clip
     compare
     concat
-    conv2d
+    conv
     cos
     cross_entropy
     detach
@@ -57,29 +72,43 @@ ops! {
     expm1
     floor
     full
+    gather
     gelu
     gelu_tanh
+    group_norm
     increment
+    interpolate
     layer_norm
     log
     log1p
     logical
     losses
+    masked_fill
     matmul
-    max_pool2d
+    max_pool
     maximum
     minimum
+    moments
+    movedim
     mul
     neg
+    one_hot
+    pad
+    permutation
     permute
     pow
     random
     recip
     reduce
     relu
+    repeat
     reshape
+    roll
     round
     rsqrt
+    scale_shift
+    scan
+    scatter_add
     schedule
     sgd
     sigmoid
@@ -89,10 +118,14 @@ ops! {
     slice
     softmax
     softplus
+    sort
+    split
     sqrt
     square
     sub
     tanh
+    tril
+    unfold
     where_
 }
 

@@ -66,6 +66,12 @@ impl Graph {
             Init::Seed { word } => return self.full_u32(&desc.shape, (seed >> (32 * word.min(1))) as u32),
             Init::Uniform { bound } => Distribution::Uniform { center: 0.0, half: bound },
             Init::Normal { mean, std } => Distribution::Normal { mean, std },
+            Init::NormalBut { std, row } => {
+                let all = self.initial(name, desc, Init::normal(std), seed);
+                let sizes = desc.shape.iter().enumerate().map(|(d, &size)| if d == 0 { size } else { 1 });
+                let rows = self.arange(0.0, all.size(0) as f64, 1.0, DType::U32).reshape(sizes.collect::<Shape>());
+                return rows.eq(&self.full_u32([], row)).where_(&self.constant(0.0, desc.dtype), &all);
+            }
         };
         self.apply1(Random { desc: desc.clone(), distribution, seed, stream: stream_of(name) }, &[])
     }
