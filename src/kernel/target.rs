@@ -1,5 +1,8 @@
 //! What a device can do, as plain numbers, so that planning needs no device.
 
+use crate::data::DType;
+use std::fmt;
+
 /// The kind of device, which decides between variants of a kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DeviceClass {
@@ -18,6 +21,34 @@ impl DeviceClass {
     }
 }
 
+/// A product that the threads of a subgroup compute together: sums += a·b with a `[m, k]` and b `[k, n]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CooperativeMatrix {
+    /// Rows of a and of the sums.
+    pub m: u32,
+    /// Columns of b and of the sums.
+    pub n: u32,
+    /// Columns of a, rows of b.
+    pub k: u32,
+    /// The element type of a and b.
+    pub factors: DType,
+    /// The element type of the sums.
+    pub sums: DType,
+}
+
+impl CooperativeMatrix {
+    /// Squares with so many rows and columns, of factors of a type, summed in `f32`.
+    pub fn square(side: u32, factors: DType) -> CooperativeMatrix {
+        CooperativeMatrix { m: side, n: side, k: side, factors, sums: DType::F32 }
+    }
+}
+
+impl fmt::Display for CooperativeMatrix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}x{} {}->{}", self.m, self.n, self.k, self.factors, self.sums)
+    }
+}
+
 /// The device a plan is made for: class, features and limits without any type of wgpu.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Target {
@@ -27,6 +58,8 @@ pub struct Target {
     pub subgroups: bool,
     /// Whether 16-bit floats may be stored and computed with.
     pub f16: bool,
+    /// The cooperative matrices that may be used: what the adapter itself lists, never anything else.
+    pub cooperative: Vec<CooperativeMatrix>,
     /// The largest range of a buffer one binding may cover, in bytes.
     pub max_binding_bytes: u64,
     /// The largest buffer, in bytes.
@@ -50,6 +83,7 @@ impl Target {
             class: DeviceClass::Portable,
             subgroups: false,
             f16: false,
+            cooperative: Vec::new(),
             max_binding_bytes: 128 << 20,
             max_buffer_bytes: 256 << 20,
             max_storage_buffers: 8,
@@ -58,6 +92,13 @@ impl Target {
             max_workgroups: 65_535,
             offset_alignment: 256,
         }
+    }
+
+    /// The side of the largest square cooperative matrices for factors of a type with sums in `f32`; none
+    /// on software drivers, where they gain nothing.
+    pub fn cooperative_side(&self, factors: DType) -> Option<u32> {
+        let listed = |side: &u32| self.cooperative.contains(&CooperativeMatrix::square(*side, factors));
+        [16, 8].into_iter().find(listed).filter(|_| !self.class.is_software())
     }
 
     /// The same device treated as another class: how tests run every variant on one driver.

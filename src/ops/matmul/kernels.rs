@@ -139,6 +139,12 @@ impl Product {
                 (false, false) => Variant { kernel: kernel("along_n"), rows, columns: 512, busy: 256, shortest: 64 },
             };
         }
+        if let Some(side) = target.cooperative_side(real) {
+            let shader =
+                if side == 16 { shader!("matmul/cooperative_16x16") } else { shader!("matmul/cooperative_8x8") };
+            let (rows, columns) = (4 * side as usize, 8 * side as usize);
+            return Variant { kernel: Kernel::new(shader, "main", real), rows, columns, busy: 128, shortest: 256 };
+        }
         if !software {
             let kernel = Kernel::new(shader!("matmul/portable"), "main", real);
             return Variant { kernel, rows: 64, columns: 64, busy: 128, shortest: 256 };
