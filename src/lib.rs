@@ -45,6 +45,8 @@
 //! operations of its own the way the library does, and tests them with [`testing::check_op`].
 
 pub mod autodiff;
+#[cfg(feature = "cli")]
+pub mod catalogue;
 pub mod checkpoint;
 #[cfg(feature = "cli")]
 pub mod cli;
@@ -55,6 +57,7 @@ pub mod graph;
 pub mod kernel;
 pub mod models;
 pub mod nn;
+#[doc = include_str!("../docs/operations.md")]
 pub mod ops;
 pub mod optim;
 pub mod plan;

@@ -20,6 +20,8 @@ const ORDER: &[&[&str]] = &[
     &["checkpoint"],
     &["train"],
     &["testing"],
+    &["catalogue"],
+    &["measure"],
     &["cli"],
     &["bin"],
 ];

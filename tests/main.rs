@@ -12,6 +12,8 @@ mod fixture;
 mod interop;
 mod long;
 mod models;
+#[cfg(feature = "cli")]
+mod operations;
 mod plan;
 mod reference;
 mod shaders;

@@ -12,7 +12,7 @@ impl Tensor {
         ADD.of(&[self, other])
     }
 
-    /// Every element plus a number; also the operator `x + 1.0`.
+    /// Every element plus a number, `torch.add`; also the operator `x + 1.0`.
     #[track_caller]
     pub fn add_scalar(&self, number: f32) -> Tensor {
         self.add(&self.graph().constant(number, self.dtype()))

@@ -12,7 +12,7 @@ impl Tensor {
         MUL.of(&[self, other])
     }
 
-    /// Every element times a number; also the operator `x * 2.0`.
+    /// Every element times a number, `torch.mul`; also the operator `x * 2.0`.
     #[track_caller]
     pub fn mul_scalar(&self, number: f32) -> Tensor {
         self.mul(&self.graph().constant(number, self.dtype()))

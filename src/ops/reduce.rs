@@ -350,26 +350,27 @@ impl Tensor {
         self.reduce_dims(Kind::Min, dims, keepdim)
     }
 
-    /// The sum of all elements, a scalar.
+    /// The sum of all elements, a scalar: `torch.sum`.
     #[track_caller]
     pub fn sum_all(&self) -> Tensor {
         self.sum(&[], false)
     }
 
-    /// The mean of all elements, a scalar.
+    /// The mean of all elements, a scalar: `torch.mean`.
     #[track_caller]
     pub fn mean_all(&self) -> Tensor {
         self.mean(&[], false)
     }
 
     /// Σ x² over all elements, a scalar: the square of the norm, without an array of squares.
+    /// No counterpart in PyTorch.
     #[track_caller]
     pub fn sum_squares(&self) -> Tensor {
         self.reduce_dims(Kind::SumSquares, &[], false)
     }
 
     /// The sum over everything that broadcasting a tensor of shape `shape` to this one repeats: what
-    /// the gradient of a broadcast operand needs.
+    /// the gradient of a broadcast operand needs: `torch.Tensor.sum_to_size`.
     ///
     /// `shape` must broadcast to this tensor's shape.
     #[track_caller]

@@ -107,7 +107,7 @@ impl Ranges {
 }
 
 impl Tensor {
-    /// A range of dimension `dim`: `x[:, 1:3]` is `x.slice(1, 1..3)`.
+    /// A range of dimension `dim`, `torch.narrow`: `x[:, 1:3]` is `x.slice(1, 1..3)`.
     #[track_caller]
     pub fn slice(&self, dim: isize, range: impl RangeBounds<usize>) -> Tensor {
         if self.is_failed() {
