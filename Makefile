@@ -2,18 +2,23 @@
 # Without it, Mesa's window-system code complains on machines that have no desktop session.
 export XDG_RUNTIME_DIR ?= /tmp
 
-.PHONY: demo test setup bench fmt
+.PHONY: demo test cooperative setup tools bench fmt
 
 demo: setup
 	cargo run --release --features cli -- train digits
 
-test: setup
+test: setup tools
 	cargo fmt --check
 	cargo clippy --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --all-features
 	cargo test --all-features
+	sh tests/cooperative/run.sh
 	sh scripts/examples.sh
 	sh scripts/wasm.sh
+
+# Products by cooperative matrices, on a software driver that has them.
+cooperative: tools
+	sh tests/cooperative/run.sh
 
 bench: setup
 	cargo bench --all-features
@@ -24,3 +29,7 @@ fmt:
 # A Vulkan driver: nothing where one is, Mesa's software driver on Debian and Ubuntu, advice elsewhere.
 setup:
 	sh scripts/setup.sh
+
+# Programs that check what shaders are translated to.
+tools:
+	sh scripts/tools.sh

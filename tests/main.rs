@@ -7,6 +7,7 @@ mod autodiff;
 mod checkpoint;
 #[cfg(feature = "cli")]
 mod cli;
+mod cooperative;
 mod errors;
 mod fixture;
 mod interop;
