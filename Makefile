@@ -2,7 +2,7 @@
 # Without it, Mesa's window-system code complains on machines that have no desktop session.
 export XDG_RUNTIME_DIR ?= /tmp
 
-.PHONY: demo test cooperative setup tools bench fmt
+.PHONY: demo test cooperative hlsl setup tools bench fmt
 
 demo: setup
 	cargo run --release --features cli -- train digits
@@ -13,12 +13,17 @@ test: setup tools
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --all-features
 	cargo test --all-features
 	sh tests/cooperative/run.sh
+	sh tests/shaders/check.sh spirv
 	sh scripts/examples.sh
 	sh scripts/wasm.sh
 
 # Products by cooperative matrices, on a software driver that has them.
 cooperative: tools
 	sh tests/cooperative/run.sh
+
+# What is given to DirectX, by a compiler of its language: two minutes, and a large package.
+hlsl:
+	sh tests/shaders/check.sh hlsl
 
 bench: setup
 	cargo bench --all-features
