@@ -11,6 +11,7 @@ mod cooperative;
 mod errors;
 mod fixture;
 mod interop;
+mod limits;
 mod long;
 mod models;
 #[cfg(feature = "cli")]
