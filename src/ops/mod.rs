@@ -1,4 +1,17 @@
 //! The operations: one file each, with docs, method, shape rule, dispatches, gradient and tests.
+//!
+//! What holds for all of them:
+//! - **Shapes.** An operation on single elements returns the shape of its operands, which broadcast as NumPy's
+//!   and PyTorch's do. Others say in their docs what they take and return. A dimension is counted from the back
+//!   where it is negative.
+//! - **Element types.** `f32` and `f16`; numbers of 16 bits are summed and computed with in `f32`. Indices and
+//!   masks are `u32`; comparisons return 0 or 1.
+//! - **Errors.** A method never fails: the first mistake is recorded in the graph with operation, shapes, layer and
+//!   line, and returned by [`Graph::check`](crate::graph::Graph::check) and
+//!   [`Graph::plan`](crate::graph::Graph::plan). Mixed element types, shapes that do not fit and dimensions that do
+//!   not exist are such mistakes, and values that a device cannot hold are found by planning.
+//! - **Gradients.** The table says who has one; it is checked against finite differences of the definition. Where
+//!   there is none, asking for it is an error that names the operation. NaN and infinities behave as in PyTorch.
 
 mod map;
 mod operators;
@@ -18,16 +31,19 @@ pub use max_pool2d::MaxPool2d;
 
 ops! {
     abs
+    activation
     adam
     add
     argmax
     assign
     cast
+    ceil
     clamp
     clip
     compare
     concat
     conv2d
+    cos
     cross_entropy
     detach
     div
@@ -36,12 +52,15 @@ ops! {
     erf
     exp
     expand
+    expm1
+    floor
     full
     gelu
     gelu_tanh
     increment
     layer_norm
     log
+    log1p
     logical
     matmul
     max_pool2d
@@ -56,12 +75,14 @@ ops! {
     reduce
     relu
     reshape
+    round
     rsqrt
     schedule
     sgd
     sigmoid
     sign
     silu
+    sin
     slice
     softmax
     softplus
