@@ -77,17 +77,16 @@ fn experimental_features(adapter: &wgpu::Adapter) -> wgpu::Features {
     adapter.features() & wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX
 }
 
-/// What the adapter lists of the cooperative matrices that WGSL can name.
-fn cooperative(adapter: &wgpu::Adapter) -> Vec<CooperativeMatrix> {
+/// Of the cooperative matrices an adapter lists those that can be asked for in WGSL.
+fn cooperative(listed: &[wgpu::CooperativeMatrixProperties], backend: wgpu::Backend) -> Vec<CooperativeMatrix> {
     let dtype = |scalar| match scalar {
         wgpu::CooperativeScalarType::F16 => Some(DType::F16),
         wgpu::CooperativeScalarType::F32 => Some(DType::F32),
         _ => None,
     };
     // Metal has squares of 8 only; translation to its language writes larger ones, which do not exist, without a word.
-    let largest = if adapter.get_info().backend == wgpu::Backend::Metal { 8 } else { 16 };
-    let listed = adapter.cooperative_matrix_properties().into_iter();
-    let matrices = listed.filter_map(|listed| {
+    let largest = if backend == wgpu::Backend::Metal { 8 } else { 16 };
+    let matrices = listed.iter().filter_map(|listed| {
         let (m, n, k) = (listed.m_size, listed.n_size, listed.k_size);
         Some(CooperativeMatrix { m, n, k, factors: dtype(listed.ab_type)?, sums: dtype(listed.cr_type)? })
     });
@@ -110,7 +109,10 @@ fn target(
         },
         subgroups: features.contains(wgpu::Features::SUBGROUP),
         f16: features.contains(wgpu::Features::SHADER_F16),
-        cooperative: adapter.filter(|_| features.contains(needed)).map(cooperative).unwrap_or_default(),
+        cooperative: adapter
+            .filter(|_| features.contains(needed))
+            .map(|adapter| cooperative(&adapter.cooperative_matrix_properties(), info.backend))
+            .unwrap_or_default(),
         max_binding_bytes: limits.max_storage_buffer_binding_size,
         max_buffer_bytes: limits.max_buffer_size,
         max_storage_buffers: limits.max_storage_buffers_per_shader_stage,
@@ -459,5 +461,27 @@ fn software_budget() -> u64 {
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Context({}, {:?})", self.0.info.name, self.0.target.class)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metal_has_no_cooperative_matrices_of_sixteen_rows() {
+        let listed = [8, 16].map(|side| wgpu::CooperativeMatrixProperties {
+            m_size: side,
+            n_size: side,
+            k_size: side,
+            ab_type: wgpu::CooperativeScalarType::F16,
+            cr_type: wgpu::CooperativeScalarType::F32,
+            saturating_accumulation: false,
+        });
+        let squares = [8, 16].map(|side| CooperativeMatrix::square(side, DType::F16));
+        assert_eq!(cooperative(&listed, wgpu::Backend::Vulkan), squares);
+        assert_eq!(cooperative(&listed, wgpu::Backend::Metal), squares[..1]);
+        let whole = wgpu::CooperativeMatrixProperties { ab_type: wgpu::CooperativeScalarType::I32, ..listed[0] };
+        assert_eq!(cooperative(&[whole], wgpu::Backend::Vulkan), []);
     }
 }

@@ -3,14 +3,16 @@
 use crate::data::DType;
 use std::fmt;
 
-/// The kind of device, which decides between variants of a kernel.
+/// The kind of device, which decides between variants of a kernel and how finely work is cut.
+///
+/// What a device has beyond the baseline is said by [`Target`] on its own: a class promises no feature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DeviceClass {
     /// A driver that runs shaders on the processor: barriers are dear, caches are large.
     Software,
-    /// Any GPU: tiles in workgroup memory, no optional features.
+    /// An integrated, virtual or unknown GPU, and every GPU in a browser, which does not say what it is.
     Portable,
-    /// A discrete GPU with subgroups and fast workgroup memory.
+    /// A GPU with memory of its own: the same kernels, and work cut for several times as many processors.
     Discrete,
 }
 
@@ -18,6 +20,11 @@ impl DeviceClass {
     /// Whether shaders run on the processor.
     pub fn is_software(self) -> bool {
         self == DeviceClass::Software
+    }
+
+    /// How many workgroups of 64 threads or more keep a GPU of the class busy.
+    pub fn busy(self) -> usize {
+        if self == DeviceClass::Discrete { 512 } else { 128 }
     }
 }
 
