@@ -122,7 +122,7 @@ fn more_workgroups_than_one_dimension_has_are_folded() {
     let (a_input, b_input) = (graph.input("a", [ROWS, 1]), graph.input("b", [1, COLUMNS]));
     let x = &a_input + &b_input;
     let pair = Tensor::concat(&[&a_input, &a_input], 1).reshape([ROWS, 1, 2]);
-    let pick = |y: &Tensor| Tensor::concat(&rows.map(|r| y.slice(0, r..r + 1)).each_ref(), 0);
+    let pick = |y: &Tensor| Tensor::concat(&rows.map(|r| y.slice(0, r..=r)).each_ref(), 0);
     let outputs = [
         ("pointwise", pick(&x)),
         ("sum", x.sum(&[1], false)),
@@ -156,7 +156,8 @@ fn more_workgroups_than_one_dimension_has_are_folded() {
 
 #[test]
 fn what_is_larger_than_a_binding_is_bound_in_parts() {
-    let operations: [(&str, fn(&Tensor, &Tensor) -> Tensor); 5] = [
+    type Operation = fn(&Tensor, &Tensor) -> Tensor;
+    let operations: [(&str, Operation); 5] = [
         ("pointwise", |a, b| (a * 2.0 + b).relu()),
         ("sum of all", |a, _| a.sum_all()),
         ("sum of rows", |a, _| a.sum(&[1], false)),

@@ -138,6 +138,11 @@ fn kernels() -> Vec<(Kernel, Vec<Feature>)> {
             }
         }
     }
+    // What is measured but is no operation of graphs.
+    for entry in ["copy", "multiply_add"] {
+        let kernel = Kernel::new(wgrad::shader!("roofline"), entry, DType::F32);
+        found.insert(entry.to_owned(), (kernel, vec![]));
+    }
     let half = |kernel: &Kernel| wgrad::kernel::assemble(kernel).is_ok_and(|text| text.contains("enable f16;"));
     let features = |kernel: &Kernel, features| {
         let mut features: Vec<Feature> = features;
