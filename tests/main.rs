@@ -3,20 +3,25 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod architecture;
+mod attention;
 mod autodiff;
 mod checkpoint;
 #[cfg(feature = "cli")]
 mod cli;
 mod cooperative;
+mod conv;
 mod errors;
 mod fixture;
 mod interop;
 mod limits;
 mod long;
+mod losses;
 mod models;
 #[cfg(feature = "cli")]
 mod operations;
+mod optimizers;
 mod plan;
+mod pool;
 mod reference;
 mod shaders;
 mod training;
