@@ -9,10 +9,12 @@ mod checkpoint;
 #[cfg(feature = "cli")]
 mod cli;
 mod conv;
+mod cooperative;
 mod errors;
 mod fixture;
 mod hostile;
 mod interop;
+mod limits;
 mod long;
 mod losses;
 mod models;
