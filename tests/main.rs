@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod architecture;
+mod attention;
 mod autodiff;
 mod checkpoint;
 #[cfg(feature = "cli")]
@@ -12,10 +13,13 @@ mod errors;
 mod fixture;
 mod interop;
 mod long;
+mod losses;
 mod models;
 #[cfg(feature = "cli")]
 mod operations;
+mod optimizers;
 mod plan;
+mod pool;
 mod reference;
 mod shaders;
 mod training;

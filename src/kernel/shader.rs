@@ -41,6 +41,8 @@ macro_rules! library {
     }),*] };
 }
 static LIBRARY: &[&Shader] = library![
+    "attention"
+    "attention_lanes"
     "chain"
     "correlate"
     "correlation"
@@ -49,12 +51,14 @@ static LIBRARY: &[&Shader] = library![
     "index"
     "matrix"
     "nan"
+    "planes"
     "random"
     "rows"
     "sigmoid"
     "tanh"
     "tree"
     "trig"
+    "windows"
 ];
 
 /// One pipeline: shader, entry point, constants and element type. Equal kernels share a pipeline.

@@ -16,6 +16,7 @@
 mod map;
 mod operators;
 mod rows;
+mod windows;
 
 /// Declares the files of the operations: one word each, in alphabetical order.
 macro_rules! ops {
@@ -26,18 +27,28 @@ macro_rules! ops {
     };
 }
 
+pub use attention::Attention;
+pub use avg_pool::{AvgPool, AvgPool1d, AvgPool2d, AvgPool3d};
 pub use conv::{
     Conv, Conv1d, Conv2d, Conv3d, ConvTranspose, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, Padding, Sides,
 };
-pub use max_pool2d::MaxPool2d;
+pub use embedding::Embedding;
+pub use interpolate::Interpolation;
+pub use max_pool::{MaxPool, MaxPool1d, MaxPool2d, MaxPool3d};
+pub use pad::PadMode;
+pub use unfold::Unfold;
 
 ops! {
     abs
     activation
     adam
     add
+    add_matmul
+    arange
     argmax
     assign
+    attention
+    avg_pool
     cast
     ceil
     clamp
@@ -50,6 +61,7 @@ ops! {
     detach
     div
     dropout
+    einsum
     embedding
     erf
     exp
@@ -57,28 +69,40 @@ ops! {
     expm1
     floor
     full
+    gather
     gelu
     gelu_tanh
     increment
+    interpolate
     layer_norm
     log
     log1p
     logical
+    losses
+    masked_fill
     matmul
-    max_pool2d
+    max_pool
     maximum
     minimum
+    movedim
     mul
     neg
+    one_hot
+    pad
+    permutation
     permute
     pow
     random
     recip
     reduce
     relu
+    repeat
     reshape
+    roll
     round
     rsqrt
+    scan
+    scatter_add
     schedule
     sgd
     sigmoid
@@ -88,11 +112,16 @@ ops! {
     slice
     softmax
     softplus
+    sort
+    split
     sqrt
     square
     sub
     tanh
+    tril
+    unfold
     where_
 }
 
-pub use cross_entropy::{CrossEntropy, Reduction};
+pub use cross_entropy::CrossEntropy;
+pub use losses::{BinaryCrossEntropy, MultiMargin, NllLoss, Reduction};
