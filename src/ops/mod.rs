@@ -29,6 +29,7 @@ macro_rules! ops {
 
 pub use attention::Attention;
 pub use avg_pool::{AvgPool, AvgPool1d, AvgPool2d, AvgPool3d};
+pub use batch_norm::BatchNorm;
 pub use conv::{
     Conv, Conv1d, Conv2d, Conv3d, ConvTranspose, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, Padding, Sides,
 };
@@ -49,6 +50,7 @@ ops! {
     assign
     attention
     avg_pool
+    batch_norm
     cast
     ceil
     clamp
@@ -72,6 +74,7 @@ ops! {
     gather
     gelu
     gelu_tanh
+    group_norm
     increment
     interpolate
     layer_norm
@@ -84,6 +87,7 @@ ops! {
     max_pool
     maximum
     minimum
+    moments
     movedim
     mul
     neg
@@ -101,6 +105,7 @@ ops! {
     roll
     round
     rsqrt
+    scale_shift
     scan
     scatter_add
     schedule
