@@ -50,6 +50,7 @@ static LIBRARY: &[&Shader] = library![
     "matrix"
     "nan"
     "random"
+    "recurrent"
     "rows"
     "sigmoid"
     "tanh"

@@ -15,6 +15,7 @@ macro_rules! ops {
 
 pub use conv2d::Conv2d;
 pub use max_pool2d::MaxPool2d;
+pub use recurrent::{Cell, Recurrence, Recurrent, RecurrentWeights};
 
 ops! {
     abs
@@ -53,6 +54,7 @@ ops! {
     pow
     random
     recip
+    recurrent
     reduce
     relu
     reshape
