@@ -43,11 +43,20 @@ override UNITS: u32 = 1u;
 override GATES: u32 = 1u;
 override PACKED: bool = true;
 
-// What the matrix is multiplied with: an element of four sequences each.
+// Sets of four sequences of a workgroup: 1 or 2.
+override SETS: u32 = 1u;
+
+// What the matrix is multiplied with, an element of four sequences each: one set behind the other.
 override SPACE: u32 = 64u;
 var<workgroup> shared_rows: array<vec4<f32>, SPACE>;
 
-alias Sums = array<vec4<f32>, 8>;
+// The room of each set.
+fn space() -> u32 {
+    return SPACE / SETS;
+}
+
+// The sums of a thread's columns, eight for each set.
+alias Sums = array<vec4<f32>, 16>;
 
 fn load_weight(column: u32, k: u32) -> vec4<f32> {
     if PACKED {
@@ -61,8 +70,16 @@ fn column_of(unit: u32, i: u32) -> u32 {
     return i % GATES * p.width + min(unit + i / GATES * THREADS, p.width - 1u);
 }
 
+// Adds the products of four elements of the matrix' column i with four rows of each set.
+fn add_product(sums: ptr<function, Sums>, i: u32, w: vec4<f32>, first: mat4x4<f32>, second: mat4x4<f32>) {
+    (*sums)[i] += first * w;
+    if SETS > 1u {
+        (*sums)[i + 8u] += second * w;
+    }
+}
+
 // Adds the products of all columns of a thread with four rows for each k from `begin` to `end`; the
-// first lies at `at` of the workgroup's memory.
+// first lies at `at` of each set's memory.
 fn add_products(sums: ptr<function, Sums>, unit: u32, begin: u32, end: u32, at: u32) {
     let c0 = column_of(unit, 0u);
     let c1 = column_of(unit, 1u);
@@ -73,33 +90,43 @@ fn add_products(sums: ptr<function, Sums>, unit: u32, begin: u32, end: u32, at: 
     let c6 = column_of(unit, 6u);
     let c7 = column_of(unit, 7u);
     let count = UNITS * GATES;
-    var row = at;
+    let lane = recurrent_lane();
     for (var k = begin; k < end; k++) {
-        let rows = mat4x4(shared_rows[row], shared_rows[row + 1u], shared_rows[row + 2u], shared_rows[row + 3u]);
-        row += 4u;
-        (*sums)[0] += rows * load_weight(c0, k);
+        let rows = recurrent_rows(at + 4u * (k - begin), lane);
+        add_product(sums, 0u, load_weight(c0, k), rows.first, rows.second);
         if count > 1u {
-            (*sums)[1] += rows * load_weight(c1, k);
+            add_product(sums, 1u, load_weight(c1, k), rows.first, rows.second);
         }
         if count > 2u {
-            (*sums)[2] += rows * load_weight(c2, k);
+            add_product(sums, 2u, load_weight(c2, k), rows.first, rows.second);
         }
         if count > 3u {
-            (*sums)[3] += rows * load_weight(c3, k);
+            add_product(sums, 3u, load_weight(c3, k), rows.first, rows.second);
         }
         if count > 4u {
-            (*sums)[4] += rows * load_weight(c4, k);
+            add_product(sums, 4u, load_weight(c4, k), rows.first, rows.second);
         }
         if count > 5u {
-            (*sums)[5] += rows * load_weight(c5, k);
+            add_product(sums, 5u, load_weight(c5, k), rows.first, rows.second);
         }
         if count > 6u {
-            (*sums)[6] += rows * load_weight(c6, k);
+            add_product(sums, 6u, load_weight(c6, k), rows.first, rows.second);
         }
         if count > 7u {
-            (*sums)[7] += rows * load_weight(c7, k);
+            add_product(sums, 7u, load_weight(c7, k), rows.first, rows.second);
         }
     }
+}
+
+// Four rows of each set of sequences.
+struct Rows {
+    first: mat4x4<f32>,
+    second: mat4x4<f32>,
+}
+
+// How many of the four sequences from `first` on there are.
+fn sequences_from(first: u32) -> u32 {
+    return min(4u, p.sequences - min(first, p.sequences));
 }
 
 // The time of a step in the order of the direction.

@@ -83,12 +83,19 @@ fn gate_grads(sequence: u32, unit: u32, time: u32) -> vec4<f32> {
         }
         state[h_index(sequence, unit)] = pass_on;
     }
-    let gates = p.depth / p.width;
-    for (var g = 0u; g < gates; g++) {
-        dx[row * p.depth + g * p.width + unit] = real(to_x[g]);
-        if CELL == GRU {
-            dq[row * p.depth + g * p.width + unit] = real(to_q[g]);
-        }
+    let at = row * p.depth + unit;
+    dx[at] = real(to_x.x);
+    if CELL == LSTM || CELL == GRU {
+        dx[at + p.width] = real(to_x.y);
+        dx[at + 2u * p.width] = real(to_x.z);
+    }
+    if CELL == LSTM {
+        dx[at + 3u * p.width] = real(to_x.w);
+    }
+    if CELL == GRU {
+        dq[at] = real(to_q.x);
+        dq[at + p.width] = real(to_q.y);
+        dq[at + 2u * p.width] = real(to_q.z);
     }
     return to_q;
 }
@@ -105,21 +112,22 @@ fn load_dq(sequence: u32, k: u32, time: u32) -> f32 {
     return f32(dx[i]);
 }
 
-// The same of four sequences for the workgroup, from element `part` on.
-fn share_dq(first: u32, part: u32, count: u32, time: u32, thread: u32) {
-    for (var i = thread; i < count; i += THREADS) {
-        let k = part + i;
+// The same of all sequences of the workgroup, from element `part` on.
+fn share_dq(first: u32, part: u32, time: u32, thread: u32) {
+    for (var i = thread; i < SPACE; i += THREADS) {
+        let k = part + i % space();
+        let sequence = first + i / space() * 4u;
         shared_rows[i] = vec4(
-            load_dq(first, k, time),
-            load_dq(first + 1u, k, time),
-            load_dq(first + 2u, k, time),
-            load_dq(first + 3u, k, time),
+            load_dq(sequence, k, time),
+            load_dq(sequence + 1u, k, time),
+            load_dq(sequence + 2u, k, time),
+            load_dq(sequence + 3u, k, time),
         );
     }
 }
 
 fn start_rows(first: u32, unit: u32) {
-    for (var sequence = first; sequence < min(first + 4u, p.sequences); sequence++) {
+    for (var sequence = first; sequence < min(first + 4u * SETS, p.sequences); sequence++) {
         start_at(h_index(sequence, unit));
         if CELL == LSTM {
             start_at(c_index(sequence, unit));
@@ -129,31 +137,35 @@ fn start_rows(first: u32, unit: u32) {
 
 // Adds the sums of a thread's units to dh.
 fn add_to_state(first: u32, start: u32, sums: ptr<function, Sums>) {
-    for (var j = 0u; j < UNITS && start + j * THREADS < p.width; j++) {
-        for (var i = 0u; i < min(4u, p.sequences - first); i++) {
-            state[h_index(first + i, start + j * THREADS)] += (*sums)[j][i];
+    for (var i = 0u; i < UNITS * SETS; i++) {
+        let unit = start + i / SETS * THREADS;
+        let quad = i % SETS;
+        if unit < p.width {
+            for (var j = 0u; j < sequences_from(first + 4u * quad); j++) {
+                state[h_index(first + 4u * quad + j, unit)] += (*sums)[quad * 8u + i / SETS][j];
+            }
         }
     }
 }
 
 // Adds Wᵀ·dq to dh for all units of a thread, from all of dq in workgroup memory.
 fn add_all_products(first: u32, thread: u32) {
-    for (var start = thread; start < p.width; start += THREADS * UNITS) {
+    for (var block = 0u; block < p.width; block += THREADS * UNITS) {
         var sums: Sums;
-        add_products(&sums, start, 0u, (p.depth + 3u) / 4u, 0u);
+        add_products(&sums, block + thread, 0u, (p.depth + 3u) / 4u, 0u);
         var results = sums;
-        add_to_state(first, start, &results);
+        add_to_state(first, block + thread, &results);
     }
 }
 
-// Many steps, and all units of four sequences in each workgroup: dq goes from step to step in workgroup memory.
+// Many steps, and all units of some sequences in each workgroup: dq goes from step to step in workgroup memory.
 @compute @workgroup_size(THREADS)
 fn all_steps(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let first = workgroup_index(group, groups) * 4u;
+    let first = workgroup_index(group, groups) * (4u * SETS);
     if first >= p.sequences {
         return;
     }
@@ -162,36 +174,38 @@ fn all_steps(
             start_rows(first, unit);
         }
     } else {
-        share_dq(first, 0u, p.depth, time_back(p.begin - 1u), thread);
+        share_dq(first, 0u, time_back(p.begin - 1u), thread);
     }
     workgroupBarrier();
-    for (var s = p.begin; s < p.end; s++) {
+    for (var s = p.begin; s < p.end + u32(p.end == p.steps && p.steps > 0u); s++) {
         if s > 0u {
             add_all_products(first, thread);
         }
         workgroupBarrier();
-        let time = time_back(s);
-        for (var unit = thread; unit < p.width; unit += THREADS) {
-            var rows = array<vec4<f32>, 4>();
-            for (var i = 0u; i < min(4u, p.sequences - first); i++) {
-                let d = gate_grads(first + i, unit, time);
-                rows[0][i] = d.x;
-                rows[1][i] = d.y;
-                rows[2][i] = d.z;
-                rows[3][i] = d.w;
-            }
-            for (var g = 0u; g < p.depth / p.width; g++) {
-                shared_rows[g * p.width + unit] = rows[g];
+        if s < p.steps {
+            for (var unit = thread; unit < p.width; unit += THREADS) {
+                for (var quad = 0u; quad < SETS; quad++) {
+                    var rows: mat4x4<f32>;
+                    for (var i = 0u; i < sequences_from(first + 4u * quad); i++) {
+                        rows[i] = gate_grads(first + 4u * quad + i, unit, time_back(s));
+                    }
+                    let gates = transpose(rows);
+                    shared_rows[quad * space() + unit] = gates[0];
+                    if CELL == LSTM || CELL == GRU {
+                        shared_rows[quad * space() + p.width + unit] = gates[1];
+                        shared_rows[quad * space() + 2u * p.width + unit] = gates[2];
+                    }
+                    if CELL == LSTM {
+                        shared_rows[quad * space() + 3u * p.width + unit] = gates[3];
+                    }
+                }
             }
         }
         workgroupBarrier();
     }
-    if p.end == p.steps && p.steps > 0u {
-        add_all_products(first, thread);
-    }
 }
 
-// One step, and some of the units of four sequences in each workgroup: Wᵀ·dq of the step before, whose dq
+// One step, and some of the units of some sequences in each workgroup: Wᵀ·dq of the step before, whose dq
 // comes in parts from where it was stored, then this step's; behind the last step only the first.
 @compute @workgroup_size(THREADS)
 fn one_step(
@@ -201,30 +215,30 @@ fn one_step(
 ) {
     let number = workgroup_index(group, groups);
     let across = (p.width + THREADS * UNITS - 1u) / (THREADS * UNITS);
-    let first = number / across * 4u;
+    let first = number / across * (4u * SETS);
     if first >= p.sequences {
         return;
     }
     let start = number % across * (THREADS * UNITS) + thread;
     if p.begin == 0u {
-        for (var j = 0u; j < UNITS && start + j * THREADS < p.width; j++) {
-            start_rows(first, start + j * THREADS);
+        for (var unit = start; unit < min(p.width, start + THREADS * UNITS); unit += THREADS) {
+            start_rows(first, unit);
         }
     } else {
         var sums: Sums;
-        for (var part = 0u; part < p.depth; part += SPACE) {
-            share_dq(first, part, SPACE, time_back(p.begin - 1u), thread);
+        for (var part = 0u; part < p.depth; part += space()) {
+            share_dq(first, part, time_back(p.begin - 1u), thread);
             workgroupBarrier();
-            add_products(&sums, start, part / 4u, (min(part + SPACE, p.depth) + 3u) / 4u, 0u);
+            add_products(&sums, start, part / 4u, (min(part + space(), p.depth) + 3u) / 4u, 0u);
             workgroupBarrier();
         }
         var results = sums;
         add_to_state(first, start, &results);
     }
     if p.begin < p.steps {
-        for (var j = 0u; j < UNITS && start + j * THREADS < p.width; j++) {
-            for (var i = 0u; i < min(4u, p.sequences - first); i++) {
-                gate_grads(first + i, start + j * THREADS, time_back(p.begin));
+        for (var unit = start; unit < min(p.width, start + THREADS * UNITS); unit += THREADS) {
+            for (var sequence = first; sequence < min(first + 4u * SETS, p.sequences); sequence++) {
+                gate_grads(sequence, unit, time_back(p.begin));
             }
         }
     }

@@ -98,10 +98,9 @@ fn next_h(sequence: u32, unit: u32, time: u32, h: f32, products: vec4<f32>) -> f
 }
 
 // The same for four sequences, from the sums of a thread's j-th unit.
-fn next_rows(first: u32, unit: u32, time: u32, old: vec4<f32>, sums: ptr<function, Sums>, j: u32) -> vec4<f32> {
+fn next_rows(first: u32, unit: u32, time: u32, old: vec4<f32>, sums: ptr<function, Sums>, at: u32) -> vec4<f32> {
     var h = old;
-    for (var i = 0u; i < min(4u, p.sequences - first); i++) {
-        let at = j * GATES;
+    for (var i = 0u; i < sequences_from(first); i++) {
         let a = (*sums)[at][i];
         let b = (*sums)[at + min(1u, GATES - 1u)][i];
         let c = (*sums)[at + min(2u, GATES - 1u)][i];
@@ -114,7 +113,7 @@ fn next_rows(first: u32, unit: u32, time: u32, old: vec4<f32>, sums: ptr<functio
 // h of four sequences as it is before this dispatch.
 fn present_rows(first: u32, unit: u32) -> vec4<f32> {
     var h = vec4<f32>();
-    for (var i = 0u; i < min(4u, p.sequences - first); i++) {
+    for (var i = 0u; i < sequences_from(first); i++) {
         if p.begin == 0u {
             h[i] = initial_h(first + i, unit);
             set_initial_c(first + i, unit);
@@ -126,12 +125,12 @@ fn present_rows(first: u32, unit: u32) -> vec4<f32> {
 }
 
 fn keep_rows(first: u32, unit: u32, h: vec4<f32>) {
-    for (var i = 0u; i < min(4u, p.sequences - first); i++) {
+    for (var i = 0u; i < sequences_from(first); i++) {
         state[h_index(first + i, unit)] = h[i];
     }
 }
 
-// Many steps, and all units of four sequences in each workgroup: h goes from step to step in workgroup
+// Many steps, and all units of some sequences in each workgroup: h goes from step to step in workgroup
 // memory, which holds the old one and the new one.
 @compute @workgroup_size(THREADS)
 fn all_steps(
@@ -139,32 +138,41 @@ fn all_steps(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let first = workgroup_index(group, groups) * 4u;
+    let first = workgroup_index(group, groups) * (4u * SETS);
     if first >= p.sequences {
         return;
     }
     for (var unit = thread; unit < p.width; unit += THREADS) {
-        shared_rows[unit] = present_rows(first, unit);
+        for (var quad = 0u; quad < SETS; quad++) {
+            shared_rows[quad * space() + unit] = present_rows(first + 4u * quad, unit);
+        }
     }
     workgroupBarrier();
     var old = 0u;
     for (var s = p.begin; s < p.end; s++) {
         let time = time_of(s);
-        let new_rows = SPACE / 2u - old;
-        for (var start = thread; start < p.width; start += THREADS * UNITS) {
+        let other = space() / 2u - old;
+        for (var block = 0u; block < p.width; block += THREADS * UNITS) {
             var sums: Sums;
-            add_products(&sums, start, 0u, (p.width + 3u) / 4u, old);
+            add_products(&sums, block + thread, 0u, (p.width + 3u) / 4u, old);
             var results = sums;
-            for (var j = 0u; j < UNITS && start + j * THREADS < p.width; j++) {
-                let unit = start + j * THREADS;
-                shared_rows[new_rows + unit] = next_rows(first, unit, time, shared_rows[old + unit], &results, j);
+            for (var i = 0u; i < UNITS * SETS; i++) {
+                let unit = block + thread + i / SETS * THREADS;
+                let quad = i % SETS;
+                if unit < p.width {
+                    let h = shared_rows[quad * space() + old + unit];
+                    let at = quad * 8u + i / SETS * GATES;
+                    shared_rows[quad * space() + other + unit] = next_rows(first + 4u * quad, unit, time, h, &results, at);
+                }
             }
         }
         workgroupBarrier();
-        old = new_rows;
+        old = other;
     }
     for (var unit = thread; unit < p.width; unit += THREADS) {
-        keep_rows(first, unit, shared_rows[old + unit]);
+        for (var quad = 0u; quad < SETS; quad++) {
+            keep_rows(first + 4u * quad, unit, shared_rows[quad * space() + old + unit]);
+        }
     }
 }
 
@@ -180,7 +188,7 @@ fn previous_h(sequence: u32, unit: u32, time: u32) -> f32 {
     return f32(y[row_of(sequence, before) * p.width + unit]);
 }
 
-// One step, and some of the units of four sequences in each workgroup: h[t−1] comes in parts from
+// One step, and some of the units of some sequences in each workgroup: h[t−1] comes in parts from
 // where the step before has stored it.
 @compute @workgroup_size(THREADS)
 fn one_step(
@@ -190,30 +198,35 @@ fn one_step(
 ) {
     let number = workgroup_index(group, groups);
     let across = (p.width + THREADS * UNITS - 1u) / (THREADS * UNITS);
-    let first = number / across * 4u;
+    let first = number / across * (4u * SETS);
     if first >= p.sequences {
         return;
     }
     let start = number % across * (THREADS * UNITS) + thread;
     let time = time_of(p.begin);
     var sums: Sums;
-    for (var part = 0u; part < p.width; part += SPACE) {
+    for (var part = 0u; part < p.width; part += space()) {
         for (var i = thread; i < SPACE; i += THREADS) {
-            let unit = part + i;
+            let unit = part + i % space();
+            let sequence = first + i / space() * 4u;
             shared_rows[i] = vec4(
-                previous_h(first, unit, time),
-                previous_h(first + 1u, unit, time),
-                previous_h(first + 2u, unit, time),
-                previous_h(first + 3u, unit, time),
+                previous_h(sequence, unit, time),
+                previous_h(sequence + 1u, unit, time),
+                previous_h(sequence + 2u, unit, time),
+                previous_h(sequence + 3u, unit, time),
             );
         }
         workgroupBarrier();
-        add_products(&sums, start, part / 4u, (min(part + SPACE, p.width) + 3u) / 4u, 0u);
+        add_products(&sums, start, part / 4u, (min(part + space(), p.width) + 3u) / 4u, 0u);
         workgroupBarrier();
     }
     var results = sums;
-    for (var j = 0u; j < UNITS && start + j * THREADS < p.width; j++) {
-        let unit = start + j * THREADS;
-        keep_rows(first, unit, next_rows(first, unit, time, present_rows(first, unit), &results, j));
+    for (var i = 0u; i < UNITS * SETS; i++) {
+        let unit = start + i / SETS * THREADS;
+        let four = first + i % SETS * 4u;
+        if unit < p.width {
+            let at = i % SETS * 8u + i / SETS * GATES;
+            keep_rows(four, unit, next_rows(four, unit, time, present_rows(four, unit), &results, at));
+        }
     }
 }

@@ -2,13 +2,12 @@
 
 use super::Cell;
 use crate::{
-    data::TensorDesc,
+    data::{DType, TensorDesc},
     graph::{Emit, Io},
-    kernel::{Dispatch, Kernel, Params, Shader, Slice, Target},
+    kernel::{ChainText, Dispatch, Kernel, Params, Shader, Slice, Target},
     shader,
 };
-use crate::data::DType;
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 /// The rounds of loops one thread of a software driver may go through in one dispatch: Mesa's ends them
 /// after 65,535 in all, without a word.
@@ -19,9 +18,6 @@ const ROOM: usize = 1024;
 
 /// Vectors of h or dq that one step goes through at once where all of it has no room.
 const PART: usize = 64;
-
-/// Sequences of a workgroup: the components of a vector.
-const SEQUENCES: usize = 4;
 
 /// Sums of a thread.
 const SUMS: usize = 8;
@@ -92,6 +88,10 @@ pub(super) struct Pass {
     persistent: bool,
     threads: usize,
     units: usize,
+    /// Sets of four sequences of a workgroup.
+    sets: usize,
+    /// How the rows of h or dq come to a thread.
+    rows: &'static Shader,
 }
 
 impl Pass {
@@ -99,37 +99,43 @@ impl Pass {
     pub fn forward(sizes: &Sizes, target: &Target) -> Pass {
         // The old and the new h.
         let space = 2 * sizes.width.next_multiple_of(4);
-        Pass::new(sizes.width, sizes.columns(), sizes.cell.gates(), space, false, target)
+        Pass::new(sizes, sizes.width, sizes.cell.gates(), space, target)
     }
 
     /// From the last step to the first: dq of all gates times the columns of the transposed matrix.
     pub fn backward(sizes: &Sizes, target: &Target) -> Pass {
         let space = sizes.columns().next_multiple_of(4);
-        Pass::new(sizes.columns(), sizes.width, 1, space, true, target)
+        Pass { backward: true, packed: true, ..Pass::new(sizes, sizes.columns(), 1, space, target) }
     }
 
-    fn new(depth: usize, columns: usize, gates: usize, space: usize, backward: bool, target: &Target) -> Pass {
-        let software = target.class.is_software();
-        let width = columns / gates;
+    fn new(sizes: &Sizes, depth: usize, gates: usize, space: usize, target: &Target) -> Pass {
+        let (software, width) = (target.class.is_software(), sizes.width);
         let space = space.next_power_of_two().max(8);
-        let room = ROOM.min(target.max_workgroup_bytes as usize / 16);
+        let room = target.max_workgroup_bytes as usize / 16;
+        let room = if software { room } else { room.min(ROOM) };
         let persistent = space <= room;
-        let most = if software || !persistent { 64 } else { 256 };
-        let least = if software { 8 } else { 32 };
-        let threads = width.next_power_of_two().clamp(least, most);
+        let space = if persistent { space } else { PART };
         // More sums of a thread share what they load; a GPU rather has more threads.
-        let units = if software { SUMS / gates } else { (SUMS / gates).min(2) };
+        let units = if software { (SUMS / gates).min(width.div_ceil(8)) } else { 1 };
+        let (least, most) = if software { (8, 64) } else { (32, if persistent { 256 } else { 64 }) };
+        let threads = width.div_ceil(units).next_power_of_two().clamp(least, most);
         Pass {
             depth,
-            columns,
+            columns: gates * width,
             gates,
-            backward,
+            backward: false,
             // A lane of a processor reads a row of the matrix for itself; threads of a GPU read neighbours.
-            packed: backward || !software || !depth.is_multiple_of(4),
-            space: if persistent { space } else { PART },
+            packed: !software || !depth.is_multiple_of(4),
+            space,
             persistent,
             threads,
             units: units.min(width.div_ceil(threads)),
+            sets: if software && sizes.sequences > 4 && 2 * space <= room { 2 } else { 1 },
+            rows: if software && target.subgroups {
+                shader!("recurrent/rows_broadcast")
+            } else {
+                shader!("recurrent/rows")
+            },
         }
     }
 
@@ -158,9 +164,9 @@ impl Pass {
             return (0..dispatches).map(|step| step..step + 1).collect();
         }
         let most = if target.class.is_software() {
-            let blocks = (self.columns / self.gates).div_ceil(self.threads * self.units);
-            let products = blocks * (self.depth.div_ceil(4) + 1 + self.units * (SEQUENCES + 1));
-            let gates = if self.backward { sizes.width.div_ceil(self.threads) * (6 * SEQUENCES + 4) } else { 0 };
+            let blocks = sizes.width.div_ceil(self.threads * self.units);
+            let products = blocks * (1 + self.depth.div_ceil(4) + self.units * self.sets * 5);
+            let gates = if self.backward { sizes.width.div_ceil(self.threads) * (1 + self.sets * 5) } else { 0 };
             (ROUNDS / (1 + products + gates)).max(1)
         } else {
             sizes.steps.max(1)
@@ -172,14 +178,16 @@ impl Pass {
     /// A dispatch of this pass, without its arguments.
     pub fn dispatch(&self, shader: &'static Shader, sizes: &Sizes, real: DType) -> Dispatch {
         let entry = if self.persistent { "all_steps" } else { "one_step" };
-        let kernel = Kernel::new(shader, entry, real)
+        let mut kernel = Kernel::new(shader, entry, real)
             .constant("CELL", sizes.cell.number())
             .constant("THREADS", self.threads as u32)
             .constant("UNITS", self.units as u32)
             .constant("GATES", self.gates as u32)
             .constant("PACKED", self.packed.into())
-            .constant("SPACE", self.space as u32);
+            .constant("SETS", self.sets as u32)
+            .constant("SPACE", (self.space * self.sets) as u32);
+        kernel.chain = Some(Arc::new(ChainText { text: String::new(), shaders: vec![self.rows] }));
         let across = if self.persistent { 1 } else { sizes.width.div_ceil(self.threads * self.units) };
-        Dispatch::new(kernel).groups((sizes.sequences.div_ceil(SEQUENCES) * across) as u64)
+        Dispatch::new(kernel).groups((sizes.sequences.div_ceil(4 * self.sets) * across) as u64)
     }
 }

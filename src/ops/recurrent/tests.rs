@@ -134,3 +134,34 @@ fn all_cells_in_both_directions() {
         Case::new(cell, [3, 4, 5, 7]).reversed().check().run();
     }
 }
+
+#[test]
+fn sizes_that_are_no_multiple_of_anything() {
+    Case::new(Cell::Lstm, [1, 1, 1, 1]).check().run();
+    Case::new(Cell::Gru, [9, 3, 4, 13]).check().run();
+    Case::new(Cell::Tanh, [5, 2, 3, 37]).reversed().check().run();
+    Case::new(Cell::Lstm, [17, 2, 2, 33]).check().no_half().run();
+}
+
+#[test]
+fn lengths_end_each_sequence_and_begin_its_reverse() {
+    for cell in CELLS {
+        let case = Case::new(cell, [6, 5, 2, 3]).lengths(&[5, 1, 0, 4, 9, 2]);
+        case.check().run();
+        case.reversed().check().run();
+    }
+}
+
+#[test]
+fn time_may_come_first() {
+    Case::new(Cell::Lstm, [3, 4, 2, 5]).time_major().lengths(&[4, 2, 1]).check().run();
+    Case::new(Cell::Gru, [1, 4, 2, 5]).time_major().reversed().check().run();
+}
+
+/// What a graph for training saves, one for use computes again: the gradients are the same.
+#[test]
+fn gradients_in_training_graphs() {
+    for cell in CELLS {
+        Case::new(cell, [3, 4, 2, 6]).check().mode(Mode::Train).no_half().run();
+    }
+}
