@@ -15,6 +15,7 @@ mod models;
 #[cfg(feature = "cli")]
 mod operations;
 mod plan;
+mod recurrent;
 mod reference;
 mod shaders;
 mod training;

@@ -12,6 +12,7 @@ mod layer;
 mod linear;
 mod norm;
 mod pool;
+mod recurrent;
 
 pub use activation::{Activation, gelu, gelu_tanh, log_softmax, relu, sigmoid, silu, softmax, softplus, tanh};
 pub use conv::{Conv, conv};
@@ -21,3 +22,4 @@ pub use layer::{Chain, Flatten, Layer, Named, Placed, flatten};
 pub use linear::{FeedForward, Linear, feed_forward, linear};
 pub use norm::{LayerNorm, layer_norm};
 pub use pool::{MaxPool, max_pool};
+pub use recurrent::{Rnn, RnnStates, gru, lstm, relu_rnn, simple_rnn};

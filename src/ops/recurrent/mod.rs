@@ -4,7 +4,7 @@ mod backward;
 mod sizes;
 
 use crate::{
-    data::{DType, TensorDesc},
+    data::{DType, Shape, TensorDesc},
     error::Misfit,
     graph::{Backward, Emit, Gradients, Graph, Io, Mode, Op, Tensor},
     kernel::Target,
@@ -154,20 +154,20 @@ impl Op for Steps {
             return Err(Misfit::shape(reason));
         }
         let sizes = self.sizes(x);
-        let states = TensorDesc::new([sizes.sequences, sizes.width], x.dtype);
-        let floats = |i: usize, what: &str, shape: &TensorDesc| {
-            let given = &inputs[i];
-            if given.shape == shape.shape {
+        let check = |i: usize, what: &str, shape: &Shape| {
+            let given = &inputs[i].shape;
+            if given == shape {
                 Ok(())
             } else {
-                Err(Misfit::shape(format!("{what} has shape {}, not {}", given.shape, shape.shape)))
+                Err(Misfit::shape(format!("{what} has shape {given}, not {shape}")))
             }
         };
         if let Some(i) = self.bias() {
-            floats(i, "bias_hh", &TensorDesc::new([gates * sizes.width], x.dtype))?;
+            check(i, "bias_hh", &[gates * sizes.width].into())?;
         }
         if let Some(i) = self.initial() {
-            (0..self.cell.states()).try_for_each(|k| floats(i + k, ["h0", "c0"][k], &states))?;
+            let states = [sizes.sequences, sizes.width].into();
+            (0..self.cell.states()).try_for_each(|k| check(i + k, ["h0", "c0"][k], &states))?;
         }
         let count = self.lengths().unwrap_or(inputs.len());
         if let Some(input) = inputs[..count].iter().find(|input| input.dtype != x.dtype || !x.dtype.is_float()) {
@@ -176,15 +176,14 @@ impl Op for Steps {
         if let Some(lengths) = inputs.get(count)
             && *lengths != TensorDesc::new([sizes.sequences], DType::U32)
         {
-            return Err(Misfit::shape(format!("lengths are {lengths}, not u32 [{}]", sizes.sequences)));
+            return Err(Misfit::shape(format!("lengths are {lengths}, not u32[{}]", sizes.sequences)));
         }
-        let [first, second, _] = [x.shape[0], x.shape[1], 0];
         let mut outputs = vec![
-            TensorDesc::new([first, second, sizes.width], x.dtype),
+            TensorDesc::new(x.shape.with(2, sizes.width), x.dtype),
             TensorDesc::new([self.cell.states(), sizes.sequences, sizes.width], DType::F32),
         ];
         if self.has_saved() {
-            outputs.push(TensorDesc::new([first, second, 5 * sizes.width], x.dtype));
+            outputs.push(TensorDesc::new(x.shape.with(2, 5 * sizes.width), x.dtype));
         }
         Ok(outputs)
     }
@@ -268,7 +267,7 @@ impl Tensor {
         }
         let given = options.initial.len();
         if given != 0 && given != cell.states() {
-            let misfit = Misfit::shape(format!("has {} initial states, not {given}", cell.states()));
+            let misfit = Misfit::shape(format!("takes {} initial states, not {given}", cell.states()));
             graph.fail(misfit.of(cell.name()));
             return failed(graph);
         }
