@@ -1,9 +1,16 @@
-//! `cargo bench --bench kernels`: operations forward and backward, beside the rooflines of the same run.
+//! `cargo bench --bench kernels`: operations forward and with their gradients, beside the rooflines of the same run:
+//! first shapes that others report, then every operation of the catalogue at three sizes.
 
 mod measure;
 
 use measure::{Bench, session};
-use wgrad::{autodiff::gradients, ops::Conv2d, prelude::*};
+use wgrad::{
+    autodiff::gradients,
+    catalogue::{Example, Size, entries},
+    error::ErrorKind,
+    ops::Conv2d,
+    prelude::*,
+};
 
 /// One operation on parameters of these shapes: forward, then forward and backward.
 fn both(
@@ -28,6 +35,22 @@ fn both(
     let outputs: Vec<(&str, &Tensor)> = gradients.chain([("y", &y)]).collect();
     let whole = session(&bench.context, &graph, &outputs)?;
     bench.row(&format!("{name} + backward"), &whole)
+}
+
+/// Some tensors of an example, unless the device refuses the size or there is nothing to do.
+fn run(bench: &mut Bench, name: &str, example: &Example, outputs: &[Tensor]) -> Result<(), Error> {
+    let names: Vec<String> = (0..outputs.len()).map(|i| i.to_string()).collect();
+    let outputs: Vec<(&str, &Tensor)> = names.iter().map(String::as_str).zip(outputs).collect();
+    match session(&bench.context, example.graph(), &outputs) {
+        Err(error) if error.kind() == ErrorKind::Limit => println!("{name}: {error}"),
+        Err(error) => return Err(error),
+        Ok(session) if session.plan().report().steps.is_empty() => {}
+        Ok(session) => {
+            example.fill(&session, 1)?;
+            bench.row(name, &session)?;
+        }
+    }
+    Ok(())
 }
 
 fn main() -> Result<(), Error> {
@@ -56,6 +79,17 @@ fn main() -> Result<(), Error> {
     both(&mut bench, "embedding 1024 of 30000x384", &[&[30_000, 384]], |graph, x| {
         x[0].embedding(&graph.input_of("ids", [8, 128], DType::U32))
     })?;
+    for entry in entries() {
+        for size in [Size::Small, Size::Medium, Size::Large] {
+            let name = format!("{} {}", entry.name, format!("{size:?}").to_lowercase());
+            let example = entry.example(size, DType::F32);
+            run(&mut bench, &name, &example, example.outputs())?;
+            let gradients = example.gradients();
+            if example.graph().check().is_ok() {
+                run(&mut bench, &format!("{name} + backward"), &example, &gradients)?;
+            }
+        }
+    }
     bench.finish();
     Ok(())
 }

@@ -4,6 +4,7 @@ mod measure;
 
 use measure::{Bench, session};
 use wgrad::{
+    measure::Profile,
     models::{alexnet, lenet},
     optim::{AdamW, Sgd},
     prelude::*,
@@ -38,16 +39,9 @@ fn main() -> Result<(), Error> {
 
     bench.finish();
 
-    // The least of several profiles, dispatch by dispatch.
-    let mut least = digits.profile()?;
-    for _ in 0..20 {
-        for (least, seconds) in least.iter_mut().zip(digits.profile()?) {
-            *least = least.min(seconds);
-        }
-    }
     println!("\ndigits step, dispatch by dispatch:\n{:>9}  {:<32} operations", "us", "kernel");
-    for (step, seconds) in digits.plan().report().steps.iter().zip(&least) {
-        println!("{:>9.1}  {:<32} {}", seconds * 1e6, step.kernel, step.ops);
+    for step in Profile::of(&digits, 20)?.steps {
+        println!("{:>9.1}  {:<32} {}", step.seconds * 1e6, step.kernel, step.operations);
     }
     Ok(())
 }

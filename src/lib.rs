@@ -55,6 +55,8 @@ pub mod error;
 pub mod gpu;
 pub mod graph;
 pub mod kernel;
+#[cfg(feature = "cli")]
+pub mod measure;
 pub mod models;
 pub mod nn;
 #[doc = include_str!("../docs/operations.md")]

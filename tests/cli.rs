@@ -76,6 +76,40 @@ fn devices_are_listed() {
 }
 
 #[test]
+fn operations_are_timed_against_the_roofline() {
+    let folder = tempfile::tempdir().unwrap();
+    let found = lines(&wgrad(folder.path(), &["bench", "relu", "--size", "small", "--budget", "0", "--json"]));
+    assert!(found[0]["roofline"]["gflops"].as_f64().unwrap() > 0.1 && found[0]["device"].is_string());
+    let passes: Vec<&str> = found[1..].iter().map(|row| row["pass"].as_str().unwrap()).collect();
+    assert_eq!(passes, ["forward", "backward"]);
+    assert!(found[1..].iter().all(|row| row["operation"] == "relu" && row["seconds"].as_f64().unwrap() > 0.0));
+    let table = text(&wgrad(folder.path(), &["bench", "sign", "--size", "small", "--budget", "0"]));
+    assert!(table.contains("GFLOP/s") && table.lines().last().unwrap().starts_with("sign"), "{table}");
+    assert_eq!(
+        mistake(&wgrad(folder.path(), &["bench", "frobnicate"])),
+        "error: bench: no operation's name contains \"frobnicate\"\n  help: docs/operations.md lists them"
+    );
+}
+
+#[test]
+fn a_profile_has_a_row_for_each_layer_and_a_slice_for_each_dispatch() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["profile", "digits", "--batch", "4", "--train", "--runs", "2", "--trace", "t.json", "--json"];
+    let layers = lines(&wgrad(folder.path(), &arguments));
+    let (all, layers) = layers.split_last().unwrap();
+    assert_eq!(all["layer"], "(all)");
+    assert!(layers.iter().any(|layer| layer["layer"] == "8.linear1"), "{layers:?}");
+    let sum = |what: &str| layers.iter().map(|layer| layer[what].as_u64().unwrap()).sum::<u64>();
+    assert_eq!(all["dispatches"].as_u64().unwrap(), sum("dispatches"));
+    assert_eq!(all["flops"].as_u64().unwrap(), sum("flops"));
+    let trace: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(folder.path().join("t.json")).unwrap()).unwrap();
+    let slices = trace["traceEvents"].as_array().unwrap().iter().filter(|event| event["cat"] == "dispatch");
+    assert_eq!(slices.count() as u64, sum("dispatches"));
+    assert!(text(&wgrad(folder.path(), &["profile", "digits"])).contains("(all)"));
+}
+
+#[test]
 fn wrong_files_are_named() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("bad.csv"), "1,2,3\n").unwrap();

@@ -1,84 +1,14 @@
-//! What the benchmarks share: the rooflines of the device, measured in the same run, and the table.
+//! What the benchmarks share: criterion's runs, and the table against the roofline of the same run.
 
 use criterion::Criterion;
 use std::time::{Duration, Instant};
-use wgrad::{
-    error::Misfit,
-    graph::{Emit, Io, Op},
-    kernel::{Dispatch, Kernel, Shader, Target},
-    prelude::*,
-};
-
-/// The least time of several runs, in seconds, after two that do not count.
-fn least_time(session: &Session) -> Result<f64, Error> {
-    let mut least = f64::INFINITY;
-    for run in 0..9 {
-        let begin = Instant::now();
-        session.run()?;
-        session.context().wait()?;
-        if run >= 2 {
-            least = least.min(begin.elapsed().as_secs_f64());
-        }
-    }
-    Ok(least)
-}
+use wgrad::{measure::Roofline, prelude::*};
 
 /// Plans outputs and every update of a graph, and makes a session with seed 1. Inputs stay zero.
 pub fn session(context: &Context, graph: &Graph, outputs: &[(&str, &Tensor)]) -> Result<Session, Error> {
     let plan = graph.plan(outputs, context.target())?;
     let weights = Weights::init(context, &plan, 1)?;
     Session::new(context, plan, &weights)
-}
-
-/// The fastest this device copies and computes.
-#[derive(Clone, Copy, Debug)]
-pub struct Roofline {
-    /// Bytes read and written a second.
-    pub bytes: f64,
-    /// Floating point operations a second, a multiply-add counting as two.
-    pub flops: f64,
-}
-
-static FMA: Shader = Shader { name: "fma", source: include_str!("../shaders/fma.wgsl") };
-const THREADS: usize = 64 * 1024;
-const FLOPS_PER_THREAD: u64 = 512 * 2 * 4 * 2;
-
-#[derive(Debug)]
-struct FmaChain;
-
-impl Op for FmaChain {
-    fn name(&self) -> &'static str {
-        "fma_chain"
-    }
-
-    fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {
-        Ok(inputs.to_vec())
-    }
-
-    fn emit(&self, io: &Io, _target: &Target, out: &mut Emit) -> Result<(), Misfit> {
-        let kernel = Kernel::new(&FMA, "fma_chain", DType::F32);
-        let dispatch = Dispatch::new(kernel).read(io.x(0)).write(io.y(0)).groups((THREADS / 64) as u64);
-        out.push(dispatch.cost(FLOPS_PER_THREAD * THREADS as u64, io.bytes()));
-        Ok(())
-    }
-}
-
-impl Roofline {
-    /// Measures a copy of 64 MiB and a long chain of multiply-adds.
-    pub fn measure(context: &Context) -> Result<Roofline, Error> {
-        let graph = Graph::new(Mode::Infer);
-        let y = graph.input("x", [16 << 20]) * 1.0;
-        let copy = least_time(&session(context, &graph, &[("y", &y)])?)?;
-        let graph = Graph::new(Mode::Infer);
-        let y = graph.apply1(FmaChain, &[&graph.input("x", [THREADS])]);
-        let compute = least_time(&session(context, &graph, &[("y", &y)])?)?;
-        Ok(Roofline { bytes: f64::from(128 << 20) / copy, flops: (FLOPS_PER_THREAD * THREADS as u64) as f64 / compute })
-    }
-
-    /// The least time this device could need for so much work.
-    pub fn seconds(&self, flops: u64, bytes: u64) -> f64 {
-        (flops as f64 / self.flops).max(bytes as f64 / self.bytes)
-    }
 }
 
 /// Benchmarks by name, and a table of them against the roofline at the end.
@@ -134,7 +64,7 @@ impl Bench {
             flops as f64 / 1e9,
             bytes as f64 / 1e6,
             flops as f64 / 1e9 / median,
-            100.0 * self.roofline.seconds(flops, bytes) / median,
+            100.0 * self.roofline.share(flops, bytes, median),
         ));
         Ok(())
     }

@@ -1,8 +1,10 @@
-//! The command line: `wgrad train`, `wgrad predict`, `wgrad devices`.
+//! The command line: `wgrad train`, `wgrad predict`, `wgrad devices`, `wgrad bench`, `wgrad profile`.
 
+mod bench;
 mod devices;
 mod digits;
 mod plot;
+mod profile;
 
 use crate::error::Error;
 use clap::{Args, Parser, Subcommand};
@@ -37,6 +39,77 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Times every operation, forward and backward, against what this device computes and copies at most.
+    ///
+    /// Times are the device's own (timestamps around each kernel), the median of several runs.
+    #[command(after_help = "Example:\n  wgrad bench softmax layer_norm --size large")]
+    Bench(Bench),
+    /// Shows where a model spends its time, layer by layer.
+    ///
+    /// Weights and inputs are random: times do not depend on them.
+    #[command(after_help = "Example:\n  wgrad profile alexnet --batch 4 --train --trace alexnet.json")]
+    Profile(Profile),
+}
+
+#[derive(Debug, Args)]
+struct Bench {
+    /// The operations, or parts of their names; all if none is given.
+    names: Vec<String>,
+    /// How large the inputs are; may be given several times, all sizes if not.
+    #[arg(long, value_enum)]
+    size: Vec<SizeOption>,
+    /// The element type.
+    #[arg(long, value_enum, default_value = "f32")]
+    dtype: DTypeOption,
+    /// Milliseconds each figure may take, beside the compilation of its kernels.
+    #[arg(long, default_value_t = 200)]
+    budget: u64,
+    /// Prints one JSON object for the device and one for each figure.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum SizeOption {
+    Small,
+    Medium,
+    Large,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum DTypeOption {
+    F32,
+    F16,
+}
+
+#[derive(Debug, Args)]
+struct Profile {
+    /// The model.
+    #[arg(value_enum)]
+    model: Model,
+    /// How many images at once.
+    #[arg(long, default_value_t = 1, value_parser = parse_batch)]
+    batch: usize,
+    /// Profiles a training step: forward, backward and AdamW.
+    #[arg(long)]
+    train: bool,
+    /// How many runs the times are the median of.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    runs: u16,
+    /// Writes a trace that ui.perfetto.dev and chrome://tracing show.
+    #[arg(long)]
+    trace: Option<PathBuf>,
+    /// Prints one JSON object for each layer and one for the whole.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Model {
+    /// AlexNet for images of 224×224.
+    Alexnet,
+    /// The network of `wgrad train digits`.
+    Digits,
 }
 
 #[derive(Debug, Subcommand)]
@@ -116,6 +189,8 @@ pub fn main() -> ExitCode {
         Command::Train { task: TrainTask::Digits(options) } => digits::train(&options),
         Command::Predict { task: PredictTask::Digits(options) } => digits::predict(&options),
         Command::Devices { json } => devices::list(json),
+        Command::Bench(options) => bench::run(&options),
+        Command::Profile(options) => profile::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -55,6 +55,7 @@ static LIBRARY: &[&Shader] = library![
     "sigmoid"
     "tanh"
     "tree"
+    "trig"
 ];
 
 /// One pipeline: shader, entry point, constants and element type. Equal kernels share a pipeline.

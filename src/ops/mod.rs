@@ -19,16 +19,19 @@ pub use recurrent::{Cell, Recurrence, Recurrent, RecurrentWeights};
 
 ops! {
     abs
+    activation
     adam
     add
     argmax
     assign
     cast
+    ceil
     clamp
     clip
     compare
     concat
     conv2d
+    cos
     cross_entropy
     detach
     div
@@ -37,12 +40,15 @@ ops! {
     erf
     exp
     expand
+    expm1
+    floor
     full
     gelu
     gelu_tanh
     increment
     layer_norm
     log
+    log1p
     logical
     matmul
     max_pool2d
@@ -58,12 +64,14 @@ ops! {
     reduce
     relu
     reshape
+    round
     rsqrt
     schedule
     sgd
     sigmoid
     sign
     silu
+    sin
     slice
     softmax
     softplus

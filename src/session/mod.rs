@@ -5,5 +5,7 @@ mod profile;
 mod run;
 mod weights;
 
+#[cfg(not(target_arch = "wasm32"))]
+pub use profile::Timing;
 pub use run::Session;
 pub use weights::Weights;

@@ -6,22 +6,32 @@ use crate::{
     error::{Error, ErrorKind},
     gpu::{Readback, Staging},
 };
+use std::time::Instant;
+
+/// When a dispatch of a profiled run began, and how long it took.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Timing {
+    /// Seconds after the first dispatch began.
+    pub begin: f64,
+    /// Seconds it took, a compute pass of its own included.
+    pub seconds: f64,
+}
 
 impl Session {
-    /// Runs once with a compute pass and two timestamps around each dispatch, and returns the seconds
-    /// of each, in the order of [`Plan::report`](crate::plan::Plan::report).
+    /// Runs once with a compute pass and two timestamps around each dispatch, and returns the times of
+    /// each, in the order of [`Plan::report`](crate::plan::Plan::report).
     ///
     /// Slower than [`run`](Session::run) as a whole; each figure includes the cost of a pass.
     ///
     /// # Errors
     /// A device without timestamp queries, or any error of the device.
-    pub fn profile(&self) -> Result<Vec<f64>, Error> {
+    pub fn profile(&self) -> Result<Vec<Timing>, Error> {
         let (context, device) = (self.context(), self.context().device());
-        if !device.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
+        if !self.has_timestamps() {
             return Err(Error::new(ErrorKind::Device, "profile: this device has no timestamp queries"));
         }
         let steps = self.plan().report().steps.len();
-        let mut seconds = Vec::with_capacity(steps);
+        let mut ticks: Vec<[u64; 2]> = Vec::with_capacity(steps);
         // A query set has at most 4096 entries on every backend.
         for first in (0..steps).step_by(1024) {
             let last = steps.min(first + 1024);
@@ -52,10 +62,33 @@ impl Session {
             })?;
             let desc = TensorDesc::new([2 * count as usize], DType::U32);
             let words = Readback::start(context, &Staging::default(), resolved.raw(), &desc)?.wait()?.to_u32();
-            let period = f64::from(context.queue().get_timestamp_period()) * 1e-9;
-            let ticks: Vec<u64> = words.chunks_exact(2).map(|w| u64::from(w[0]) | u64::from(w[1]) << 32).collect();
-            seconds.extend(ticks.chunks_exact(2).map(|pair| pair[1].saturating_sub(pair[0]) as f64 * period));
+            let tick = |w: &[u32]| u64::from(w[0]) | u64::from(w[1]) << 32;
+            ticks.extend(words.chunks_exact(4).map(|w| [tick(&w[..2]), tick(&w[2..])]));
         }
-        Ok(seconds)
+        let period = f64::from(context.queue().get_timestamp_period()) * 1e-9;
+        let origin = ticks.first().map_or(0, |first| first[0]);
+        let seconds = |from: u64, to: u64| to.saturating_sub(from) as f64 * period;
+        let timings =
+            ticks.iter().map(|&[begin, end]| Timing { begin: seconds(origin, begin), seconds: seconds(begin, end) });
+        Ok(timings.collect())
+    }
+
+    /// Runs once and returns the seconds the device was at work: the sum over [`profile`](Session::profile),
+    /// or the time until the host sees the end where the device has no timestamps.
+    ///
+    /// # Errors
+    /// Any error of the device.
+    pub fn seconds(&self) -> Result<f64, Error> {
+        if self.has_timestamps() {
+            return Ok(self.profile()?.iter().map(|timing| timing.seconds).sum());
+        }
+        let begin = Instant::now();
+        self.run()?;
+        self.context().wait()?;
+        Ok(begin.elapsed().as_secs_f64())
+    }
+
+    fn has_timestamps(&self) -> bool {
+        self.context().device().features().contains(wgpu::Features::TIMESTAMP_QUERY)
     }
 }

@@ -1,0 +1,28 @@
+// y[i] = a chain of fused multiply-adds from x[i], or x[i] itself: what the device computes and moves at most
+@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read_write> y: array<vec4<f32>>;
+
+override ROUNDS: u32 = 512u;
+override VECTORS: u32 = 1u; // neighbours one thread copies
+
+@compute @workgroup_size(64)
+fn multiply_add(@builtin(global_invocation_id) id: vec3<u32>) {
+    // Eight independent chains hide the latency of each.
+    let i = id.x;
+    var a = x[i];
+    var b = a + 1.0;
+    let scale = x[0];
+    for (var round = 0u; round < ROUNDS; round++) {
+        a = fma(a, scale, b);
+        b = fma(b, scale, a);
+    }
+    y[i] = a + b;
+}
+
+@compute @workgroup_size(64)
+fn copy(@builtin(global_invocation_id) id: vec3<u32>) {
+    for (var v = 0u; v < VECTORS; v++) {
+        let i = id.x * VECTORS + v;
+        y[i] = x[i];
+    }
+}

@@ -1,0 +1,10 @@
+//! Measuring: the rooflines of a device, each operation against them, and the layers of a model.
+
+mod layers;
+mod operation;
+mod roofline;
+mod trace;
+
+pub use layers::{LayerTime, Profile, StepTime};
+pub use operation::{Measurement, Pass, measure};
+pub use roofline::Roofline;
