@@ -128,7 +128,7 @@ fn the_table_of_operations_is_up_to_date() {
             }
         }
         let variants = if own.len() == 1 { "one for all".to_owned() } else { own.join(", ") };
-        let escape = |text: &str| text.replace('|', "\\|");
+        let escape = |text: &str| text.replace('|', "\\|").replace('[', "\\[").replace(']', "\\]");
         writeln!(
             table,
             "| `{}` | {} | {} | {} | {} | {} | {variants} |",

@@ -1,4 +1,17 @@
 //! The operations: one file each, with docs, method, shape rule, dispatches, gradient and tests.
+//!
+//! What holds for all of them:
+//! - **Shapes.** An operation on single elements returns the shape of its operands, which broadcast as NumPy's
+//!   and PyTorch's do. Others say in their docs what they take and return. A dimension is counted from the back
+//!   where it is negative.
+//! - **Element types.** `f32` and `f16`; numbers of 16 bits are summed and computed with in `f32`. Indices and
+//!   masks are `u32`; comparisons return 0 or 1.
+//! - **Errors.** A method never fails: the first mistake is recorded in the graph with operation, shapes, layer and
+//!   line, and returned by [`Graph::check`](crate::graph::Graph::check) and
+//!   [`Graph::plan`](crate::graph::Graph::plan). Mixed element types, shapes that do not fit and dimensions that do
+//!   not exist are such mistakes, and values that a device cannot hold are found by planning.
+//! - **Gradients.** The table says who has one; it is checked against finite differences of the definition. Where
+//!   there is none, asking for it is an error that names the operation. NaN and infinities behave as in PyTorch.
 
 mod map;
 mod operators;
