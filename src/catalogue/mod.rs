@@ -8,6 +8,7 @@ mod matrix;
 mod norms;
 mod pointwise;
 mod pool;
+mod recurrent;
 mod rows;
 mod shape;
 
@@ -29,6 +30,7 @@ pub fn entries() -> impl Iterator<Item = &'static Entry> {
         shape::ENTRIES,
         conv::ENTRIES,
         pool::ENTRIES,
+        recurrent::ENTRIES,
         norms::ENTRIES,
         index::ENTRIES,
         losses::ENTRIES,
