@@ -1,14 +1,14 @@
 // rows[i] = shared[at + i] for i = 0, 1, 2, 3 of each set, read by one lane each and broadcast
 // Loads cost most on software drivers, of one number as much as of one for each lane.
 
-// The number of a thread within its subgroup; past 8 where a subgroup has fewer lanes than there are rows.
+// The number of a thread among eight of its subgroup; 8 where a subgroup has fewer.
 fn recurrent_lane() -> u32 {
-    return select(subgroupExclusiveAdd(1u), 8u, subgroupAdd(1u) < 8u);
+    return select(subgroupExclusiveAdd(1u) % 8u, 8u, subgroupAdd(1u) < 8u);
 }
 
 fn recurrent_rows(at: u32, lane: u32) -> Rows {
     var rows: Rows;
-    if lane > 7u {
+    if lane == 8u {
         rows.first = mat4x4(shared_rows[at], shared_rows[at + 1u], shared_rows[at + 2u], shared_rows[at + 3u]);
         if SETS > 1u {
             let i = at + space();

@@ -44,6 +44,18 @@ impl Rnn {
 /// Parameters of layer k, named as PyTorch's and all U(±1/√H): `weight_ih_l{k} [H, in]`, `weight_hh_l{k} [H, H]`,
 /// `bias_ih_l{k} [H]` and `bias_hh_l{k} [H]`, with the suffix `_reverse` for the second direction. One layer in one
 /// direction if not said.
+///
+/// ```
+/// use wgrad::{nn::*, prelude::*};
+///
+/// let graph = Graph::new(Mode::Train);
+/// let (x, lengths) = (graph.input("x", [8, 20, 32]), graph.input_of("lengths", [8], DType::U32));
+/// let encoder = simple_rnn(64).layers(2).bidirectional().dropout(0.1);
+/// let states = graph.scoped("encoder", || encoder.with_states(&x, &[], Some(&lengths)));
+/// assert_eq!(states.output.shape(), [8, 20, 128].into());
+/// assert_eq!(states.h.shape(), [4, 8, 64].into());
+/// assert_eq!(&*graph.variables()[2].name, "encoder.weight_ih_l0");
+/// ```
 #[track_caller]
 pub fn simple_rnn(hidden: usize) -> Rnn {
     Rnn::new("simple_rnn", Cell::Tanh, hidden, Place::here())

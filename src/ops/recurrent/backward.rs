@@ -18,6 +18,12 @@ pub(super) fn gradients(steps: &Steps, at: &Backward, y: &Tensor, saved: &Tensor
     let graph = x.graph();
     let (dy, dstate) = (at.has(0).then(|| at.dy(0)), at.has(1).then(|| at.dy(1)));
     let lengths = steps.lengths().map(|i| at.x(i));
+    // Written before the pass through the steps, so that it is the pass that refuses a second gradient.
+    let before = at.needs(1).then(|| {
+        let initial = steps.initial().map(|i| at.x(i));
+        let inputs: Vec<&Tensor> = [y].into_iter().chain(initial).chain(lengths).collect();
+        graph.apply1(Previous { steps: steps.clone() }, &inputs)
+    });
     let op = StepsGrad { steps: steps.clone(), dy: dy.is_some(), dstate: dstate.is_some() };
     let inputs: Vec<&Tensor> = [saved, weight].into_iter().chain(&dy).chain(&dstate).chain(lengths).collect();
     let results = graph.apply(op, &inputs);
@@ -27,14 +33,8 @@ pub(super) fn gradients(steps: &Steps, at: &Backward, y: &Tensor, saved: &Tensor
 
     let mut all: Vec<Option<Tensor>> = vec![None; at.inputs.len()];
     all[0] = Some(dx.clone());
-    if at.needs(1) {
-        let initial = steps.initial().map(|i| at.x(i));
-        let op = Previous { steps: steps.clone() };
-        let inputs: Vec<&Tensor> = [y].into_iter().chain(initial).chain(lengths).collect();
-        let before = graph.apply1(op, &inputs);
-        let rows = |t: &Tensor| t.flatten(0, 1);
-        all[1] = Some(rows(dq).transpose(0, 1).matmul(&rows(&before)));
-    }
+    let rows = |t: &Tensor| t.flatten(0, 1);
+    all[1] = before.map(|before| rows(dq).transpose(0, 1).matmul(&rows(&before)));
     if let Some(i) = steps.bias().filter(|&i| at.needs(i)) {
         all[i] = Some(dq.sum(&[0, 1], false));
     }
@@ -42,7 +42,7 @@ pub(super) fn gradients(steps: &Steps, at: &Backward, y: &Tensor, saved: &Tensor
         for state in (0..steps.cell.states()).filter(|state| at.needs(first + state)) {
             let input = at.x(first + state);
             all[first + state] =
-                Some(dstate0.slice(0, state..=state).reshape(&input.shape()).cast(input.dtype()));
+                Some(dstate0.slice(0, state..=state).reshape(input.shape()).cast(input.dtype()));
         }
     }
     Gradients::of(all)

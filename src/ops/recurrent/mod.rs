@@ -96,6 +96,7 @@ pub struct Recurrence {
 ///
 /// Returns h of all steps, the last states as `f32 [states, B, H]`, and where it saves what backward needs.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools)] // each says whether something optional is there
 struct Steps {
     cell: Cell,
     reverse: bool,
