@@ -97,7 +97,7 @@ impl Op for StepsGrad {
         });
         let dq = if self.outputs() == 3 { io.y(2) } else { out.scratch(TensorDesc::new([4], DType::F32)) };
         let pass = Pass::backward(&sizes, target);
-        let weight = pass.weight(&sizes, io, 1, out);
+        let weight = pass.weight(&sizes, io, 1, target, out)?;
         let flags = [steps.lengths, false, false, self.dy, self.dstate, false];
         for range in pass.segments(&sizes, target) {
             let dispatch = pass

@@ -197,7 +197,7 @@ impl Op for Steps {
         let extra = if self.cell == Cell::Lstm { self.initial().map(|i| i + 1) } else { self.bias() };
         let saved = if self.has_saved() { io.y(2) } else { out.scratch(TensorDesc::new([4], DType::F32)) };
         let pass = Pass::forward(&sizes, target);
-        let weight = pass.weight(&sizes, io, 1, out);
+        let weight = pass.weight(&sizes, io, 1, target, out)?;
         let flags = [self.lengths, self.initial, self.bias, false, false, self.has_saved()];
         for steps in pass.segments(&sizes, target) {
             let dispatch = pass

@@ -1,10 +1,11 @@
 //! The sizes of a recurrence, and how its steps are spread over dispatches, workgroups and threads.
 
-use super::Cell;
+use super::{super::rows::too_large, Cell};
 use crate::{
     data::{DType, TensorDesc},
-    graph::{Emit, Io},
-    kernel::{ChainText, Dispatch, Kernel, Params, Shader, Slice, Target},
+    error::Misfit,
+    graph::{Emit, Io, ValueId},
+    kernel::{ChainText, Dispatch, Kernel, Params, Shader, Target},
     shader,
 };
 use std::{ops::Range, sync::Arc};
@@ -110,7 +111,7 @@ impl Pass {
 
     fn new(sizes: &Sizes, depth: usize, gates: usize, space: usize, target: &Target) -> Pass {
         let (software, width) = (target.class.is_software(), sizes.width);
-        let space = space.next_power_of_two().max(8);
+        let space = space.next_power_of_two().max(PART);
         let room = target.max_workgroup_bytes as usize / 16;
         let room = if software { room } else { room.min(ROOM) };
         let persistent = space <= room;
@@ -140,12 +141,23 @@ impl Pass {
     }
 
     /// The matrix W_hh, the `i`-th input, as the kernels read it.
-    pub fn weight(&self, sizes: &Sizes, io: &Io, i: usize, out: &mut Emit) -> Slice {
+    pub fn weight(
+        &self,
+        sizes: &Sizes,
+        io: &Io,
+        i: usize,
+        target: &Target,
+        out: &mut Emit,
+    ) -> Result<ValueId, Misfit> {
         if !self.packed {
-            return io.x(i).into();
+            return Ok(io.x(i));
         }
         let vectors = self.depth.div_ceil(4) * self.columns;
-        let packed = out.scratch(TensorDesc::new([4 * vectors], io.real()));
+        let desc = TensorDesc::new([4 * vectors], io.real());
+        if desc.bytes() > target.max_binding_bytes {
+            return Err(too_large(&desc, target));
+        }
+        let packed = out.scratch(desc);
         let by = if self.backward { [1, sizes.width] } else { [sizes.width, 1] };
         let dispatch = Dispatch::new(Kernel::new(shader!("recurrent/pack"), "pack", io.real()))
             .read(io.x(i))
@@ -154,7 +166,7 @@ impl Pass {
             .groups(vectors.div_ceil(64) as u64)
             .cost(0, 2 * io.x_desc(i).bytes());
         out.push(dispatch);
-        packed.into()
+        Ok(packed)
     }
 
     /// The steps of each dispatch; backward has one more where each is its own, behind the last.
