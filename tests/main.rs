@@ -11,11 +11,14 @@ mod errors;
 mod fixture;
 mod interop;
 mod long;
+mod losses;
 mod models;
 #[cfg(feature = "cli")]
 mod operations;
+mod optimizers;
 mod plan;
 mod recurrent;
+mod pool;
 mod reference;
 mod shaders;
 mod training;

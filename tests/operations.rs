@@ -16,8 +16,16 @@ use wgrad::{
 };
 
 /// Other names and options of operations in the catalogue, and methods that change variables.
-const NOT_OPERATIONS: &[&str] =
-    &["assign", "constant", "cross_entropy_with", "increment", "max_pool2d_with_index", "t"];
+const NOT_OPERATIONS: &[&str] = &[
+    "assign",
+    "constant",
+    "cross_entropy_with",
+    "increment",
+    "max_pool1d_with_index",
+    "max_pool2d_with_index",
+    "max_pool3d_with_index",
+    "t",
+];
 
 /// The kinds of device a kernel may have a variant for.
 fn targets() -> Vec<(&'static str, Target)> {

@@ -47,6 +47,7 @@ fn build(graph: &Graph, case: &Value, fixture: &Fixture) -> (Tensor, Vec<(String
             stride: Some(pair(&case["stride"])),
             padding: pair(&case["padding"]),
             dilation: pair(&case["dilation"]),
+            ceil_mode: false,
         }),
         "layer_norm" => get("x").layer_norm(&get("weight"), &get("bias"), number(&case["eps"])),
         "softmax" => get("x").softmax(dim()),

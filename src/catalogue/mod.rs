@@ -9,6 +9,7 @@ mod norms;
 mod pointwise;
 mod pool;
 mod recurrent;
+mod random;
 mod rows;
 mod shape;
 
@@ -31,6 +32,7 @@ pub fn entries() -> impl Iterator<Item = &'static Entry> {
         conv::ENTRIES,
         pool::ENTRIES,
         recurrent::ENTRIES,
+        random::ENTRIES,
         norms::ENTRIES,
         index::ENTRIES,
         losses::ENTRIES,
@@ -177,9 +179,14 @@ impl Example {
         }
     }
 
+    /// Whether it is for tests: the size at which all forms of an operation are shown.
+    pub fn is_tiny(&self) -> bool {
+        self.size == Size::Tiny
+    }
+
     /// Several forms of an operation: all of them for tests, the first one for measurements.
     pub fn forms(&self, mut outputs: Vec<Tensor>) -> Vec<Tensor> {
-        if self.size != Size::Tiny {
+        if !self.is_tiny() {
             outputs.truncate(1);
         }
         outputs

@@ -49,12 +49,14 @@ static LIBRARY: &[&Shader] = library![
     "index"
     "matrix"
     "nan"
+    "planes"
     "random"
     "recurrent"
     "rows"
     "sigmoid"
     "tanh"
     "tree"
+    "windows"
     "trig"
 ];
 

@@ -23,3 +23,7 @@ pub use linear::{FeedForward, Linear, feed_forward, linear};
 pub use norm::{LayerNorm, layer_norm};
 pub use pool::{MaxPool, max_pool};
 pub use recurrent::{Rnn, RnnStates, gru, lstm, relu_rnn, simple_rnn};
+pub use pool::{
+    AdaptiveAvgPool, AvgPool, GlobalAvgPool, MaxPool, Upsample, adaptive_avg_pool, avg_pool, avg_pool1d, avg_pool3d,
+    global_avg_pool, max_pool, max_pool1d, max_pool3d, upsample,
+};

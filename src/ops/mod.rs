@@ -16,6 +16,7 @@
 mod map;
 mod operators;
 mod rows;
+mod windows;
 
 /// Declares the files of the operations: one word each, in alphabetical order.
 macro_rules! ops {
@@ -26,17 +27,26 @@ macro_rules! ops {
     };
 }
 
+pub use avg_pool::{AvgPool, AvgPool1d, AvgPool2d, AvgPool3d};
 pub use conv2d::Conv2d;
+pub use embedding::Embedding;
 pub use max_pool2d::MaxPool2d;
 pub use recurrent::{Cell, Recurrence, Recurrent, RecurrentWeights};
+pub use interpolate::Interpolation;
+pub use max_pool::{MaxPool, MaxPool1d, MaxPool2d, MaxPool3d};
+pub use pad::PadMode;
+pub use unfold::Unfold;
 
 ops! {
     abs
     activation
     adam
     add
+    arange
+    add_matmul
     argmax
     assign
+    avg_pool
     cast
     ceil
     clamp
@@ -49,6 +59,7 @@ ops! {
     detach
     div
     dropout
+    einsum
     embedding
     erf
     exp
@@ -56,19 +67,27 @@ ops! {
     expm1
     floor
     full
+    gather
     gelu
     gelu_tanh
     increment
+    interpolate
     layer_norm
     log
     log1p
     logical
+    masked_fill
+    losses
     matmul
-    max_pool2d
+    max_pool
     maximum
     minimum
+    movedim
     mul
     neg
+    one_hot
+    permutation
+    pad
     permute
     pow
     random
@@ -76,9 +95,13 @@ ops! {
     recurrent
     reduce
     relu
+    repeat
     reshape
+    roll
     round
     rsqrt
+    scan
+    scatter_add
     schedule
     sgd
     sigmoid
@@ -88,11 +111,16 @@ ops! {
     slice
     softmax
     softplus
+    sort
+    split
     sqrt
     square
     sub
     tanh
+    tril
+    unfold
     where_
 }
 
-pub use cross_entropy::{CrossEntropy, Reduction};
+pub use cross_entropy::CrossEntropy;
+pub use losses::{BinaryCrossEntropy, MultiMargin, NllLoss, Reduction};
