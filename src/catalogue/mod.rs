@@ -8,8 +8,8 @@ mod matrix;
 mod norms;
 mod pointwise;
 mod pool;
-mod recurrent;
 mod random;
+mod recurrent;
 mod rows;
 mod shape;
 
@@ -31,8 +31,8 @@ pub fn entries() -> impl Iterator<Item = &'static Entry> {
         shape::ENTRIES,
         conv::ENTRIES,
         pool::ENTRIES,
-        recurrent::ENTRIES,
         random::ENTRIES,
+        recurrent::ENTRIES,
         norms::ENTRIES,
         index::ENTRIES,
         losses::ENTRIES,

@@ -56,8 +56,8 @@ static LIBRARY: &[&Shader] = library![
     "sigmoid"
     "tanh"
     "tree"
-    "windows"
     "trig"
+    "windows"
 ];
 
 /// One pipeline: shader, entry point, constants and element type. Equal kernels share a pipeline.

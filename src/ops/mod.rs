@@ -30,11 +30,10 @@ macro_rules! ops {
 pub use avg_pool::{AvgPool, AvgPool1d, AvgPool2d, AvgPool3d};
 pub use conv2d::Conv2d;
 pub use embedding::Embedding;
-pub use max_pool2d::MaxPool2d;
-pub use recurrent::{Cell, Recurrence, Recurrent, RecurrentWeights};
 pub use interpolate::Interpolation;
 pub use max_pool::{MaxPool, MaxPool1d, MaxPool2d, MaxPool3d};
 pub use pad::PadMode;
+pub use recurrent::{Cell, Recurrence, Recurrent, RecurrentWeights};
 pub use unfold::Unfold;
 
 ops! {
@@ -42,8 +41,8 @@ ops! {
     activation
     adam
     add
-    arange
     add_matmul
+    arange
     argmax
     assign
     avg_pool
@@ -76,8 +75,8 @@ ops! {
     log
     log1p
     logical
-    masked_fill
     losses
+    masked_fill
     matmul
     max_pool
     maximum
@@ -86,8 +85,8 @@ ops! {
     mul
     neg
     one_hot
-    permutation
     pad
+    permutation
     permute
     pow
     random
