@@ -41,6 +41,8 @@ macro_rules! library {
     }),*] };
 }
 static LIBRARY: &[&Shader] = library![
+    "attention"
+    "attention_lanes"
     "chain"
     "correlate"
     "correlation"

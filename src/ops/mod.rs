@@ -28,6 +28,7 @@ macro_rules! ops {
 }
 
 pub use avg_pool::{AvgPool, AvgPool1d, AvgPool2d, AvgPool3d};
+pub use attention::Attention;
 pub use conv2d::Conv2d;
 pub use embedding::Embedding;
 pub use interpolate::Interpolation;
@@ -35,6 +36,10 @@ pub use max_pool::{MaxPool, MaxPool1d, MaxPool2d, MaxPool3d};
 pub use pad::PadMode;
 pub use recurrent::{Cell, Recurrence, Recurrent, RecurrentWeights};
 pub use unfold::Unfold;
+pub use conv::{
+    Conv, Conv1d, Conv2d, Conv3d, ConvTranspose, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, Padding, Sides,
+};
+pub use max_pool2d::MaxPool2d;
 
 ops! {
     abs
@@ -45,6 +50,7 @@ ops! {
     arange
     argmax
     assign
+    attention
     avg_pool
     cast
     ceil
@@ -52,7 +58,7 @@ ops! {
     clip
     compare
     concat
-    conv2d
+    conv
     cos
     cross_entropy
     detach
