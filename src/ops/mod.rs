@@ -27,19 +27,18 @@ macro_rules! ops {
     };
 }
 
-pub use avg_pool::{AvgPool, AvgPool1d, AvgPool2d, AvgPool3d};
 pub use attention::Attention;
-pub use conv2d::Conv2d;
+pub use avg_pool::{AvgPool, AvgPool1d, AvgPool2d, AvgPool3d};
+pub use batch_norm::BatchNorm;
+pub use conv::{
+    Conv, Conv1d, Conv2d, Conv3d, ConvTranspose, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, Padding, Sides,
+};
 pub use embedding::Embedding;
 pub use interpolate::Interpolation;
 pub use max_pool::{MaxPool, MaxPool1d, MaxPool2d, MaxPool3d};
 pub use pad::PadMode;
 pub use recurrent::{Cell, Recurrence, Recurrent, RecurrentWeights};
 pub use unfold::Unfold;
-pub use conv::{
-    Conv, Conv1d, Conv2d, Conv3d, ConvTranspose, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, Padding, Sides,
-};
-pub use max_pool2d::MaxPool2d;
 
 ops! {
     abs
@@ -52,6 +51,7 @@ ops! {
     assign
     attention
     avg_pool
+    batch_norm
     cast
     ceil
     clamp
@@ -75,6 +75,7 @@ ops! {
     gather
     gelu
     gelu_tanh
+    group_norm
     increment
     interpolate
     layer_norm
@@ -87,6 +88,7 @@ ops! {
     max_pool
     maximum
     minimum
+    moments
     movedim
     mul
     neg
@@ -105,6 +107,7 @@ ops! {
     roll
     round
     rsqrt
+    scale_shift
     scan
     scatter_add
     schedule
