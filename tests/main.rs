@@ -24,6 +24,7 @@ mod operations;
 mod optimizers;
 mod plan;
 mod pool;
+mod recurrent;
 mod reference;
 mod shaders;
 mod training;
