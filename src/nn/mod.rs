@@ -22,8 +22,6 @@ pub use embed::{Embed, embed};
 pub use layer::{Chain, Flatten, Layer, Named, Placed, flatten};
 pub use linear::{FeedForward, Linear, feed_forward, linear};
 pub use norm::{BatchNorm, GroupNorm, LayerNorm, RmsNorm, batch_norm, group_norm, instance_norm, layer_norm, rms_norm};
-pub use pool::{MaxPool, max_pool};
-pub use norm::{LayerNorm, layer_norm};
 pub use pool::{
     AdaptiveAvgPool, AvgPool, GlobalAvgPool, MaxPool, Upsample, adaptive_avg_pool, avg_pool, avg_pool1d, avg_pool3d,
     global_avg_pool, max_pool, max_pool1d, max_pool3d, upsample,

@@ -27,10 +27,9 @@ macro_rules! ops {
     };
 }
 
-pub use batch_norm::BatchNorm;
-pub use avg_pool::{AvgPool, AvgPool1d, AvgPool2d, AvgPool3d};
 pub use attention::Attention;
 pub use avg_pool::{AvgPool, AvgPool1d, AvgPool2d, AvgPool3d};
+pub use batch_norm::BatchNorm;
 pub use conv::{
     Conv, Conv1d, Conv2d, Conv3d, ConvTranspose, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, Padding, Sides,
 };
@@ -49,9 +48,9 @@ ops! {
     arange
     argmax
     assign
-    batch_norm
     attention
     avg_pool
+    batch_norm
     cast
     ceil
     clamp
