@@ -3,18 +3,28 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod architecture;
+mod attention;
 mod autodiff;
 mod checkpoint;
 #[cfg(feature = "cli")]
 mod cli;
+mod conv;
+mod cooperative;
 mod errors;
 mod fixture;
+mod hostile;
 mod interop;
+mod limits;
 mod long;
+mod losses;
 mod models;
+mod norms;
 #[cfg(feature = "cli")]
 mod operations;
+mod optimizers;
 mod plan;
+mod pool;
+mod recurrent;
 mod reference;
 mod shaders;
 mod training;

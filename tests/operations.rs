@@ -10,22 +10,34 @@ use std::{
 use wgrad::{
     autodiff::gradients,
     catalogue::{Entry, Example, Size, entries},
-    kernel::{DeviceClass, Target},
+    kernel::{CooperativeMatrix, DeviceClass, Target},
     prelude::*,
     testing::context,
 };
 
 /// Other names and options of operations in the catalogue, and methods that change variables.
-const NOT_OPERATIONS: &[&str] =
-    &["assign", "constant", "cross_entropy_with", "increment", "max_pool2d_with_index", "t"];
+const NOT_OPERATIONS: &[&str] = &[
+    "advance",
+    "assign",
+    "constant",
+    "cross_entropy_with",
+    "increment",
+    "max_pool1d_with_index",
+    "max_pool2d_with_index",
+    "max_pool3d_with_index",
+    "t",
+];
 
 /// The kinds of device a kernel may have a variant for.
 fn targets() -> Vec<(&'static str, Target)> {
     let baseline = Target { f16: true, ..Target::baseline() };
     let software = baseline.with_class(DeviceClass::Software);
+    let squares = [DType::F32, DType::F16].map(|dtype| CooperativeMatrix::square(8, dtype));
+    let subgroups = Target { subgroups: true, ..baseline.with_class(DeviceClass::Discrete) };
     vec![
         ("portable", baseline.clone()),
-        ("subgroups", Target { subgroups: true, ..baseline.with_class(DeviceClass::Discrete) }),
+        ("subgroups", subgroups.clone()),
+        ("cooperative matrices", Target { cooperative: squares.to_vec(), ..subgroups }),
         ("software", software.clone()),
         ("software with subgroups", Target { subgroups: true, ..software }),
     ]

@@ -45,6 +45,10 @@ pub(super) const ENTRIES: &[Entry] = &[
         let [rows, width] = sizes(e);
         e.x([rows, 3, width]).unbind(1)
     }),
+    Entry::new("movedim", "torch.movedim", "one dimension at another place", |e| {
+        let [rows, width] = sizes(e);
+        e.x([rows, 3, width]).movedim(0, -1)
+    }),
     Entry::new("stack", "torch.stack", "tensors along a new dimension", |e| {
         Tensor::stack(&[&rows_of(e), &rows_of(e)], 1)
     }),

@@ -1,6 +1,7 @@
 //! Every operation once, as a small program at four sizes: what the tests of all shaders, the table of
 //! operations in `docs/operations.md` and `wgrad bench` go through.
 
+mod attention;
 mod conv;
 mod index;
 mod losses;
@@ -8,6 +9,8 @@ mod matrix;
 mod norms;
 mod pointwise;
 mod pool;
+mod random;
+mod recurrent;
 mod rows;
 mod shape;
 
@@ -27,8 +30,11 @@ pub fn entries() -> impl Iterator<Item = &'static Entry> {
         rows::ENTRIES,
         matrix::ENTRIES,
         shape::ENTRIES,
+        attention::ENTRIES,
         conv::ENTRIES,
         pool::ENTRIES,
+        random::ENTRIES,
+        recurrent::ENTRIES,
         norms::ENTRIES,
         index::ENTRIES,
         losses::ENTRIES,
@@ -175,9 +181,14 @@ impl Example {
         }
     }
 
+    /// Whether it is for tests: the size at which all forms of an operation are shown.
+    pub fn is_tiny(&self) -> bool {
+        self.size == Size::Tiny
+    }
+
     /// Several forms of an operation: all of them for tests, the first one for measurements.
     pub fn forms(&self, mut outputs: Vec<Tensor>) -> Vec<Tensor> {
-        if self.size != Size::Tiny {
+        if !self.is_tiny() {
             outputs.truncate(1);
         }
         outputs

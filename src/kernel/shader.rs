@@ -3,7 +3,8 @@
 //! A shader is a WGSL file. Assembly adds three things and nothing else, all of them behind the
 //! file's own text so that errors keep its line numbers: the element type (`alias real = f32;`),
 //! the files it names by `//#import NAME` (each once, also those they name in turn), and the text of
-//! a fused pointwise chain where the file says `//#import chain`.
+//! a fused pointwise chain where the file says `//#import chain`. What must come first in WGSL,
+//! `enable f16;` and the extensions it names by `//#enable NAME`, goes in front of its first line.
 
 use crate::data::DType;
 use std::{fmt, hash::Hash, sync::Arc};
@@ -41,7 +42,11 @@ macro_rules! library {
     }),*] };
 }
 static LIBRARY: &[&Shader] = library![
+    "attention"
+    "attention_lanes"
     "chain"
+    "combine"
+    "cooperative"
     "correlate"
     "correlation"
     "erf"
@@ -49,12 +54,16 @@ static LIBRARY: &[&Shader] = library![
     "index"
     "matrix"
     "nan"
+    "planes"
     "random"
+    "recurrent"
     "rows"
     "sigmoid"
+    "subgroups/tree"
     "tanh"
     "tree"
     "trig"
+    "windows"
 ];
 
 /// One pipeline: shader, entry point, constants and element type. Equal kernels share a pipeline.
@@ -68,6 +77,8 @@ pub struct Kernel {
     pub constants: Vec<(&'static str, u32)>,
     /// What `real` means in it.
     pub real: DType,
+    /// Whether imports come from `shaders/lib/subgroups` where there is a file of the name.
+    pub subgroups: bool,
     /// The text of a fused pointwise chain, with the files its functions come from.
     pub chain: Option<Arc<ChainText>>,
 }
@@ -86,7 +97,7 @@ impl Kernel {
     pub fn new(shader: &'static Shader, entry: &'static str, real: DType) -> Kernel {
         // Index tensors have no `real`; the alias then only has to exist.
         let real = if real.is_float() { real } else { DType::F32 };
-        Kernel { shader, entry, constants: Vec::new(), real, chain: None }
+        Kernel { shader, entry, constants: Vec::new(), real, subgroups: false, chain: None }
     }
 
     /// The same with one more `override` constant.
@@ -95,25 +106,41 @@ impl Kernel {
         self
     }
 
+    /// The same with what it imports from `shaders/lib/subgroups`, for a device that has subgroups.
+    pub fn with_subgroups(mut self, subgroups: bool) -> Kernel {
+        self.subgroups = subgroups;
+        self
+    }
+
     /// Whether the file stores its result through a chain, so that pointwise work can be fused in.
     pub fn stores_through_chain(&self) -> bool {
         imports(self.shader.source).any(|name| name == "chain")
     }
 
-    /// What profiles and labels call the kernel: file and entry point.
+    /// What profiles and labels call the kernel: file and entry point, and whether it works by subgroups.
     pub fn label(&self) -> String {
-        format!("{}.{}", self.shader.name, self.entry)
+        let variant = if self.subgroups { ".subgroups" } else { "" };
+        format!("{}.{}{variant}", self.shader.name, self.entry)
     }
 }
 
 impl fmt::Debug for Kernel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}<{}>{:?}", self.shader.name, self.entry, self.real, self.constants)
+        write!(f, "{}.{}<{}>{:?}", self.shader.name, self.entry, self.real, self.constants)?;
+        if self.subgroups { f.write_str(" subgroups") } else { Ok(()) }
     }
 }
 
+/// What a file's lines `//#WORD NAME` name.
+fn named<'a>(source: &'a str, word: &'static str) -> impl Iterator<Item = &'a str> {
+    source
+        .lines()
+        .filter_map(move |line| line.strip_prefix("//#")?.strip_prefix(word)?.strip_prefix(' '))
+        .map(str::trim)
+}
+
 fn imports(source: &str) -> impl Iterator<Item = &str> {
-    source.lines().filter_map(|line| line.strip_prefix("//#import ")).map(str::trim)
+    named(source, "import")
 }
 
 /// The complete WGSL text of a kernel's module.
@@ -123,7 +150,12 @@ fn imports(source: &str) -> impl Iterator<Item = &str> {
 pub fn assemble(kernel: &Kernel) -> Result<String, String> {
     let f16 = kernel.real == DType::F16 || kernel.chain.as_ref().is_some_and(|chain| chain.text.contains("f16"));
     // The first line of a file is a comment, so the directive in front of it moves no line.
-    let mut text = String::from(if f16 { "enable f16; " } else { "" });
+    let mut text = String::new();
+    for extension in f16.then_some("f16").into_iter().chain(named(kernel.shader.source, "enable")) {
+        text.push_str("enable ");
+        text.push_str(extension);
+        text.push_str("; ");
+    }
     text.push_str(kernel.shader.source);
     text.push_str("\nalias real = ");
     text.push_str(kernel.real.wgsl());
@@ -143,8 +175,9 @@ pub fn assemble(kernel: &Kernel) -> Result<String, String> {
         }
     }
     while let Some(name) = open.pop() {
-        let known = |shader: &&&Shader| shader.name.strip_prefix("lib/") == Some(name);
-        let shader = LIBRARY.iter().find(known).ok_or_else(|| name.to_owned())?;
+        let find = |folder: &str| LIBRARY.iter().find(|shader| shader.name.strip_prefix(folder) == Some(name));
+        let variant = kernel.subgroups.then(|| find("lib/subgroups/")).flatten();
+        let shader = variant.or_else(|| find("lib/")).ok_or_else(|| name.to_owned())?;
         if seen.contains(&shader.name) {
             continue;
         }

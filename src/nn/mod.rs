@@ -6,6 +6,7 @@
 
 mod activation;
 pub mod collapse;
+mod attention;
 mod conv;
 mod dropout;
 mod embed;
@@ -14,9 +15,11 @@ mod linear;
 mod norm;
 mod pool;
 mod position;
+mod recurrent;
 
 pub use activation::{Activation, gelu, gelu_tanh, log_softmax, relu, sigmoid, silu, softmax, softplus, tanh};
-pub use conv::{Conv, conv};
+pub use attention::{MultiHeadAttention, multi_head_attention};
+pub use conv::{Axes, Conv, ConvTranspose, conv, conv_transpose1d, conv_transpose2d, conv_transpose3d, conv1d, conv3d};
 pub use dropout::{Dropout, dropout};
 pub use embed::{Embed, embed};
 pub use layer::{Chain, Flatten, Layer, Named, Placed, flatten};
@@ -24,3 +27,9 @@ pub use linear::{FeedForward, Linear, feed_forward, linear};
 pub use norm::{LayerNorm, layer_norm};
 pub use pool::{MaxPool, max_pool};
 pub use position::{LearnedPositions, SinusoidalPositions, learned_positions, sinusoidal_positions};
+pub use norm::{BatchNorm, GroupNorm, LayerNorm, RmsNorm, batch_norm, group_norm, instance_norm, layer_norm, rms_norm};
+pub use pool::{
+    AdaptiveAvgPool, AvgPool, GlobalAvgPool, MaxPool, Upsample, adaptive_avg_pool, avg_pool, avg_pool1d, avg_pool3d,
+    global_avg_pool, max_pool, max_pool1d, max_pool3d, upsample,
+};
+pub use recurrent::{Rnn, RnnStates, gru, lstm, relu_rnn, simple_rnn};

@@ -84,7 +84,7 @@ impl Tensor {
 mod tests {
     use crate::{
         kernel::DeviceClass,
-        ops::rows::map_rows,
+        ops::{gather::tests::Dice, rows::map_rows},
         plan::PlanOptions,
         prelude::*,
         testing::{Check, context, run_on},
@@ -112,6 +112,24 @@ mod tests {
             .shapes([[1, 1, 1]])
             .shapes([[2, 300, 33]])
             .shapes([[70, 3, 260]])
+            .no_gradient()
+            .run();
+        }
+    }
+
+    #[test]
+    fn random_shapes_have_extremes() {
+        let mut dice = Dice(18);
+        for case in 0..12 {
+            let (shape, axis) = dice.shape();
+            let (dim, smallest) = (dice.dim(axis, shape.len()), case % 2 == 0);
+            let kept: Vec<usize> = (0..shape.len()).filter(|&d| d != axis).map(|d| shape[d]).collect();
+            let find = |x: &Tensor| if smallest { x.argmin(dim) } else { x.argmax(dim) };
+            Check::new(
+                |[x]: [Tensor; 1]| find(&x).cast(x.dtype()),
+                |[x]| map_rows(&x, dim, |row| vec![first_extreme(row, smallest)]).reshape(&kept[..]),
+            )
+            .shapes([&shape[..]])
             .no_gradient()
             .run();
         }

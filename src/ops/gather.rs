@@ -72,14 +72,11 @@ impl Op for Gather {
             Indices::Distinct => dy.graph().apply1(Place { axis: self.axis, n }, &[index, &dy]),
             Indices::Rows => {
                 // The dimension in front, where the rows of equal ids are added as those of an embedding.
-                let rank = shape.rank();
-                let order: Vec<usize> = [self.axis].into_iter().chain((0..rank).filter(|&d| d != self.axis)).collect();
-                let mut inverse = vec![0; rank];
-                order.iter().enumerate().for_each(|(to, &from)| inverse[from] = to);
-                let dy = dy.permute(&order);
+                let dim = self.axis as isize;
+                let dy = dy.movedim(dim, 0);
                 let front = dy.shape().with(0, n);
                 let width = front[1..].iter().product();
-                index.summed_rows(&dy.reshape([index.shape()[0], width]), n).reshape(front).permute(&inverse)
+                index.summed_rows(&dy.reshape([index.shape()[0], width]), n).reshape(front).movedim(0, dim)
             }
         };
         Gradients::of([Some(dx), None])

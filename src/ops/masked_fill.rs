@@ -30,6 +30,7 @@ impl Tensor {
 
 #[cfg(test)]
 mod tests {
+    use super::super::gather::tests::Dice;
     use crate::{
         prelude::*,
         testing::{Check, Numbers, run},
@@ -55,6 +56,12 @@ mod tests {
         check(&[1], &[], 2.0);
         check(&[0, 4], &[4], 1.0);
         check(&[4099], &[4099], 0.0);
+        let mut dice = Dice(17);
+        for _ in 0..12 {
+            let (shape, axis) = dice.shape();
+            let mask = Shape::from(&shape[..]).with(axis, 1);
+            check(&shape, &mask[dice.below(axis + 1)..], 0.5);
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@
 mod map;
 mod operators;
 mod rows;
+mod windows;
 
 /// Declares the files of the operations: one word each, in alphabetical order.
 macro_rules! ops {
@@ -26,30 +27,44 @@ macro_rules! ops {
     };
 }
 
-pub use conv2d::Conv2d;
+pub use attention::Attention;
+pub use avg_pool::{AvgPool, AvgPool1d, AvgPool2d, AvgPool3d};
+pub use batch_norm::BatchNorm;
+pub use conv::{
+    Conv, Conv1d, Conv2d, Conv3d, ConvTranspose, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, Padding, Sides,
+};
 pub use embedding::Embedding;
-pub use max_pool2d::MaxPool2d;
+pub use interpolate::Interpolation;
+pub use max_pool::{MaxPool, MaxPool1d, MaxPool2d, MaxPool3d};
+pub use pad::PadMode;
+pub use recurrent::{Cell, Recurrence, Recurrent, RecurrentWeights};
+pub use unfold::Unfold;
 
 ops! {
     abs
     activation
     adam
     add
+    add_matmul
     arange
     argmax
     assign
+    attention
+    avg_pool
+    batch_norm
     cast
     ceil
     clamp
     clip
     compare
     concat
-    conv2d
+    conv
     cos
     cross_entropy
     detach
     div
     dropout
+    einsum
     embedding
     erf
     exp
@@ -60,24 +75,31 @@ ops! {
     gather
     gelu
     gelu_tanh
+    group_norm
     increment
+    interpolate
     layer_norm
     log
     log1p
     logical
+    losses
     masked_fill
     matmul
-    max_pool2d
+    max_pool
     maximum
     minimum
+    moments
+    movedim
     mul
     neg
     one_hot
+    pad
     permutation
     permute
     pow
     random
     recip
+    recurrent
     reduce
     relu
     repeat
@@ -85,6 +107,7 @@ ops! {
     roll
     round
     rsqrt
+    scale_shift
     scan
     scatter_add
     schedule
@@ -103,7 +126,9 @@ ops! {
     sub
     tanh
     tril
+    unfold
     where_
 }
 
-pub use cross_entropy::{CrossEntropy, Reduction};
+pub use cross_entropy::CrossEntropy;
+pub use losses::{BinaryCrossEntropy, MultiMargin, NllLoss, Reduction};

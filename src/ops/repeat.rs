@@ -119,7 +119,7 @@ mod tests {
         check_interleave(&[2, 3], 0, 1);
         check_interleave(&[1], 5000, 0);
         let mut dice = Dice(15);
-        for _ in 0..10 {
+        for _ in 0..12 {
             let (shape, axis) = dice.shape();
             let count = 1 + dice.below(4);
             check_interleave(&shape, count, dice.dim(axis, shape.len()));

@@ -207,7 +207,7 @@ mod tests {
         check_flip(&[9, 12, 16], &[1]);
         check_flip(&[0, 2], &[0]);
         let mut dice = Dice(11);
-        for _ in 0..8 {
+        for _ in 0..12 {
             let (shape, axis) = dice.shape();
             check_flip(&shape, &[axis as isize]);
         }

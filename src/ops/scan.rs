@@ -237,6 +237,34 @@ mod tests {
     }
 
     #[test]
+    fn products_of_random_shapes() {
+        let mut dice = Dice(16);
+        for _ in 0..12 {
+            let (shape, axis) = dice.shape();
+            let dim = dice.dim(axis, shape.len());
+            Check::new(|[x]: [Tensor; 1]| x.cumprod(dim), |[x]| map_rows(&x, dim, products))
+                .shapes([&shape[..]])
+                .range(-1.0, 1.2)
+                .tolerance(1e-4)
+                .run();
+        }
+    }
+
+    #[test]
+    fn more_groups_than_one_dimension_has() {
+        let rows = 4_300_003;
+        let graph = Graph::new(Mode::Infer);
+        let y = graph.input("x", [rows, 2]).cumsum(1);
+        let numbers: Vec<f32> = (0..2 * rows).map(|i| (i % 1001) as f32).collect();
+        let array = Array::from_f32([rows, 2], &numbers).unwrap();
+        let target = context().target().with_class(DeviceClass::Portable);
+        let found = run_on(&graph, &[("y", &y)], &[("x", array)], &target, PlanOptions::default()).unwrap();
+        for (found, given) in found[0].to_f32().chunks(2).zip(numbers.chunks(2)) {
+            assert_eq!(*found, [given[0], given[0] + given[1]]);
+        }
+    }
+
+    #[test]
     fn zeros_do_not_disturb_the_gradient_of_products() {
         let rows = [[2.0, 0.0, 3.0, 5.0], [0.0, 2.0, 0.0, 4.0], [3.0, 2.0, 4.0, 0.0], [0.0, 0.0, 1.0, 2.0]];
         let graph = Graph::new(Mode::Infer);

@@ -336,14 +336,14 @@ mod tests {
         // Of nothing nothing is computed.
         let inputs = if n == 0 { Vec::new() } else { vec![("x", array)] };
         let found = run_on(&graph, &outputs, &inputs, &target, PlanOptions::default()).unwrap();
-        for r in 0..rows {
-            let row = &numbers[r * n..(r + 1) * n];
-            for (i, descending) in [(0, false), (2, true)] {
+        for (i, descending) in [(0, false), (2, true)] {
+            let (values, indices) = (found[i].to_f32(), found[i + 1].to_u32());
+            for r in 0..rows {
+                let row = &numbers[r * n..(r + 1) * n];
                 let expected = order(row, descending);
-                let indices = &found[i + 1].to_u32()[r * n..(r + 1) * n];
+                let indices = &indices[r * n..(r + 1) * n];
                 assert!(indices.iter().map(|&k| k as usize).eq(expected.iter().copied()), "{class:?} {dtype} {n} {r}");
-                let values = &found[i].to_f32()[r * n..(r + 1) * n];
-                for (value, &k) in values.iter().zip(&expected) {
+                for (value, &k) in values[r * n..(r + 1) * n].iter().zip(&expected) {
                     let same = value.is_nan() && row[k].is_nan() || f64::from(*value) == row[k];
                     assert!(same, "{class:?} {dtype} {n}: {value}, not {}", row[k]);
                 }
@@ -366,6 +366,12 @@ mod tests {
     #[test]
     fn more_blocks_than_one_thread_adds_up() {
         check_order(1, 65 * 2048 + 5, DType::F32, DeviceClass::Portable);
+        check_order(1, 700_003, DType::F32, DeviceClass::Software);
+    }
+
+    #[test]
+    fn more_groups_than_one_dimension_has() {
+        check_order(131_101, 32, DType::F16, DeviceClass::Portable);
     }
 
     #[test]

@@ -123,7 +123,7 @@ mod tests {
         }
         assert_eq!(graph.input("none", [0]).chunk(3, 0).len(), 3);
         let mut dice = Dice(13);
-        for _ in 0..6 {
+        for _ in 0..12 {
             let (shape, axis) = dice.shape();
             let count = 1 + dice.below(5);
             Check::new(|[x]: [Tensor; 1]| Tensor::concat(&x.chunk(count, axis as isize).iter().collect::<Vec<_>>(), axis as isize), |[x]| x)

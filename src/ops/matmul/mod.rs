@@ -98,7 +98,7 @@ fn as_matrix(x: &Tensor) -> Tensor {
 
 /// The product of two tensors of at least two dimensions.
 #[track_caller]
-fn multiply(a: &Tensor, transposed_a: bool, b: &Tensor, transposed_b: bool) -> Tensor {
+pub(super) fn multiply(a: &Tensor, transposed_a: bool, b: &Tensor, transposed_b: bool) -> Tensor {
     let (x, y) = (a.shape(), b.shape());
     if !a.is_failed() && !b.is_failed() {
         let ([m, k], [rows, n]) = (rows_and_columns(&x, transposed_a), rows_and_columns(&y, transposed_b));
@@ -123,7 +123,7 @@ impl Tensor {
     /// dimensions is read where it is; nothing is moved.
     ///
     /// Sums are `f32` whatever the element type is. The order of summation depends on the shapes and
-    /// the device class only.
+    /// the [`Target`] only. GPUs that list cooperative matrices of the element type use those.
     ///
     /// Refuses shapes that do not fit, scalars, and factors of different element types.
     #[track_caller]

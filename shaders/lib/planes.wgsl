@@ -1,0 +1,41 @@
+// Planes of depth × height × width, one behind the other: a thread computes four neighbours in a row.
+
+// Whether planes have a depth: if not, it is 1.
+override SOLID: bool = false;
+
+struct Four {
+    plane: u32,
+    depth: u32,
+    row: u32,
+    column: vec4<u32>,
+}
+
+// The neighbours that belong to a thread; `sizes` are planes, depth, height and width.
+fn find_four(id: u32, sizes: vec4<u32>) -> Four {
+    let spans = (sizes.w + 3u) / 4u;
+    let line = id / spans;
+    let slice = line / sizes.z;
+    var plane = slice;
+    if SOLID {
+        plane = slice / sizes.y;
+    }
+    let depth = select(0u, slice - plane * sizes.y, SOLID);
+    return Four(plane, depth, line - slice * sizes.z, (id - line * spans) * 4u + vec4(0u, 1u, 2u, 3u));
+}
+
+// The index of the first element of a row.
+fn row_index(plane: u32, depth: u32, row: u32, sizes: vec4<u32>) -> u32 {
+    return ((plane * sizes.y + depth) * sizes.z + row) * sizes.w;
+}
+
+fn store_four(four: Four, sizes: vec4<u32>, values: vec4<f32>) {
+    let to = row_index(four.plane, four.depth, four.row, sizes) + four.column.x;
+    let count = min(4u, sizes.w - four.column.x);
+    if count == 4u {
+        store4(to, values);
+        return;
+    }
+    for (var k = 0u; k < count; k++) {
+        store(to + k, values[k]);
+    }
+}

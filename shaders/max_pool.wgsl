@@ -1,0 +1,134 @@
+// y[p, i] = max x[p, i·stride − padding + r·dilation] over the window r; index[p, i] is its place in the plane.
+//#import chain
+//#import index
+//#import nan
+//#import windows
+
+// [planes, depth, height, width]
+@group(0) @binding(0) var<storage, read> x: array<real>;
+// y [planes, windows]; below also dx [planes, depth, height, width].
+@group(0) @binding(2) var<storage, read_write> y: array<real>;
+// [planes, windows]
+@group(0) @binding(3) var<storage, read_write> index: array<u32>;
+
+const THREADS = 64u;
+const NOWHERE = 0xffffffffu;
+
+// The maximum is the first one in row-major order, or the last NaN, as in PyTorch. A window without any element
+// gives −∞ and no place.
+@compute @workgroup_size(THREADS)
+fn max_pool(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let four = find_four(workgroup_index(group, groups) * THREADS + thread, p.y);
+    if four.plane >= p.y.x {
+        return;
+    }
+    let plane = row_index(four.plane, 0u, 0u, p.x);
+    let depth = window_begin(0u, vec4(four.depth)).x;
+    let row = window_begin(1u, vec4(four.row)).x;
+    let column = window_begin(2u, four.column);
+    var count = p.window;
+    var columns = vec4<u32>();
+    if ADAPTIVE {
+        columns = window_end(2u, four.column) - column;
+        let rows = window_end(1u, vec4(four.row)).x - row;
+        count = vec3(window_end(0u, vec4(four.depth)).x - depth, rows, count.z);
+    }
+    var best = vec4<f32>(-infinity());
+    var best_is_nan = vec4<bool>();
+    var place = vec4<u32>(NOWHERE);
+    // One loop over the lines of a window, whether they lie in one plane or several.
+    for (var line = 0u; line < select(count.y, count.x * count.y, SOLID); line++) {
+        let d = select(0u, line / count.y, SOLID);
+        let source_row = row + (line - d * count.y) * p.dilation.y - p.padding.y;
+        var first = source_row * p.x.w;
+        var line_inside = source_row < p.x.z;
+        if SOLID {
+            let source_depth = depth + d * p.dilation.x - p.padding.x;
+            first += source_depth * p.x.z * p.x.w;
+            line_inside &= source_depth < p.x.y;
+        }
+        for (var s = 0u; s < count.z; s++) {
+            let source_column = column + s * p.dilation.z - p.padding.z;
+            var inside = vec4(line_inside) & (source_column < vec4(p.x.w));
+            if ADAPTIVE {
+                inside &= vec4(s) < columns;
+            }
+            let here = first + source_column;
+            let i = plane + here;
+            let value = vec4<f32>(f32(x[i.x]), f32(x[i.y]), f32(x[i.z]), f32(x[i.w]));
+            let value_is_nan = vec4<bool>(is_nan(value.x), is_nan(value.y), is_nan(value.z), is_nan(value.w));
+            let larger = (value > best) & !best_is_nan;
+            let better = inside & (larger | value_is_nan | (place == vec4(NOWHERE)));
+            best_is_nan |= better & value_is_nan;
+            best = select(best, value, better);
+            place = select(place, here, better);
+        }
+    }
+    let to = row_index(four.plane, four.depth, four.row, p.y) + four.column;
+    let inside = four.column < vec4(p.y.w);
+    if inside.x { store_maximum(to.x, best.x, place.x); }
+    if inside.y { store_maximum(to.y, best.y, place.y); }
+    if inside.z { store_maximum(to.z, best.z, place.z); }
+    if inside.w { store_maximum(to.w, best.w, place.w); }
+}
+
+fn store_maximum(i: u32, best: f32, place: u32) {
+    store(i, best);
+    index[i] = place;
+}
+
+// [planes, windows]
+@group(0) @binding(0) var<storage, read> dy: array<real>;
+@group(0) @binding(1) var<storage, read> chosen: array<u32>;
+
+// dx[p, h] = Σ dy[p, i] over the windows whose maximum is at h. Every element of dx looks at the windows it lies in,
+// so no two threads add to one element and the order of the sum is fixed.
+@compute @workgroup_size(THREADS)
+fn max_pool_grad(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let four = find_four(workgroup_index(group, groups) * THREADS + thread, p.x);
+    if four.plane >= p.x.x {
+        return;
+    }
+    let place = row_index(0u, four.depth, four.row, p.x) + four.column;
+    let lines = find_lines(four.depth + p.padding.x, four.row + p.padding.y);
+    let column = first_window(2u, four.column.x + p.padding.z);
+    let column_end = last_window(2u, column);
+    var sum = vec4<f32>();
+    for (var n = 0u; n < lines.count; n++) {
+        let line = line_index(lines, n, four.plane);
+        for (var s = column; s < column_end; s++) {
+            sum += select(vec4<f32>(), vec4(f32(dy[line + s])), place == vec4(chosen[line + s]));
+        }
+    }
+    let to = row_index(four.plane, four.depth, four.row, p.x) + four.column;
+    let inside = four.column < vec4(p.x.w);
+    if inside.x { store(to.x, sum.x); }
+    if inside.y { store(to.y, sum.y); }
+    if inside.z { store(to.z, sum.z); }
+    if inside.w { store(to.w, sum.w); }
+}
+
+// y[p, i] = x[p, index[p, i]]: the gradient of the gradient.
+@compute @workgroup_size(THREADS)
+fn max_pool_take(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let i = workgroup_index(group, groups) * THREADS + thread;
+    let windows = p.y.y * p.y.z * p.y.w;
+    if i >= p.y.x * windows {
+        return;
+    }
+    let place = chosen[i];
+    let plane = row_index(i / windows, 0u, 0u, p.x);
+    store(i, select(f32(x[plane + place]), 0.0, place == NOWHERE));
+}
