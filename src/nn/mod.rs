@@ -24,8 +24,6 @@ pub use dropout::{Dropout, dropout};
 pub use embed::{Embed, embed};
 pub use layer::{Chain, Flatten, Layer, Named, Placed, flatten};
 pub use linear::{FeedForward, Linear, feed_forward, linear};
-pub use norm::{LayerNorm, layer_norm};
-pub use pool::{MaxPool, max_pool};
 pub use position::{LearnedPositions, SinusoidalPositions, learned_positions, sinusoidal_positions};
 pub use norm::{BatchNorm, GroupNorm, LayerNorm, RmsNorm, batch_norm, group_norm, instance_norm, layer_norm, rms_norm};
 pub use pool::{
