@@ -27,19 +27,19 @@ macro_rules! ops {
     };
 }
 
-pub use batch_norm::BatchNorm;
-pub use avg_pool::{AvgPool, AvgPool1d, AvgPool2d, AvgPool3d};
 pub use attention::Attention;
+pub use avg_pool::{AvgPool, AvgPool1d, AvgPool2d, AvgPool3d};
+pub use batch_norm::BatchNorm;
+pub use conv::{
+    Conv, Conv1d, Conv2d, Conv3d, ConvTranspose, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, Padding, Sides,
+};
 pub use conv2d::Conv2d;
 pub use embedding::Embedding;
 pub use interpolate::Interpolation;
 pub use max_pool::{MaxPool, MaxPool1d, MaxPool2d, MaxPool3d};
+pub use max_pool2d::MaxPool2d;
 pub use pad::PadMode;
 pub use unfold::Unfold;
-pub use conv::{
-    Conv, Conv1d, Conv2d, Conv3d, ConvTranspose, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, Padding, Sides,
-};
-pub use max_pool2d::MaxPool2d;
 
 ops! {
     abs
@@ -50,9 +50,9 @@ ops! {
     arange
     argmax
     assign
-    batch_norm
     attention
     avg_pool
+    batch_norm
     cast
     ceil
     clamp
