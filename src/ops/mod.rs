@@ -33,14 +33,9 @@ pub use batch_norm::BatchNorm;
 pub use conv::{
     Conv, Conv1d, Conv2d, Conv3d, ConvTranspose, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, Padding, Sides,
 };
-pub use conv2d::Conv2d;
-pub use conv::{
-    Conv, Conv1d, Conv2d, Conv3d, ConvTranspose, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, Padding, Sides,
-};
 pub use embedding::Embedding;
 pub use interpolate::Interpolation;
 pub use max_pool::{MaxPool, MaxPool1d, MaxPool2d, MaxPool3d};
-pub use max_pool2d::MaxPool2d;
 pub use pad::PadMode;
 pub use unfold::Unfold;
 
