@@ -54,7 +54,7 @@ fn build(op: &str, x: &Tensor, inputs: &mut Vec<(String, Array)>) -> Tensor {
         "clamp" => x.clamp(-1.0, 1.0),
         "cube" => x.powf(3.0),
         "maximum" | "minimum" | "div" => {
-            let columns: Vec<Tensor> = (1..=width).rev().map(|end| x.slice(1, end - 1..end)).collect();
+            let columns: Vec<Tensor> = (0..width).rev().map(|i| x.slice(1, i..=i)).collect();
             let flipped = Tensor::concat(&columns.iter().collect::<Vec<_>>(), 1).detach();
             match op {
                 "maximum" => x.maximum(&flipped),
