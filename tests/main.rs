@@ -12,11 +12,13 @@ mod cooperative;
 mod conv;
 mod errors;
 mod fixture;
+mod hostile;
 mod interop;
 mod limits;
 mod long;
 mod losses;
 mod models;
+mod norms;
 #[cfg(feature = "cli")]
 mod operations;
 mod optimizers;
