@@ -8,8 +8,8 @@ mod autodiff;
 mod checkpoint;
 #[cfg(feature = "cli")]
 mod cli;
-mod cooperative;
 mod conv;
+mod cooperative;
 mod errors;
 mod fixture;
 mod hostile;
@@ -24,6 +24,7 @@ mod operations;
 mod optimizers;
 mod plan;
 mod pool;
+mod recurrent;
 mod reference;
 mod shaders;
 mod training;

@@ -56,6 +56,7 @@ static LIBRARY: &[&Shader] = library![
     "nan"
     "planes"
     "random"
+    "recurrent"
     "rows"
     "sigmoid"
     "subgroups/tree"
