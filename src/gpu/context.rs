@@ -68,13 +68,16 @@ fn instance() -> wgpu::Instance {
 }
 
 fn target(info: &wgpu::AdapterInfo, features: wgpu::Features, limits: &wgpu::Limits) -> Target {
+    let class = match info.device_type {
+        wgpu::DeviceType::Cpu => DeviceClass::Software,
+        wgpu::DeviceType::DiscreteGpu => DeviceClass::Discrete,
+        _ => DeviceClass::Portable,
+    };
+    // Kernels for software drivers let the eight threads of a workgroup be one subgroup.
+    let wide = !class.is_software() || info.subgroup_min_size >= 8;
     Target {
-        class: match info.device_type {
-            wgpu::DeviceType::Cpu => DeviceClass::Software,
-            wgpu::DeviceType::DiscreteGpu => DeviceClass::Discrete,
-            _ => DeviceClass::Portable,
-        },
-        subgroups: features.contains(wgpu::Features::SUBGROUP),
+        class,
+        subgroups: features.contains(wgpu::Features::SUBGROUP) && wide,
         f16: features.contains(wgpu::Features::SHADER_F16),
         max_binding_bytes: limits.max_storage_buffer_binding_size,
         max_buffer_bytes: limits.max_buffer_size,
