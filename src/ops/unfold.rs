@@ -268,7 +268,7 @@ mod tests {
             let size = [0, 1].map(|axis| {
                 ((kernel[axis] - 1) * dilation[axis] + 1).saturating_sub(2 * padding[axis]).max(1) + extra[axis]
             });
-            check(&[planes[0], planes[1], size[0], size[1]], Unfold { kernel, stride, padding, dilation });
+            check(&[planes[0], planes[1], size[0], size[1]], Unfold { kernel, dilation, padding, stride });
         }
     }
 
