@@ -1,4 +1,4 @@
-// y[o, i] = the first k at which x[o, k, i] is largest; NaN is larger than every number.
+// y[o, i] = the first k at which x[o, k, i] is largest, or smallest; NaN stands before every number.
 //#import index
 //#import rows
 //#import tree
@@ -13,6 +13,9 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> y: array<u32>; // [outer, inner]
 @group(0) @binding(15) var<uniform> p: Params;
 
+// Whether the smallest element is looked for.
+override SMALLEST: bool = false;
+
 struct Best {
     value: f32,
     at: u32,
@@ -21,7 +24,7 @@ struct Best {
 // No element yet.
 const NONE = 0xffffffffu;
 
-// Whether a stands before b: larger, or as large and earlier.
+// Whether a stands before b: larger (or smaller), or equal and earlier.
 fn is_before(a: Best, b: Best) -> bool {
     if a.at == NONE || b.at == NONE {
         return a.at != NONE;
@@ -31,7 +34,8 @@ fn is_before(a: Best, b: Best) -> bool {
     if a_nan || b_nan {
         return a_nan && (!b_nan || a.at < b.at);
     }
-    return a.value > b.value || (a.value == b.value && a.at < b.at);
+    let is_better = select(a.value > b.value, (a.value < b.value), SMALLEST);
+    return is_better || (a.value == b.value && a.at < b.at);
 }
 
 fn best_of(start: u32, first: u32, step: u32) -> Best {

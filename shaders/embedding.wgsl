@@ -13,6 +13,8 @@ struct Params {
     first: u32,
     last: u32,
     base: u32,
+    // The id whose row gets no gradient; past the last row where there is none.
+    padding: u32,
 }
 
 @group(0) @binding(0) var<storage, read> w: array<vec4<real>>; // [rows, width]
@@ -76,7 +78,8 @@ fn gather(
 const CHUNK = 256u;
 var<workgroup> chunk_ids: array<u32, CHUNK>;
 
-// heads[v] is the first i with ids[i] = v, nexts[i] the next one after i; `count` where there is none.
+// heads[v] is the first i with ids[i] = v, nexts[i] the next one after i; `count` where there is none, or where
+// v is the padding.
 // One workgroup goes through the ids in chunks, the last one first.
 @compute @workgroup_size(256)
 fn link(@builtin(local_invocation_index) thread: u32) {
@@ -90,6 +93,7 @@ fn link(@builtin(local_invocation_index) thread: u32) {
         if i < p.count {
             id = ids[i];
         }
+        id = select(id, p.rows, id == p.padding);
         workgroupBarrier();
         chunk_ids[thread] = id;
         workgroupBarrier();

@@ -11,9 +11,11 @@ mod errors;
 mod fixture;
 mod interop;
 mod long;
+mod losses;
 mod models;
 #[cfg(feature = "cli")]
 mod operations;
+mod optimizers;
 mod plan;
 mod pool;
 mod reference;

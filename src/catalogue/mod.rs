@@ -8,6 +8,7 @@ mod matrix;
 mod norms;
 mod pointwise;
 mod pool;
+mod random;
 mod rows;
 mod shape;
 
@@ -29,6 +30,7 @@ pub fn entries() -> impl Iterator<Item = &'static Entry> {
         shape::ENTRIES,
         conv::ENTRIES,
         pool::ENTRIES,
+        random::ENTRIES,
         norms::ENTRIES,
         index::ENTRIES,
         losses::ENTRIES,
@@ -175,9 +177,14 @@ impl Example {
         }
     }
 
+    /// Whether it is for tests: the size at which all forms of an operation are shown.
+    pub fn is_tiny(&self) -> bool {
+        self.size == Size::Tiny
+    }
+
     /// Several forms of an operation: all of them for tests, the first one for measurements.
     pub fn forms(&self, mut outputs: Vec<Tensor>) -> Vec<Tensor> {
-        if self.size != Size::Tiny {
+        if !self.is_tiny() {
             outputs.truncate(1);
         }
         outputs

@@ -48,6 +48,13 @@ pub enum Init {
         /// The standard deviation.
         std: f32,
     },
+    /// Normal with mean 0 but for one row, which is zero: an embedding's padding.
+    NormalBut {
+        /// The standard deviation.
+        std: f32,
+        /// The index of the row.
+        row: u32,
+    },
     /// A word of the seed given to `Weights::init`: what dropout draws from.
     Seed {
         /// 0 for the low word, 1 for the high one.

@@ -1,4 +1,4 @@
-//! argmax: the first index of the largest element along a dimension.
+//! argmax, argmin: the first index of the largest or smallest element along a dimension.
 
 use super::rows::{Rows, are_long_and_apart};
 use crate::{
@@ -12,11 +12,12 @@ use crate::{
 #[derive(Debug)]
 struct Argmax {
     dim: isize,
+    smallest: bool,
 }
 
 impl Op for Argmax {
     fn name(&self) -> &'static str {
-        "argmax"
+        if self.smallest { "argmin" } else { "argmax" }
     }
 
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {
@@ -36,6 +37,7 @@ impl Op for Argmax {
         io.fits(target)?;
         let rows = Rows::along(io.x_shape(0), io.x_shape(0).axis(self.dim)?);
         let mut dispatch = rows.dispatch(shader!("argmax"), ["rows", "shared_rows"], io.real(), target)?;
+        dispatch.kernel = dispatch.kernel.constant("SMALLEST", self.smallest.into());
         dispatch = dispatch.read(io.x(0)).write(io.y(0)).params(rows.params());
         out.push(dispatch.cost(io.x_shape(0).numel() as u64, io.bytes()));
         Ok(())
@@ -46,15 +48,34 @@ impl Tensor {
     /// The index of the largest element along `dim`, `u32`, without that dimension: `torch.argmax`.
     ///
     /// Of equal elements the first counts; NaN is larger than every number. It has no gradient.
+    ///
+    /// # Errors
+    /// Recorded in the graph: a dimension that does not exist or has no elements, or an index tensor.
     #[track_caller]
     pub fn argmax(&self, dim: isize) -> Tensor {
+        self.first_extreme(dim, false)
+    }
+
+    /// The index of the smallest element along `dim`, `u32`, without that dimension: `torch.argmin`.
+    ///
+    /// Of equal elements the first counts; NaN is smaller than every number. It has no gradient.
+    ///
+    /// # Errors
+    /// Recorded in the graph: a dimension that does not exist or has no elements, or an index tensor.
+    #[track_caller]
+    pub fn argmin(&self, dim: isize) -> Tensor {
+        self.first_extreme(dim, true)
+    }
+
+    #[track_caller]
+    fn first_extreme(&self, dim: isize, smallest: bool) -> Tensor {
         let shape = self.shape();
         match shape.axis(dim) {
             Ok(axis) if are_long_and_apart(self, dim) => {
                 let order: Vec<usize> = (0..shape.rank()).filter(|&d| d != axis).chain([axis]).collect();
-                self.permute(&order).argmax(-1)
+                self.permute(&order).first_extreme(-1, smallest)
             }
-            _ => self.graph().apply1(Argmax { dim }, &[self]),
+            _ => self.graph().apply1(Argmax { dim, smallest }, &[self]),
         }
     }
 }
@@ -63,23 +84,25 @@ impl Tensor {
 mod tests {
     use crate::{
         kernel::DeviceClass,
-        ops::rows::map_rows,
+        ops::{gather::tests::Dice, rows::map_rows},
         plan::PlanOptions,
         prelude::*,
         testing::{Check, context, run_on},
     };
 
-    fn first_largest(row: &[f64]) -> f64 {
-        (0..row.len()).fold(0, |best, k| if row[k] > row[best] { k } else { best }) as f64
+    fn first_extreme(row: &[f64], smallest: bool) -> f64 {
+        let is_better = |a: f64, b: f64| if smallest { a < b } else { a > b };
+        (0..row.len()).fold(0, |best, k| if is_better(row[k], row[best]) { k } else { best }) as f64
     }
 
     #[test]
-    fn it_finds_the_first_largest_element() {
-        for dim in [0, 1, -1] {
+    fn it_finds_the_first_extreme_element() {
+        for (dim, smallest) in [(0, false), (1, true), (1, false), (-1, true), (-1, false)] {
+            let find = |x: &Tensor| if smallest { x.argmin(dim) } else { x.argmax(dim) };
             Check::new(
-                |[x]: [Tensor; 1]| x.argmax(dim).cast(x.dtype()),
+                |[x]: [Tensor; 1]| find(&x).cast(x.dtype()),
                 |[x]| {
-                    let y = map_rows(&x, dim, |row| vec![first_largest(row)]);
+                    let y = map_rows(&x, dim, |row| vec![first_extreme(row, smallest)]);
                     let axis = x.shape().axis(dim).unwrap();
                     let kept: Vec<usize> = (0..3).filter(|&d| d != axis).map(|d| x.shape()[d]).collect();
                     y.reshape(kept)
@@ -95,6 +118,24 @@ mod tests {
     }
 
     #[test]
+    fn random_shapes_have_extremes() {
+        let mut dice = Dice(18);
+        for case in 0..12 {
+            let (shape, axis) = dice.shape();
+            let (dim, smallest) = (dice.dim(axis, shape.len()), case % 2 == 0);
+            let kept: Vec<usize> = (0..shape.len()).filter(|&d| d != axis).map(|d| shape[d]).collect();
+            let find = |x: &Tensor| if smallest { x.argmin(dim) } else { x.argmax(dim) };
+            Check::new(
+                |[x]: [Tensor; 1]| find(&x).cast(x.dtype()),
+                |[x]| map_rows(&x, dim, |row| vec![first_extreme(row, smallest)]).reshape(&kept[..]),
+            )
+            .shapes([&shape[..]])
+            .no_gradient()
+            .run();
+        }
+    }
+
+    #[test]
     fn ties_go_to_the_first_and_nan_wins() {
         let (inf, nan) = (f32::INFINITY, f32::NAN);
         let rows =
@@ -103,11 +144,13 @@ mod tests {
             let numbers: Vec<f32> = rows.iter().flat_map(|row| row.repeat(copies)).collect();
             let graph = Graph::new(Mode::Infer);
             let x = graph.input("x", [5, 4 * copies]);
-            let y = x.argmax(-1);
+            let (y, least) = (x.argmax(-1), x.argmin(-1));
             let inputs = [("x", Array::from_f32([5, 4 * copies], &numbers).unwrap())];
             let target = context().target().with_class(class);
-            let found = run_on(&graph, &[("y", &y)], &inputs, &target, PlanOptions::default()).unwrap();
+            let outputs = [("y", &y), ("least", &least)];
+            let found = run_on(&graph, &outputs, &inputs, &target, PlanOptions::default()).unwrap();
             assert_eq!(found[0].to_u32(), [1, 1, 0, 0, 1], "{class:?} {copies}");
+            assert_eq!(found[1].to_u32(), [0, 1, 0, 2, 0], "{class:?} {copies}");
         }
     }
 

@@ -95,6 +95,28 @@ impl Tensor {
             [first, ..] => first.graph().apply1(Concat { dim }, tensors),
         }
     }
+
+    /// Tensors of one shape along a new dimension `dim`, the last one for −1: `torch.stack`.
+    ///
+    /// # Gradient
+    /// To each tensor its slice.
+    ///
+    /// # Errors
+    /// Recorded in the graph: shapes or element types that differ, or no tensors (see [`concat`](Tensor::concat)).
+    #[track_caller]
+    pub fn stack(tensors: &[&Tensor], dim: isize) -> Tensor {
+        let parts: Vec<Tensor> = tensors.iter().map(|tensor| tensor.unsqueeze(dim)).collect();
+        if let Some(other) = parts.iter().find(|part| part.is_failed() || part.shape() != parts[0].shape()) {
+            let (graph, first) = (parts[0].graph(), tensors[0]);
+            if !other.is_failed() && !parts[0].is_failed() {
+                let shapes = parts.iter().zip(tensors).find(|(part, _)| part.shape() != parts[0].shape());
+                let other = shapes.map_or_else(|| first.shape(), |(_, tensor)| tensor.shape());
+                graph.fail(Misfit::shape(format!("shapes {} and {other} differ", first.shape())).of("stack"));
+            }
+            return graph.failed();
+        }
+        Tensor::concat(&parts.iter().collect::<Vec<_>>(), dim)
+    }
 }
 
 #[cfg(test)]
@@ -164,6 +186,28 @@ mod tests {
         let numbers = Array::from_u32([2, 1], &[u32::MAX, 0x7f80_0001]).unwrap();
         let found = run(&graph, &[("y", &y)], &[("x", numbers)]).unwrap();
         assert_eq!(found[0].to_u32(), [u32::MAX, u32::MAX, 0x7f80_0001, 0x7f80_0001]);
+    }
+
+    #[test]
+    fn stacks_get_a_new_dimension() {
+        for dim in [0, 1, 2, -1, -3] {
+            let axis = if dim < 0 { (dim + 3) as usize } else { dim as usize };
+            Check::new(
+                |[a, b]: [Tensor; 2]| Tensor::stack(&[&a, &b, &a], dim),
+                |[a, b]: [Numbers; 2]| {
+                    let shape: Vec<usize> = [&[3, 5][..axis], &[3], &[3, 5][axis..]].concat();
+                    Numbers::from_fn(shape, |at| {
+                        let inner = [&at[..axis], &at[axis + 1..]].concat();
+                        [&a, &b, &a][at[axis]].at(&inner)
+                    })
+                },
+            )
+            .shapes([[3, 5], [3, 5]])
+            .run();
+        }
+        let graph = Graph::new(Mode::Infer);
+        assert!(Tensor::stack(&[&graph.input("a", [2, 1]), &graph.input("b", [2, 3])], 0).is_failed());
+        assert_eq!(graph.check().unwrap_err().message(), "stack: shapes [2, 1] and [2, 3] differ");
     }
 
     #[test]

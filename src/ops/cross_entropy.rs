@@ -1,6 +1,9 @@
-//! cross_entropy: −Σ q·log softmax(x) against a class index, with q smoothed towards uniform.
+//! cross_entropy: −Σ w·q·log softmax(x) against a class index or probabilities, with q smoothed towards uniform.
 
-use super::rows::{LONG, Rows, lanes};
+use super::{
+    losses::{Reduction, along_classes, class_weights},
+    rows::{LONG, Rows, lanes},
+};
 use crate::{
     data::{DType, Shape, TensorDesc},
     error::Misfit,
@@ -8,18 +11,6 @@ use crate::{
     kernel::{Dispatch, Params, Target},
     shader,
 };
-
-/// How the losses of the rows become the result.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Reduction {
-    /// The mean over the rows that count; NaN where none does.
-    #[default]
-    Mean,
-    /// The sum.
-    Sum,
-    /// No reduction: the loss of each row, of the target's shape.
-    None,
-}
 
 /// Softmax cross-entropy with its options: `torch.nn.CrossEntropyLoss`.
 ///
@@ -31,7 +22,7 @@ pub enum Reduction {
 /// let loss = CrossEntropy::new().reduction(Reduction::Sum).label_smoothing(0.1).apply(&logits, &target);
 /// assert_eq!(loss.rank(), 0);
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct CrossEntropy {
     /// How the losses of the rows become the result; the mean if not said.
     pub reduction: Reduction,
@@ -40,11 +31,13 @@ pub struct CrossEntropy {
     pub ignore_index: Option<u32>,
     /// The part of the target distribution that is spread evenly over all classes, 0 to 1.
     pub label_smoothing: f32,
+    /// A factor for each class.
+    pub weight: Option<Tensor>,
 }
 
 impl Default for CrossEntropy {
     fn default() -> CrossEntropy {
-        let none = CrossEntropy { reduction: Reduction::Mean, ignore_index: None, label_smoothing: 0.0 };
+        let none = CrossEntropy { reduction: Reduction::Mean, ignore_index: None, label_smoothing: 0.0, weight: None };
         none.ignore_index(-100)
     }
 }
@@ -72,21 +65,92 @@ impl CrossEntropy {
         CrossEntropy { label_smoothing: smoothing, ..self }
     }
 
-    /// The loss of `logits [N, C, d…]` against `target [N, d…]` of class indices, `u32`: a scalar, or
-    /// `[N, d…]` without reduction.
+    /// A factor for each class, `[C]`; no gradient flows through it.
     ///
-    /// A row whose target is not below C, and is not the ignored index, has loss and gradient NaN.
+    /// The mean over rows with class indices divides by the sum of the factors of the targets.
+    pub fn weight(self, weight: &Tensor) -> CrossEntropy {
+        CrossEntropy { weight: Some(weight.clone()), ..self }
+    }
+
+    /// −Σ w·q·log softmax(x) of `logits [N, C, d…]` against class indices `target [N, d…]`, `u32`, or
+    /// against probabilities of the classes, `target [N, C, d…]`: a scalar, or `[N, d…]` without reduction.
+    ///
+    /// A row whose class index is not below C, and is not the ignored index, has loss and gradient NaN.
+    /// With probabilities no row is ignored.
+    ///
+    /// # Gradient
+    /// softmax(x) − q for the logits, where there are no weights, and −log softmax(x) for probabilities; a second
+    /// one exists.
+    ///
+    /// # Errors
+    /// Recorded in the graph: shapes or types that do not fit; no classes; smoothing outside 0..=1.
     #[track_caller]
     pub fn apply(&self, logits: &Tensor, target: &Tensor) -> Tensor {
-        let op = Losses { ignored: self.ignore_index, smoothing: self.label_smoothing };
-        let outputs = logits.graph().apply(op, &[logits, target]);
-        let (loss, counts) = (&outputs[0], &outputs[2]);
-        let loss = match self.reduction {
-            Reduction::None => loss.clone(),
-            Reduction::Sum => loss.sum_all(),
-            Reduction::Mean => loss.sum_all().div(&counts.sum_all()),
+        let graph = logits.graph();
+        if logits.is_failed() || target.is_failed() {
+            return graph.failed();
+        }
+        let classes = logits.shape().get(1).copied().unwrap_or(0);
+        let weight = match &self.weight {
+            None => None,
+            Some(weight) => match class_weights("cross_entropy", weight, classes) {
+                None => return graph.failed(),
+                weight => weight,
+            },
         };
-        loss.cast(logits.dtype())
+        if target.dtype().is_float() {
+            return self.apply_to_probabilities(logits, target, weight.as_ref());
+        }
+        // With weights the kernel does not smooth: its sum over the classes has none.
+        let smoothing = if weight.is_some() { 0.0 } else { self.label_smoothing };
+        let outputs = graph.apply(Losses { ignored: self.ignore_index, smoothing }, &[logits, target]);
+        let (mut loss, mut counts) = (outputs[0].clone(), outputs[2].clone());
+        if outputs[0].is_failed() {
+            return graph.failed();
+        }
+        if let Some(weight) = &weight {
+            if let Err(misfit) = Losses::check(self.label_smoothing) {
+                graph.fail(misfit.of("cross_entropy"));
+                return graph.failed();
+            }
+            let rows = weight.pick(target, self.ignore_index);
+            loss = loss * &rows;
+            if self.label_smoothing > 0.0 {
+                let zero = graph.constant(0.0, DType::F32);
+                let all = logits.cast(DType::F32).log_softmax(1) * along_classes(weight, logits.rank());
+                let all = counts.gt(&zero).where_(&-all.sum(&[1], false), &zero);
+                loss = loss * (1.0 - self.label_smoothing) + all * (self.label_smoothing / classes as f32);
+            }
+            counts = rows;
+        }
+        self.reduction.weighted(&loss, Some(&counts), logits.dtype())
+    }
+
+    /// −Σ w·q·log softmax(x) with q = (1 − s)·target + s/C.
+    #[track_caller]
+    fn apply_to_probabilities(&self, logits: &Tensor, target: &Tensor, weight: Option<&Tensor>) -> Tensor {
+        let (graph, x, q) = (logits.graph(), logits.desc(), target.desc());
+        let misfit = if x != q || !x.dtype.is_float() {
+            Misfit::shape(format!("targets must be class indices, u32, or probabilities {x} as the logits, not {q}"))
+        } else if x.shape.rank() < 2 {
+            Misfit::shape(format!("logits must be [N, C, ...], not {}", x.shape))
+        } else if x.shape[1] == 0 {
+            Misfit::shape(format!("logits {} have no classes", x.shape))
+        } else if let Err(misfit) = Losses::check(self.label_smoothing) {
+            misfit
+        } else {
+            let (s, mut q) = (self.label_smoothing, target.cast(DType::F32));
+            if s > 0.0 {
+                q = q * (1.0 - s) + s / x.shape[1] as f32;
+            }
+            if let Some(weight) = weight {
+                q = q * along_classes(weight, x.shape.rank());
+            }
+            let loss = -(logits.cast(DType::F32).log_softmax(1) * q).sum(&[1], false);
+            return self.reduction.of(&loss, x.dtype);
+        };
+        graph.fail(misfit.of("cross_entropy"));
+        graph.failed()
     }
 }
 
@@ -98,6 +162,14 @@ struct Losses {
 }
 
 impl Losses {
+    fn check(smoothing: f32) -> Result<(), Misfit> {
+        if (0.0..=1.0).contains(&smoothing) {
+            Ok(())
+        } else {
+            Err(Misfit::shape(format!("label smoothing {smoothing} is not between 0 and 1")))
+        }
+    }
+
     fn params(&self, rows: &Rows, lanes: usize) -> Params {
         let params = rows.params().u32(self.ignored.is_some().into()).bits(self.ignored.unwrap_or(0));
         params.f32(self.smoothing).u32(lanes)
@@ -132,9 +204,7 @@ impl Op for Losses {
         if x.shape[1] == 0 {
             return Err(Misfit::shape(format!("logits {} have no classes", x.shape)));
         }
-        if !(0.0..=1.0).contains(&self.smoothing) {
-            return Err(Misfit::shape(format!("label smoothing {} is not between 0 and 1", self.smoothing)));
-        }
+        Losses::check(self.smoothing)?;
         let pairs: Shape = expected.iter().copied().chain([2]).collect();
         let row = TensorDesc::new(expected, DType::F32);
         Ok(vec![row.clone(), TensorDesc::new(pairs, DType::F32), row])
@@ -158,7 +228,7 @@ impl Op for Losses {
 }
 
 /// The gradient of the logits, from logits, target, log-sum-exp and the gradient of each row's loss.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct CrossEntropyGrad(Losses);
 
 impl Op for CrossEntropyGrad {
@@ -186,13 +256,42 @@ impl Op for CrossEntropyGrad {
         out.push(dispatch.params(self.0.params(&rows, lanes)).cost(5 * io.x_shape(0).numel() as u64, io.bytes()));
         Ok(())
     }
+
+    // dx = dy·(p − q) with p = softmax(x), all of whose dependence on x is put into the first input.
+    fn backward(&self, at: &Backward) -> Gradients {
+        let (graph, x, target, v) = (at.x(0).graph(), at.x(0), at.x(1), at.dy(0).cast(DType::F32));
+        let dx = || {
+            let p = x.cast(DType::F32).softmax(1);
+            let along = &p * (&v - (&p * &v).sum(&[1], true)) * at.x(3).unsqueeze(1);
+            let along = match self.0.ignored {
+                Some(ignored) => {
+                    let counts = target.ne(&graph.full_u32([], ignored)).unsqueeze(1);
+                    counts.where_(&along, &graph.constant(0.0, DType::F32))
+                }
+                None => along,
+            };
+            along.cast(x.dtype())
+        };
+        let ddy = || {
+            let one = graph.constant(1.0, DType::F32).expand(target.shape());
+            let slope = graph.apply1(*self, &[x, target, at.x(2), &one]);
+            (slope.cast(DType::F32) * &v).sum(&[1], false)
+        };
+        Gradients::of([at.needs(0).then(dx), None, None, at.needs(3).then(ddy)])
+    }
 }
 
 impl Tensor {
-    /// The mean softmax cross-entropy of logits `[N, C, d…]` against class indices `target [N, d…]`, `u32`:
-    /// `torch.nn.functional.cross_entropy`. [`CrossEntropy`] has the options.
+    /// The mean softmax cross-entropy of logits `[N, C, d…]` against class indices `target [N, d…]`, `u32`, or
+    /// probabilities `[N, C, d…]`: `torch.nn.functional.cross_entropy`. [`CrossEntropy`] has the options.
     ///
     /// Rows with target −100 (as `u32`) do not count. A target that is not below C gives NaN.
+    ///
+    /// # Gradient
+    /// (softmax(x) − q)/N for the logits; a second one exists.
+    ///
+    /// # Errors
+    /// Recorded in the graph: see [`CrossEntropy::apply`].
     #[track_caller]
     pub fn cross_entropy(&self, target: &Tensor) -> Tensor {
         CrossEntropy::new().apply(self, target)
@@ -237,18 +336,19 @@ mod tests {
         (0..count).map(|i| if i % 5 == 3 { IGNORED } else { (i * 7 % classes) as u32 }).collect()
     }
 
-    fn check(shape: &[usize], options: CrossEntropy, range: (f64, f64)) {
+    fn check(shape: &[usize], options: &CrossEntropy, range: (f64, f64)) {
         let smoothing = f64::from(options.label_smoothing);
         let rows: Vec<usize> = shape[..1].iter().chain(&shape[2..]).copied().collect();
         let target = targets(rows.iter().product(), shape[1]);
         let counted = target.iter().filter(|&&t| t != IGNORED).count() as f64;
         Check::new(
-            |[x]: [Tensor; 1]| x.cross_entropy_with(&x.graph().input_of("target", &rows[..], DType::U32), options),
+            |[x]: [Tensor; 1]| options.apply(&x, &x.graph().input_of("target", &rows[..], DType::U32)),
             |[x]| {
                 let loss = losses(&x, &target, smoothing);
                 match options.reduction {
                     Reduction::None => loss,
                     Reduction::Sum => Numbers::new([], vec![loss.sum()]),
+                    Reduction::BatchMean => Numbers::new([], vec![loss.sum() / shape[0] as f64]),
                     Reduction::Mean => Numbers::new([], vec![loss.sum() / counted]),
                 }
             },
@@ -261,11 +361,11 @@ mod tests {
 
     #[test]
     fn every_reduction_matches_its_definition() {
-        for reduction in [Reduction::Mean, Reduction::Sum, Reduction::None] {
+        for reduction in [Reduction::Mean, Reduction::Sum, Reduction::BatchMean, Reduction::None] {
             for smoothing in [0.0, 0.1] {
                 let options = CrossEntropy::new().reduction(reduction).label_smoothing(smoothing);
                 for shape in [&[5, 7][..], &[3, 4], &[2, 3, 4], &[2, 5, 3, 2], &[6, 1]] {
-                    check(shape, options, (-2.0, 2.0));
+                    check(shape, &options, (-2.0, 2.0));
                 }
             }
         }
@@ -274,25 +374,25 @@ mod tests {
     #[test]
     fn many_rows_and_many_classes() {
         let options = CrossEntropy::new().label_smoothing(0.2);
-        check(&[4200, 10], options, (-2.0, 2.0));
-        check(&[70, 1001], options, (-2.0, 2.0));
-        check(&[3, 5000], options.reduction(Reduction::None), (-2.0, 2.0));
-        check(&[5, 40, 60], options, (-2.0, 2.0));
+        check(&[4200, 10], &options, (-2.0, 2.0));
+        check(&[70, 1001], &options, (-2.0, 2.0));
+        check(&[3, 5000], &options.clone().reduction(Reduction::None), (-2.0, 2.0));
+        check(&[5, 40, 60], &options, (-2.0, 2.0));
     }
 
     #[test]
     fn large_logits_lose_nothing() {
         for (low, high) in [(-1e4, 1e4), (1e4, 1e4 + 2.0)] {
-            check(&[6, 12], CrossEntropy::new(), (low, high));
-            check(&[6, 200], CrossEntropy::new().reduction(Reduction::None), (low, high));
+            check(&[6, 12], &CrossEntropy::new(), (low, high));
+            check(&[6, 200], &CrossEntropy::new().reduction(Reduction::None), (low, high));
         }
     }
 
     /// Loss and gradient of two rows of three classes, on both classes of device.
-    fn two_rows(options: CrossEntropy, logits: [f32; 6], target: [u32; 2]) -> Vec<(Vec<f32>, Vec<f32>)> {
+    fn two_rows(options: &CrossEntropy, logits: [f32; 6], target: [u32; 2]) -> Vec<(Vec<f32>, Vec<f32>)> {
         let graph = Graph::new(Mode::Infer);
         let (x, t) = (graph.input("x", [2, 3]), graph.input_of("t", [2], DType::U32));
-        let loss = x.cross_entropy_with(&t, options);
+        let loss = options.apply(&x, &t);
         let dx = gradients(&loss.sum_all(), &[x]).remove(0).unwrap();
         let classes = [DeviceClass::Software, DeviceClass::Portable].into_iter();
         let results = classes.map(|class| {
@@ -306,12 +406,12 @@ mod tests {
 
     #[test]
     fn where_no_row_counts_the_mean_is_nan_and_the_gradient_zero() {
-        for (loss, dx) in two_rows(CrossEntropy::new(), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [IGNORED; 2]) {
+        for (loss, dx) in two_rows(&CrossEntropy::new(), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [IGNORED; 2]) {
             assert!(loss[0].is_nan());
             assert_eq!(dx, [0.0; 6]);
         }
         let sum = CrossEntropy::new().reduction(Reduction::Sum).ignore_index(1);
-        for (loss, dx) in two_rows(sum, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [1; 2]) {
+        for (loss, dx) in two_rows(&sum, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [1; 2]) {
             assert_eq!((loss, dx), (vec![0.0], vec![0.0; 6]));
         }
     }
@@ -319,8 +419,8 @@ mod tests {
     #[test]
     fn a_target_past_the_classes_gives_nan_in_its_row() {
         for target in [3, u32::MAX, IGNORED] {
-            let options = CrossEntropy { reduction: Reduction::None, ignore_index: None, label_smoothing: 0.0 };
-            for (loss, dx) in two_rows(options, [0.0; 6], [target, 0]) {
+            let options = CrossEntropy { ignore_index: None, ..CrossEntropy::new().reduction(Reduction::None) };
+            for (loss, dx) in two_rows(&options, [0.0; 6], [target, 0]) {
                 assert!(loss[0].is_nan() && (loss[1] - 3.0_f32.ln()).abs() < 1e-6, "{loss:?}");
                 assert!(dx[..3].iter().all(|dx| dx.is_nan()) && (dx[3] + 2.0 / 3.0).abs() < 1e-6, "{dx:?}");
             }
@@ -331,11 +431,11 @@ mod tests {
     fn infinities_and_nan_behave_as_in_pytorch() {
         let (inf, nan) = (f32::INFINITY, f32::NAN);
         let none = CrossEntropy::new().reduction(Reduction::None);
-        for (loss, dx) in two_rows(none, [-inf, 0.0, 0.0, -inf, -inf, -inf], [1, 0]) {
+        for (loss, dx) in two_rows(&none, [-inf, 0.0, 0.0, -inf, -inf, -inf], [1, 0]) {
             assert!((loss[0] - 2.0_f32.ln()).abs() < 1e-6 && loss[1].is_nan(), "{loss:?}");
             assert!(dx[0] == 0.0 && (dx[1] + 0.5).abs() < 1e-6 && dx[3..].iter().all(|dx| dx.is_nan()), "{dx:?}");
         }
-        for (loss, _) in two_rows(none, [-inf, 0.0, 0.0, nan, 1.0, 2.0], [0, 1]) {
+        for (loss, _) in two_rows(&none, [-inf, 0.0, 0.0, nan, 1.0, 2.0], [0, 1]) {
             assert!(loss[0] == inf && loss[1].is_nan(), "{loss:?}");
         }
     }
@@ -369,7 +469,7 @@ mod tests {
         assert_eq!(message(&[4, 3, 2], &[4], u32, 0.0), fit);
         assert_eq!(message(&[3], &[], u32, 0.0), "cross_entropy: logits must be [N, C, ...], not [3]");
         assert_eq!(message(&[3, 0], &[3], u32, 0.0), "cross_entropy: logits [3, 0] have no classes");
-        let index = "cross_entropy: targets must be class indices, u32, not f32[3]";
+        let index = "cross_entropy: targets must be class indices, u32, or probabilities f32[3, 2] as the logits, not f32[3]";
         assert_eq!(message(&[3, 2], &[3], DType::F32, 0.0), index);
         assert_eq!(message(&[3, 2], &[3], u32, 1.5), "cross_entropy: label smoothing 1.5 is not between 0 and 1");
     }

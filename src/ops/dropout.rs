@@ -81,6 +81,37 @@ impl Tensor {
         let ([low, high], step) = (graph.seed(), graph.step());
         graph.apply1(Dropout { probability, stream: graph.next_stream() }, &[self, &low, &high, &step])
     }
+
+    /// [`dropout`](Tensor::dropout) of everything along `dims` together: one choice for all their elements.
+    ///
+    /// `x.dropout_along(p, &[2, 3])` drops whole channels of images, `torch.nn.functional.dropout2d` (Tompson et al.
+    /// 2015), `&[1, 2, 3]` whole examples, as stochastic depth does.
+    ///
+    /// # Gradient
+    /// That of a product with the factors 0 and 1/(1 − probability).
+    ///
+    /// # Errors
+    /// Recorded in the graph: a probability outside 0..=1; a dimension that does not exist.
+    #[track_caller]
+    pub fn dropout_along(&self, probability: f32, dims: &[isize]) -> Tensor {
+        if self.is_failed() {
+            return self.clone();
+        }
+        let (graph, mut shape) = (self.graph(), self.shape());
+        let axes: Result<Vec<usize>, Misfit> = dims.iter().map(|&dim| shape.axis(dim)).collect();
+        match axes.and_then(|axes| Dropout::check(probability).map(|()| axes)) {
+            Err(misfit) => {
+                graph.fail(misfit.of("dropout_along"));
+                graph.failed()
+            }
+            Ok(_) if graph.mode() == Mode::Infer || probability == 0.0 => self.clone(),
+            Ok(axes) => {
+                let sizes = shape.iter().enumerate().map(|(d, &size)| if axes.contains(&d) { 1 } else { size });
+                shape = sizes.collect();
+                self * graph.full(shape, 1.0, self.dtype()).dropout(probability)
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -159,6 +190,27 @@ mod tests {
         assert_eq!(found.unwrap()[0].to_f32(), vec![0.0; LEN]);
         let infer = Graph::new(Mode::Infer).input("x", [3]);
         assert_eq!(infer.dropout(0.5).id(), infer.id());
+    }
+
+    #[test]
+    fn channels_are_dropped_together() {
+        let graph = Graph::new(Mode::Train);
+        let x = graph.input("x", [20, 50, 3, 5]);
+        let y = x.dropout_along(0.25, &[2, -1]);
+        let dx = slope(&x, |_| y.clone());
+        let numbers: Vec<f32> = (0..15_000).map(|i| 3.0 * (1 + i % 7) as f32).collect();
+        let input = [("x", Array::from_f32([20, 50, 3, 5], &numbers).unwrap())];
+        let found = run(&graph, &[("y", &y), ("dx", &dx)], &input).unwrap();
+        let [y, dx] = [&found[0], &found[1]].map(Array::to_f32);
+        for i in 0..15_000 {
+            let factor = if keeps(0.25, 1, 0, i / 15) { 4.0 / 3.0 } else { 0.0 };
+            assert!((y[i] - numbers[i] * factor).abs() < 1e-4 && (dx[i] - factor).abs() < 1e-6, "element {i}");
+        }
+        let infer = Graph::new(Mode::Infer).input("x", [3, 2]);
+        assert_eq!(infer.dropout_along(0.5, &[1]).id(), infer.id());
+        infer.dropout_along(0.5, &[2]);
+        let error = infer.graph().check().unwrap_err();
+        assert_eq!(error.message(), "dropout_along: dimension 2 is outside shape [3, 2]");
     }
 
     #[test]

@@ -9,8 +9,12 @@ use crate::{
     shader,
 };
 
-#[derive(Debug)]
-struct Embedding;
+/// What [`Tensor::embedding_with`] may be told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Embedding {
+    /// The id whose row gets no gradient.
+    pub padding_idx: Option<usize>,
+}
 
 impl Op for Embedding {
     fn name(&self) -> &'static str {
@@ -28,6 +32,9 @@ impl Op for Embedding {
         if ids.dtype != DType::U32 {
             return Err(Misfit::dtype(format!("ids must be u32, not {ids}")));
         }
+        if let Some(padding) = self.padding_idx.filter(|&padding| padding >= w.shape[0]) {
+            return Err(Misfit::shape(format!("padding_idx {padding} is no row of weight {}", w.shape)));
+        }
         let shape: Shape = ids.shape.iter().copied().chain([w.shape[1]]).collect();
         Ok(vec![TensorDesc::new(shape, w.dtype)])
     }
@@ -39,7 +46,7 @@ impl Op for Embedding {
             let block = 4 * neighbours(target);
             let kernel = table.kernel("gather").constant("BLOCK", block as u32);
             let dispatch = Dispatch::new(kernel).read(part.slice).read(io.x(1)).write(io.y(0));
-            let dispatch = dispatch.params(table.params(&part)).groups(table.groups(block));
+            let dispatch = dispatch.params(table.params(&part).u32(0)).groups(table.groups(block));
             out.push(dispatch.cost(0, 2 * io.y_desc(0).bytes() + io.x_desc(1).bytes()).finishing());
         }
         Ok(())
@@ -47,16 +54,17 @@ impl Op for Embedding {
 
     fn backward(&self, at: &Backward) -> Gradients {
         let shape = at.x(0).shape();
-        let op = EmbeddingGrad { rows: shape[0], width: shape[1] };
+        let op = EmbeddingGrad { rows: shape[0], width: shape[1], padding_idx: self.padding_idx };
         Gradients::of([Some(at.x(0).graph().apply1(op, &[at.x(1), &at.dy(0)])), None])
     }
 }
 
-/// dW[v] = Σ dy[i] over the i with ids[i] = v, from ids and dy, always in the order of i.
+/// dW[v] = Σ dy[i] over the i with ids[i] = v, from ids and dy, always in the order of i; zero for the padding.
 #[derive(Debug)]
 struct EmbeddingGrad {
     rows: usize,
     width: usize,
+    padding_idx: Option<usize>,
 }
 
 impl Op for EmbeddingGrad {
@@ -76,7 +84,7 @@ impl Op for EmbeddingGrad {
         for part in &parts {
             let vectors = ((part.last * self.width - part.base).div_ceil(4)) as u64;
             let dispatch = Dispatch::new(Kernel::new(shader!("embedding"), "clear", io.real())).write(part.slice);
-            let params = Params::new().u32(vectors as usize).all([0; 5]);
+            let params = Params::new().u32(vectors as usize).all([0; 6]);
             let bytes = ((part.last - part.first) * self.width * dtype.bytes()) as u64;
             out.push(dispatch.params(params).groups(vectors.div_ceil(64 * 4)).cost(0, bytes));
         }
@@ -92,16 +100,31 @@ impl Op for EmbeddingGrad {
             let (ids, dy) = (chunk(io.x(0), 4), chunk(io.x(1), self.width * dtype.bytes()));
             let dispatch = Dispatch::new(Kernel::new(shader!("embedding"), "link", io.real()));
             let params = table.params(&Part { slice: ids, first: 0, last: self.rows, base: 0 });
+            let params = params.u32(self.padding_idx.unwrap_or(u32::MAX as usize));
             let dispatch = dispatch.read(ids).write(heads).write(nexts).params(params);
             out.push(dispatch.groups(1).cost(0, 4 * (self.rows + 2 * table.count) as u64));
             for part in &parts {
                 let dispatch = Dispatch::new(table.kernel("scatter")).read(ids).read(heads).read(nexts).read(dy);
-                let dispatch = dispatch.write(part.slice).params(table.params(part)).groups(table.groups(4));
+                let dispatch = dispatch.write(part.slice).params(table.params(part).u32(0)).groups(table.groups(4));
                 let numbers = table.count * self.width;
                 out.push(dispatch.cost(numbers as u64, (3 * numbers * dtype.bytes() + 8 * table.count) as u64));
             }
         }
         Ok(())
+    }
+
+    /// The sums are linear in dy: their gradient looks the rows up again, none for the padding and for ids without
+    /// a row.
+    fn backward(&self, at: &Backward) -> Gradients {
+        let (ids, dw) = (at.x(0), at.dy(0));
+        let graph = ids.graph();
+        let bound = graph.full_u32([], self.rows as u32);
+        let mut counts = ids.lt(&bound);
+        if let Some(padding) = self.padding_idx {
+            counts = counts.logical_and(&ids.ne(&graph.full_u32([], padding as u32)));
+        }
+        let rows = dw.embedding(ids).reshape(at.x(1).shape());
+        Gradients::of([None, Some(counts.unsqueeze(-1).where_(&rows, &graph.constant(0.0, rows.dtype())))])
     }
 }
 
@@ -189,9 +212,35 @@ impl Tensor {
     ///
     /// An id that is not below the vocabulary gives a row of NaN. The gradient adds the rows of equal
     /// ids in a fixed order. The table may exceed one binding of the device.
+    ///
+    /// # Gradient
+    /// To the rows that were looked up.
+    ///
+    /// # Errors
+    /// Recorded in the graph: a weight that is not `[vocabulary, width]`, ids that are not `u32`.
     #[track_caller]
     pub fn embedding(&self, ids: &Tensor) -> Tensor {
-        self.graph().apply1(Embedding, &[self, ids])
+        self.embedding_with(ids, Embedding::default())
+    }
+
+    /// [`embedding`](Tensor::embedding) with options, as `torch.nn.functional.embedding(padding_idx=…)`: the row of
+    /// `padding_idx` gets no gradient.
+    ///
+    /// # Gradient
+    /// To the rows that were looked up, but for that of `padding_idx`.
+    ///
+    /// # Errors
+    /// Recorded in the graph: those of [`embedding`](Tensor::embedding), or a `padding_idx` that is no row.
+    #[track_caller]
+    pub fn embedding_with(&self, ids: &Tensor, options: Embedding) -> Tensor {
+        self.graph().apply1(options, &[self, ids])
+    }
+
+    /// Σ dy\[i\] over the i at which this tensor of ids is v, for each of `rows` v: `[rows, width]` from `[count, width]`.
+    #[track_caller]
+    pub(super) fn summed_rows(&self, dy: &Tensor, rows: usize) -> Tensor {
+        let op = EmbeddingGrad { rows, width: dy.shape()[1], padding_idx: None };
+        self.graph().apply1(op, &[self, dy])
     }
 }
 
@@ -200,6 +249,7 @@ mod tests {
     use crate::{
         autodiff::gradients,
         kernel::{DeviceClass, Target},
+        ops::Embedding,
         plan::PlanOptions,
         prelude::*,
         testing::{Check, Numbers, context, run, run_on},
@@ -300,6 +350,36 @@ mod tests {
             });
             assert!(results[0] == results[1], "{class:?} {shape:?} {dtype}");
         }
+    }
+
+    #[test]
+    fn the_padding_gets_no_gradient() {
+        let ids = [1, 4, 1, 0, 4, 2, 1];
+        for (class, padding) in [(DeviceClass::Software, 4), (DeviceClass::Portable, 1)] {
+            let graph = Graph::new(Mode::Infer);
+            let (w, index) = (graph.input("w", [5, 3]), graph.input_of("ids", [7], DType::U32));
+            let y = w.embedding_with(&index, Embedding { padding_idx: Some(padding) });
+            let dw = gradients(&y.square().sum_all(), std::slice::from_ref(&w)).remove(0).unwrap();
+            let ddw = gradients(&dw.square().sum_all(), std::slice::from_ref(&w)).remove(0).unwrap();
+            let numbers: Vec<f32> = (0..15).map(|i| i as f32 - 3.0).collect();
+            let inputs =
+                [("w", Array::from_f32([5, 3], &numbers).unwrap()), ("ids", Array::from_u32([7], &ids).unwrap())];
+            let outputs = [("y", &y), ("dw", &dw), ("ddw", &ddw)];
+            let target = context().target().with_class(class);
+            let found = run_on(&graph, &outputs, &inputs, &target, PlanOptions::default()).unwrap();
+            let row = |v: u32| (0..3).map(move |e| (v as usize, e));
+            let looked_up: Vec<f32> = ids.iter().flat_map(|&id| row(id)).map(|(v, e)| numbers[3 * v + e]).collect();
+            assert_eq!(found[0].to_f32(), looked_up);
+            let count = |v: usize| ids.iter().filter(|&&id| id as usize == v && v != padding).count() as f32;
+            // dW = 2·count·W, and the gradient of its squares 8·count²·W.
+            let slopes = |f: fn(f32) -> f32| -> Vec<f32> { (0..15).map(|i| f(count(i / 3)) * numbers[i]).collect() };
+            assert_eq!(found[1].to_f32(), slopes(|count| 2.0 * count));
+            assert_eq!(found[2].to_f32(), slopes(|count| 8.0 * count * count));
+        }
+        let graph = Graph::new(Mode::Infer);
+        let ids = graph.input_of("ids", [2], DType::U32);
+        graph.input("w", [5, 3]).embedding_with(&ids, Embedding { padding_idx: Some(5) });
+        assert_eq!(graph.check().unwrap_err().message(), "embedding: padding_idx 5 is no row of weight [5, 3]");
     }
 
     #[test]

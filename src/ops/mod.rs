@@ -29,6 +29,8 @@ macro_rules! ops {
 
 pub use avg_pool::{AvgPool, AvgPool1d, AvgPool2d, AvgPool3d};
 pub use conv2d::Conv2d;
+pub use embedding::Embedding;
+pub use max_pool2d::MaxPool2d;
 pub use interpolate::Interpolation;
 pub use max_pool::{MaxPool, MaxPool1d, MaxPool2d, MaxPool3d};
 pub use pad::PadMode;
@@ -39,6 +41,8 @@ ops! {
     activation
     adam
     add
+    arange
+    add_matmul
     argmax
     assign
     avg_pool
@@ -54,6 +58,7 @@ ops! {
     detach
     div
     dropout
+    einsum
     embedding
     erf
     exp
@@ -61,6 +66,7 @@ ops! {
     expm1
     floor
     full
+    gather
     gelu
     gelu_tanh
     increment
@@ -69,12 +75,17 @@ ops! {
     log
     log1p
     logical
+    masked_fill
+    losses
     matmul
     max_pool
     maximum
     minimum
+    movedim
     mul
     neg
+    one_hot
+    permutation
     pad
     permute
     pow
@@ -82,9 +93,13 @@ ops! {
     recip
     reduce
     relu
+    repeat
     reshape
+    roll
     round
     rsqrt
+    scan
+    scatter_add
     schedule
     sgd
     sigmoid
@@ -94,12 +109,16 @@ ops! {
     slice
     softmax
     softplus
+    sort
+    split
     sqrt
     square
     sub
     tanh
+    tril
     unfold
     where_
 }
 
-pub use cross_entropy::{CrossEntropy, Reduction};
+pub use cross_entropy::CrossEntropy;
+pub use losses::{BinaryCrossEntropy, MultiMargin, NllLoss, Reduction};

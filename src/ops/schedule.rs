@@ -1,5 +1,6 @@
 //! schedule: the learning rate of step t: step decay a·γ^⌊t/n⌋, cosine b + (a − b)·(1 + cos(π·t/n))/2, warm-up
-//! a·min((t + 1)/n, 1), the functions that [`Schedule`](crate::optim::Schedule) is put together from.
+//! a·min((t + 1)/n, 1), Noam's a·min(s^−½, s·n^−3⁄2) with s = t + 1, and phases between two rates, the functions
+//! that [`Schedule`](crate::optim::Schedule) is put together from; and which runs update.
 
 use crate::{
     data::{DType, TensorDesc},
@@ -14,6 +15,10 @@ enum Schedule {
     Cosine { high: f32, low: f32, steps: u32 },
     Warmup { steps: u32 },
     Since { step: u32 },
+    Noam { rate: f32, steps: u32 },
+    Phase { begin: f32, end: f32, from: f32, to: f32, cosine: bool },
+    Updates { every: u32 },
+    IsLast { every: u32 },
 }
 
 impl Op for Schedule {
@@ -23,6 +28,10 @@ impl Op for Schedule {
             Schedule::Cosine { .. } => "schedule_cosine",
             Schedule::Warmup { .. } => "schedule_warmup",
             Schedule::Since { .. } => "schedule_since",
+            Schedule::Noam { .. } => "schedule_noam",
+            Schedule::Phase { .. } => "schedule_phase",
+            Schedule::Updates { .. } => "schedule_updates",
+            Schedule::IsLast { .. } => "schedule_is_last",
         }
     }
 
@@ -32,13 +41,13 @@ impl Op for Schedule {
             return Err(Misfit::dtype(format!("counts steps in u32, not {counter}")));
         }
         let dtype = match *self {
-            Schedule::Decay { every: 0, .. } | Schedule::Cosine { steps: 0, .. } | Schedule::Warmup { steps: 0 } => {
+            Schedule::Decay { every: 0, .. } | Schedule::Cosine { steps: 0, .. } | Schedule::Warmup { steps: 0 } | Schedule::Noam { steps: 0, .. } | Schedule::Updates { every: 0 } | Schedule::IsLast { every: 0 } => {
                 return Err(Misfit::shape("needs at least one step"));
             }
             Schedule::Decay { ln_gamma, .. } if ln_gamma.is_nan() => {
                 return Err(Misfit::shape("gamma must not be negative"));
             }
-            Schedule::Since { .. } => DType::U32,
+            Schedule::Since { .. } | Schedule::Updates { .. } | Schedule::IsLast { .. } => DType::U32,
             _ => DType::F32,
         };
         Ok(vec![TensorDesc::new(&counter.shape, dtype)])
@@ -50,6 +59,11 @@ impl Op for Schedule {
             Schedule::Decay { rate, ln_gamma, every } => function.scalar(rate).scalar(ln_gamma).scalar_u32(every),
             Schedule::Cosine { high, low, steps } => function.scalar(high).scalar(low).scalar_u32(steps),
             Schedule::Warmup { steps } | Schedule::Since { step: steps } => function.scalar_u32(steps),
+            Schedule::Noam { rate, steps } => function.scalar(rate).scalar_u32(steps),
+            Schedule::Phase { begin, end, from, to, cosine } => {
+                function.scalar(begin).scalar(end).scalar(from).scalar(to).scalar_u32(cosine.into())
+            }
+            Schedule::Updates { every } | Schedule::IsLast { every } => function.scalar_u32(every),
         })
     }
 }
@@ -73,6 +87,32 @@ impl Tensor {
     #[track_caller]
     pub(crate) fn schedule_warmup(&self, t: &Tensor, steps: u32) -> Tensor {
         self.graph().apply1(Schedule::Warmup { steps }, &[self, t])
+    }
+
+    /// rate·min(s^−½, s·steps^−3⁄2) for s = `self` + 1.
+    #[track_caller]
+    pub(crate) fn schedule_noam(&self, rate: f64, steps: u32) -> Tensor {
+        self.graph().apply1(Schedule::Noam { rate: rate as f32, steps }, &[self])
+    }
+
+    /// The rate `self` up to step `begin`, then from one rate to another until step `end`, along half a cosine
+    /// or a line.
+    #[track_caller]
+    pub(crate) fn schedule_phase(&self, t: &Tensor, steps: [f64; 2], rates: [f64; 2], cosine: bool) -> Tensor {
+        let ([begin, end], [from, to]) = (steps.map(|step| step as f32), rates.map(|rate| rate as f32));
+        self.graph().apply1(Schedule::Phase { begin, end, from, to, cosine }, &[self, t])
+    }
+
+    /// How many updates were made after `self` runs, of which every so many make one.
+    #[track_caller]
+    pub(crate) fn schedule_updates(&self, every: u32) -> Tensor {
+        self.graph().apply1(Schedule::Updates { every }, &[self])
+    }
+
+    /// Whether the run after `self` runs makes an update.
+    #[track_caller]
+    pub(crate) fn schedule_is_last(&self, every: u32) -> Tensor {
+        self.graph().apply1(Schedule::IsLast { every }, &[self])
     }
 
     /// The steps of `self` beyond `step`.
@@ -130,6 +170,43 @@ mod tests {
             0..40 => 0.1 * f64::from(t + 1) / 40.0,
             _ => 0.1 * f64::powi(0.5, ((t - 40) / 100) as i32),
         });
+    }
+
+    #[test]
+    fn noam_rises_and_falls_with_the_root() {
+        for steps in [1, 10, 4000] {
+            let definition = |t: u32| {
+                let s = f64::from(t) + 1.0;
+                0.2 * s.powf(-0.5).min(s * f64::from(steps).powf(-1.5))
+            };
+            check(|t| t.schedule_noam(0.2, steps), definition);
+        }
+    }
+
+    #[test]
+    fn phases_follow_each_other() {
+        for cosine in [false, true] {
+            let blend = |from: f64, to: f64, share: f64| {
+                let share = if cosine { (1.0 - (std::f64::consts::PI * share).cos()) / 2.0 } else { share };
+                from + (to - from) * share
+            };
+            let rate = |t: &Tensor| {
+                let first = t.graph().constant(0.1, DType::F32);
+                let rise = first.schedule_phase(t, [0.0, 14.5], [0.1, 1.0], cosine);
+                rise.schedule_phase(t, [14.5, 500.0], [1.0, 0.01], cosine)
+            };
+            check(rate, |t| match t {
+                0..=14 => blend(0.1, 1.0, f64::from(t) / 14.5),
+                15..=500 => blend(1.0, 0.01, (f64::from(t) - 14.5) / 485.5),
+                _ => 0.01,
+            });
+        }
+    }
+
+    #[test]
+    fn every_so_many_runs_update() {
+        check(|t| t.schedule_updates(7).cast(DType::F32), |t| f64::from(t / 7));
+        check(|t| t.schedule_is_last(7).cast(DType::F32), |t| f64::from(u32::from(t % 7 == 6)));
     }
 
     #[test]

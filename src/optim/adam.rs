@@ -69,13 +69,17 @@ impl<const DECOUPLED: bool> Optimizer<AdamRule<DECOUPLED>> {
     }
 }
 
+/// Refuses weights of the past with which running means do not move, or run away.
+pub(super) fn check_betas(betas: [f64; 2]) -> Result<(), String> {
+    match betas.into_iter().find(|beta| !(0.0..1.0).contains(beta)) {
+        Some(beta) => Err(format!("beta must be at least 0 and less than 1, not {beta}")),
+        None => Ok(()),
+    }
+}
+
 impl<const DECOUPLED: bool> Rule for AdamRule<DECOUPLED> {
     fn check(&self) -> Result<(), String> {
-        for beta in self.betas {
-            if !(0.0..1.0).contains(&beta) {
-                return Err(format!("beta must be at least 0 and less than 1, not {beta}"));
-            }
-        }
+        check_betas(self.betas)?;
         super::not_negative("eps", self.eps)?;
         super::not_negative("weight decay", self.weight_decay)
     }

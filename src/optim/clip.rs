@@ -5,8 +5,8 @@ use crate::{data::DType, graph::Tensor};
 /// The gradients in `f32`, scaled so that the Euclidean norm of all together is at most `most`:
 /// `torch.nn.utils.clip_grad_norm_`.
 #[track_caller]
-pub(super) fn clip_norm(gradients: &[Tensor], most: f64) -> Vec<Tensor> {
-    let gradients: Vec<Tensor> = gradients.iter().map(|gradient| gradient.cast(DType::F32)).collect();
+pub(super) fn clip_norm<'a>(gradients: impl IntoIterator<Item = &'a Tensor>, most: f64) -> Vec<Tensor> {
+    let gradients: Vec<Tensor> = gradients.into_iter().map(|gradient| gradient.cast(DType::F32)).collect();
     let squares = gradients.iter().map(|gradient| gradient.sum_squares());
     let Some(sum) = squares.reduce(|sum, square| sum.add(&square)) else { return gradients };
     let factor = sum.clip_factor(most);

@@ -3,14 +3,23 @@
 //!
 //! Moments are state named `optimizer.exp_avg.features.0.weight`, in `f32` whatever the parameter's
 //! type, and checkpoints save them. The number of steps done is the graph's state `step`.
+//!
+//! [`Optimizer::accumulate`] makes one update of several runs, [`Optimizer::average`] keeps a running mean
+//! of the parameters. Both are part of the same plan: a run is one submit, whether it updates or not.
 
+mod adagrad;
 mod adam;
 mod clip;
+mod lion;
+mod rmsprop;
 mod schedule;
 mod sgd;
 
+pub use adagrad::{Adagrad, AdagradRule};
 pub use adam::{Adam, AdamRule, AdamW};
-pub use schedule::Schedule;
+pub use lion::{Lion, LionRule};
+pub use rmsprop::{RmsProp, RmsPropRule};
+pub use schedule::{OneCycle, Schedule};
 pub use sgd::{Sgd, SgdRule};
 
 use crate::{
@@ -21,15 +30,19 @@ use crate::{
 };
 use std::{fmt, sync::Arc};
 
-/// An update rule with what all of them share: learning rate, schedule and clipping.
+/// An update rule with what all of them share: learning rate, schedule, clipping, micro-batches, average.
 ///
-/// [`Sgd`], [`Adam`] and [`AdamW`] are optimizers; [`Optimizer::of`] makes one from a rule of your own.
+/// [`Sgd`], [`Adam`], [`AdamW`], [`RmsProp`], [`Adagrad`] and [`Lion`] are optimizers; [`Optimizer::of`] makes one
+/// from a rule of your own.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Optimizer<R> {
     rule: R,
     rate: f64,
     schedule: Schedule,
+    largest: Option<f64>,
     most: Option<f64>,
+    every: u32,
+    average: Option<f64>,
 }
 
 /// How one parameter moves along its gradient.
@@ -71,8 +84,26 @@ pub struct Update<'a> {
     name: &'a str,
     parameter: Tensor,
     gradient: &'a Tensor,
-    rate: &'a Tensor,
-    done: &'a Tensor,
+    step: &'a Step,
+}
+
+/// What all parameters share in one step.
+#[derive(Debug)]
+struct Step {
+    /// The learning rate, `f32`.
+    rate: Tensor,
+    /// How many updates were made, `u32`.
+    done: Tensor,
+    /// A mask of whether this run updates, where not all do.
+    updates: Option<Tensor>,
+}
+
+impl Step {
+    /// The new value in runs that update, the old one in others.
+    #[track_caller]
+    fn choose(&self, old: &Tensor, new: &Tensor) -> Tensor {
+        self.updates.as_ref().map_or_else(|| new.clone(), |updates| updates.where_(new, old))
+    }
 }
 
 impl Update<'_> {
@@ -94,25 +125,30 @@ impl Update<'_> {
 
     /// The learning rate, an `f32` scalar.
     pub fn rate(&self) -> &Tensor {
-        self.rate
+        &self.step.rate
     }
 
-    /// The number of steps done, a `u32` scalar: 0 in the first.
+    /// The number of updates done, a `u32` scalar: 0 in the first.
     pub fn done(&self) -> &Tensor {
-        self.done
+        &self.step.done
     }
 
     /// A piece of state of the parameter's shape, `f32`, zero at first: `optimizer.KIND.PARAMETER`.
     #[track_caller]
     pub fn state(&self, kind: &str) -> Tensor {
-        let desc = TensorDesc::new(self.parameter.shape(), DType::F32);
-        self.parameter.graph().state(&format!("optimizer.{kind}.{}", self.name), desc, Init::zeros())
+        self.state_from(kind, 0.0)
     }
 
-    /// Replaces a piece of state in place and returns the new value.
+    /// [`state`](Update::state) with another number at first.
+    #[track_caller]
+    pub fn state_from(&self, kind: &str, first: f32) -> Tensor {
+        state_of(&format!("optimizer.{kind}.{}", self.name), &self.parameter, first)
+    }
+
+    /// Replaces a piece of state in place, in runs that update, and returns the new value.
     #[track_caller]
     pub fn keep(&self, state: &Tensor, new: Tensor) -> Tensor {
-        self.parameter.graph().assign(state, &new);
+        self.parameter.graph().assign(state, &self.step.choose(state, &new));
         new
     }
 }
@@ -120,7 +156,7 @@ impl Update<'_> {
 impl<R: Rule> Optimizer<R> {
     /// An optimizer from a rule and a learning rate.
     pub fn of(rule: R, rate: f64) -> Optimizer<R> {
-        Optimizer { rule, rate, schedule: Schedule::Constant, most: None }
+        Optimizer { rule, rate, schedule: Schedule::Constant, largest: None, most: None, every: 1, average: None }
     }
 
     /// How the learning rate changes; constant if not said.
@@ -133,6 +169,42 @@ impl<R: Rule> Optimizer<R> {
     /// `torch.nn.utils.clip_grad_norm_`.
     pub fn clip_norm(mut self, most: f64) -> Self {
         self.most = Some(most);
+        self
+    }
+
+    /// Brings every number of the gradients into ±`most`, before [`clip_norm`](Optimizer::clip_norm) where both
+    /// are asked for: `torch.nn.utils.clip_grad_value_`.
+    pub fn clip_value(mut self, most: f64) -> Self {
+        self.largest = Some(most);
+        self
+    }
+
+    /// Updates in every `runs`-th run only, with the mean of the gradients of the runs since the last one.
+    ///
+    /// So `runs` micro-batches of one size, each with the mean of its losses, make the update of one batch
+    /// of all of them, and take the memory of a small one. The sums are state `optimizer.accumulated.NAME`;
+    /// other state and the parameters stay as they are in between, the schedule counts updates. The
+    /// graph's `step` counts runs, so that dropout drops others in each.
+    ///
+    /// ```
+    /// # use wgrad::{optim::AdamW, prelude::*};
+    /// # let graph = Graph::new(Mode::Train);
+    /// # let loss = graph.parameter("w", [3], Init::ones()).sum_all();
+    /// AdamW::new(3e-4).accumulate(8).minimise(&loss);
+    /// # graph.check().unwrap();
+    /// ```
+    pub fn accumulate(mut self, runs: u32) -> Self {
+        self.every = runs;
+        self
+    }
+
+    /// Keeps a running mean of each parameter, state `average.NAME`: the parameter after the first update, then
+    /// mean ← decay·mean + (1 − decay)·parameter after each.
+    ///
+    /// That is `torch.optim.swa_utils.AveragedModel` with `get_ema_multi_avg_fn(decay)`. The means are saved
+    /// with checkpoints; [`Weights::averaged`](crate::session::Weights::averaged) puts them in the parameters' place.
+    pub fn average(mut self, decay: f64) -> Self {
+        self.average = Some(decay);
         self
     }
 
@@ -174,17 +246,26 @@ impl<R: Rule> Optimizer<R> {
             if let Err(error) = self.check(graph) {
                 return graph.fail(error);
             }
-            let (parameters, gradients): (Vec<_>, Vec<_>) = gradients.iter().cloned().unzip();
-            let gradients = match self.most {
-                Some(most) => clip::clip_norm(&gradients, most),
-                None => gradients.iter().map(|gradient| gradient.cast(DType::F32)).collect(),
-            };
-            let done = graph.step();
-            let rate = self.schedule.rate(self.rate, &done);
-            for (parameter, gradient) in parameters.iter().zip(&gradients) {
-                self.update_one(parameter, gradient, &rate, &done);
+            let step = self.step(graph);
+            let found = gradients.iter().map(|(parameter, gradient)| self.gradient(parameter, gradient, &step));
+            let Some(mut found) = found.collect::<Option<Vec<Pending>>>() else { return };
+            if let Some(most) = self.most {
+                let clipped = clip::clip_norm(found.iter().map(|found| &found.gradient), most);
+                found.iter_mut().zip(clipped).for_each(|(found, gradient)| found.gradient = gradient);
+            }
+            for found in &found {
+                self.update_one(found, &step);
             }
         });
+    }
+
+    fn step(&self, graph: &Graph) -> Step {
+        let runs = graph.step();
+        let (done, updates) = match self.every {
+            1 => (runs, None),
+            every => (runs.schedule_updates(every), Some(runs.schedule_is_last(every))),
+        };
+        Step { rate: self.schedule.rate(self.rate, &done), done, updates }
     }
 
     fn check(&self, graph: &Graph) -> Result<(), Error> {
@@ -192,29 +273,78 @@ impl<R: Rule> Optimizer<R> {
             let error = Error::new(ErrorKind::Gradient, "minimise: the graph is one for use, which counts no steps");
             return Err(error.hint("write it with Graph::new(Mode::Train)"));
         }
-        not_negative("learning rate", self.rate)
-            .and_then(|()| self.rule.check())
+        let decay = self.average.unwrap_or(0.0);
+        let checks = [
+            not_negative("learning rate", self.rate),
+            self.rule.check(),
+            self.largest.map_or(Ok(()), |most| not_negative("the largest value", most)),
+            if self.every > 0 { Ok(()) } else { Err("an update needs at least one run".to_owned()) },
+            if (0.0..=1.0).contains(&decay) { Ok(()) } else { Err(format!("decay must be from 0 to 1, not {decay}")) },
+        ];
+        checks
+            .into_iter()
+            .collect::<Result<(), String>>()
             .map_err(|reason| Error::new(ErrorKind::Shape, format!("minimise: {reason}")))
     }
 
-    fn update_one(&self, parameter: &Tensor, gradient: &Tensor, rate: &Tensor, done: &Tensor) {
+    /// The gradient a parameter is updated with, before its norm is clipped, or `None` and a recorded mistake.
+    fn gradient(&self, parameter: &Tensor, gradient: &Tensor, step: &Step) -> Option<Pending> {
         let graph = parameter.graph();
         if parameter.is_failed() || gradient.is_failed() {
-            return;
+            return None;
         }
         let Some(name) = variable_name(parameter) else {
             let message = format!("minimise: {parameter:?} is neither a parameter nor state");
-            return graph.fail(Error::new(ErrorKind::Name, message));
+            graph.fail(Error::new(ErrorKind::Name, message));
+            return None;
         };
         if gradient.shape() != parameter.shape() {
             let message =
                 format!("minimise: the gradient of {name} is {}, the parameter {}", gradient.desc(), parameter.desc());
-            return graph.fail(Error::new(ErrorKind::Shape, message));
+            graph.fail(Error::new(ErrorKind::Shape, message));
+            return None;
         }
-        let at = Update { name: &name, parameter: parameter.cast(DType::F32), gradient, rate, done };
-        let new = self.rule.update(&at);
-        graph.assign(parameter, &new.cast(parameter.dtype()));
+        let mut gradient = gradient.cast(DType::F32);
+        if let Some(updates) = &step.updates {
+            let kept = state_of(&format!("optimizer.accumulated.{name}"), parameter, 0.0);
+            let sum = &kept + gradient;
+            graph.assign(&kept, &updates.where_(&graph.constant(0.0, DType::F32), &sum));
+            gradient = sum / self.every as f32;
+        }
+        if let Some(most) = self.largest {
+            gradient = gradient.clamp(-most as f32, most as f32);
+        }
+        Some(Pending { name, parameter: parameter.clone(), gradient })
     }
+
+    fn update_one(&self, found: &Pending, step: &Step) {
+        let Pending { name, parameter, gradient } = found;
+        let graph = parameter.graph();
+        let at = Update { name, parameter: parameter.cast(DType::F32), gradient, step };
+        let new = self.rule.update(&at).cast(parameter.dtype());
+        graph.assign(parameter, &step.choose(parameter, &new));
+        if let Some(decay) = self.average {
+            let mean = state_of(&format!("average.{name}"), parameter, 0.0);
+            let new = new.cast(DType::F32);
+            // A running mean that begins with its first number, like that of momentum.
+            let next = mean.sgd_momentum(&new, &step.done, decay, decay);
+            graph.assign(&mean, &step.choose(&mean, &next));
+        }
+    }
+}
+
+/// What one parameter is updated with.
+struct Pending {
+    name: Arc<str>,
+    parameter: Tensor,
+    gradient: Tensor,
+}
+
+/// State in `f32` of a parameter's shape.
+#[track_caller]
+fn state_of(name: &str, parameter: &Tensor, first: f32) -> Tensor {
+    let desc = TensorDesc::new(parameter.shape(), DType::F32);
+    parameter.graph().state(name, desc, Init::Constant(first))
 }
 
 /// The name of the parameter or state a tensor is.

@@ -82,6 +82,57 @@ impl Weights {
         Session::new(&self.context, plan, self)?.run()
     }
 
+    /// The same memory with the running means of [`Optimizer::average`](crate::optim::Optimizer::average) in place
+    /// of the parameters they belong to: what an inference session evaluates or a checkpoint hands out.
+    ///
+    /// Parameters without a mean, and all other state, are those of these weights. Nothing is copied, so
+    /// that later training moves both.
+    ///
+    /// ```
+    /// # use wgrad::{optim::Sgd, prelude::*};
+    /// # fn main() -> Result<(), Error> {
+    /// # let context = wgrad::testing::context();
+    /// let net = |graph: &Graph| graph.parameter("w", [3], Init::ones()).square().sum_all();
+    /// let graph = Graph::new(Mode::Train);
+    /// let loss = net(&graph);
+    /// Sgd::new(0.1).average(0.99).minimise(&loss);
+    /// let plan = graph.plan(&[("loss", &loss)], context.target())?;
+    /// let weights = Weights::init(context, &plan, 1)?;
+    /// Session::new(context, plan, &weights)?.run()?;
+    ///
+    /// let graph = Graph::new(Mode::Infer);
+    /// let plan = graph.plan(&[("y", &net(&graph))], context.target())?;
+    /// let session = Session::new(context, plan, &weights.averaged()?)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// No mean at all; a mean for a parameter of half floats, which means are not.
+    pub fn averaged(&self) -> Result<Weights, Error> {
+        let mut entries = self.entries().clone();
+        let means: Vec<(Arc<str>, Entry)> = entries
+            .iter()
+            .filter_map(|(name, entry)| Some((name.strip_prefix("average.")?.into(), entry.clone())))
+            .collect();
+        let mut found = false;
+        for (name, mean) in means {
+            let Some(parameter) = entries.get_mut(&name).filter(|known| known.variable.role == Role::Parameter) else {
+                continue;
+            };
+            if parameter.variable.desc != mean.variable.desc {
+                return Err(clash(&name, &parameter.variable.desc, &mean.variable.desc));
+            }
+            parameter.buffer = mean.buffer;
+            found = true;
+        }
+        if !found {
+            let error = Error::new(ErrorKind::Name, "the weights have no running means");
+            return Err(error.hint("train them with an optimizer's average(decay)"));
+        }
+        Ok(Weights { entries: Arc::new(Mutex::new(entries)), ..self.clone() })
+    }
+
     fn entries(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Entry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }

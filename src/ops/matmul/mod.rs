@@ -98,7 +98,7 @@ fn as_matrix(x: &Tensor) -> Tensor {
 
 /// The product of two tensors of at least two dimensions.
 #[track_caller]
-fn multiply(a: &Tensor, transposed_a: bool, b: &Tensor, transposed_b: bool) -> Tensor {
+pub(super) fn multiply(a: &Tensor, transposed_a: bool, b: &Tensor, transposed_b: bool) -> Tensor {
     let (x, y) = (a.shape(), b.shape());
     if !a.is_failed() && !b.is_failed() {
         let ([m, k], [rows, n]) = (rows_and_columns(&x, transposed_a), rows_and_columns(&y, transposed_b));

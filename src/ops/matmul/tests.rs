@@ -86,6 +86,36 @@ fn thin_products_match_their_definition() {
 }
 
 #[test]
+fn thin_products_reach_their_kernels_however_their_factors_are_stored() {
+    let cases = [
+        (&[][..], [1, 500, 300], "matmul/thin"),
+        (&[], [500, 1, 300], "matmul/thin"),
+        (&[], [1, 1, 3000], "matmul/thin"),
+        (&[6], [1, 70, 64], "matmul/thin"),
+        (&[6], [70, 1, 64], "matmul/thin"),
+        (&[2, 3], [1, 1, 64], "matmul/thin"),
+        (&[], [70, 50, 1], "pointwise"),
+        (&[5], [70, 50, 1], "pointwise"),
+    ];
+    for class in [DeviceClass::Software, DeviceClass::Portable] {
+        for ((batch, [m, n, k], expected), stored) in cases.into_iter().flat_map(|case| STORED.map(|s| (case, s))) {
+            let graph = Graph::new(Mode::Infer);
+            let factor = |name: &str, rows: usize, columns: usize, transposed: bool| {
+                let sizes = if transposed { [columns, rows] } else { [rows, columns] };
+                let x = graph.input(name, batch.iter().copied().chain(sizes).collect::<Shape>());
+                if transposed { x.t() } else { x }
+            };
+            let y = factor("a", m, k, stored[0]).matmul(&factor("b", k, n, stored[1]));
+            let plan = graph.plan(&[("y", &y)], &Target::baseline().with_class(class)).unwrap();
+            let found: Vec<&str> = plan.kernels().map(|kernel| kernel.shader.name).collect();
+            let known = |name: &&str| *name == expected || *name == "matmul/sum_parts";
+            let case = format!("{class:?} {batch:?} {m}×{n}×{k} {stored:?}");
+            assert!(found[0] == expected && found.iter().all(known), "{case}: {found:?}");
+        }
+    }
+}
+
+#[test]
 fn long_sums_are_cut_into_parts() {
     check([true, false], &[[5, 6, 1100]]).tolerance(1e-4).run();
     check([false, true], &[[5, 7, 1100], [1, 2, 5000]]).no_half().tolerance(1e-4).run();

@@ -1,0 +1,95 @@
+// y[o, k, i] = x[o, (k + shift) mod n, i], or x[o, n − 1 − k, i].
+//#import chain
+//#import index
+
+struct Sizes {
+    // Elements, the axis k, and the elements i behind it.
+    count: u32,
+    n: u32,
+    inner: u32,
+    shift: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<vec4<real>>; // [outer, n, inner]
+@group(0) @binding(1) var<storage, read> x_index: array<u32>; // the same of indices
+@group(0) @binding(2) var<storage, read_write> y: array<real>; // [outer, n, inner]
+@group(0) @binding(3) var<storage, read_write> y_index: array<u32>; // the same of indices
+@group(0) @binding(15) var<uniform> sizes: Sizes;
+
+// Whether the axis is reversed.
+override FLIP: bool = false;
+// Whether inner is a multiple of 4.
+override ALIGNED: bool = false;
+// Neighbours that a thread takes: a multiple of 4.
+override BLOCK: u32 = 4u;
+
+// An element of y.
+struct Element {
+    begin: u32,
+    k: u32,
+    i: u32,
+}
+
+fn element_of(e: u32) -> Element {
+    let row = e / sizes.inner;
+    let begin = row / sizes.n * sizes.n;
+    return Element(begin, row - begin, e - row * sizes.inner);
+}
+
+// The element `step` further, which lies in this row or at the beginning of the next.
+fn following(element: Element, step: u32) -> Element {
+    var next = element;
+    next.i += step;
+    if next.i >= sizes.inner {
+        next.i -= sizes.inner;
+        next.k += 1u;
+        if next.k == sizes.n {
+            next.k = 0u;
+            next.begin += sizes.n;
+        }
+    }
+    return next;
+}
+
+// Where an element comes from.
+fn source(element: Element) -> u32 {
+    let k = element.k;
+    // k + shift may be beyond 32 bits.
+    let rolled = select(k + sizes.shift, k - (sizes.n - sizes.shift), k >= sizes.n - sizes.shift);
+    return (element.begin + select(rolled, sizes.n - 1u - k, FLIP)) * sizes.inner + element.i;
+}
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let first = (workgroup_index(group, groups) * 64u + thread) * BLOCK;
+    var element = element_of(first);
+    for (var e = first; e < min(first + BLOCK, sizes.count); e += select(1u, 4u, ALIGNED)) {
+        let at = source(element);
+        if ALIGNED {
+            store4(e, vec4<f32>(x[at / 4u]));
+            element = following(element, 4u);
+        } else {
+            store(e, f32(x[at / 4u][at % 4u]));
+            element = following(element, 1u);
+        }
+    }
+}
+
+// The same for index tensors.
+@compute @workgroup_size(64)
+fn index(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let first = (workgroup_index(group, groups) * 64u + thread) * BLOCK;
+    var element = element_of(first);
+    for (var e = first; e < min(first + BLOCK, sizes.count); e++) {
+        y_index[e] = x_index[source(element)];
+        element = following(element, 1u);
+    }
+}

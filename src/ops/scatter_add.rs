@@ -1,0 +1,319 @@
+//! scatter_add: y[o, index[o, k, i], i] = x[…] + Σ src[o, k, i], without float atomics.
+
+use super::{
+    gather::{is_index, lies_within},
+    rows::{neighbours, too_large},
+    sort::Keys,
+};
+use crate::{
+    data::{DType, TensorDesc},
+    error::Misfit,
+    graph::{Backward, Emit, Gradients, Io, Op, Tensor, ValueId},
+    kernel::{Dispatch, Kernel, Params, Target},
+    shader,
+};
+
+/// Sorted elements that one thread adds up.
+const LENGTH: usize = 32;
+
+/// The sums of what goes to each element along an axis of size `n`, from index and src of one shape.
+#[derive(Debug)]
+struct Scatter {
+    axis: usize,
+    n: usize,
+}
+
+impl Op for Scatter {
+    fn name(&self) -> &'static str {
+        "scatter_add"
+    }
+
+    fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {
+        let (index, src) = (&inputs[0], &inputs[1]);
+        is_index(index)?;
+        if !src.dtype.is_float() {
+            return Err(Misfit::dtype(format!("adds floating point numbers, not {src}")));
+        }
+        debug_assert_eq!(index.shape, src.shape);
+        Ok(vec![TensorDesc::new(src.shape.with(self.axis, self.n), src.dtype)])
+    }
+
+    fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
+        io.fits(target)?;
+        let [outer, m, inner] = io.x_shape(1).split_at_axis(self.axis);
+        let work = Work { io, target, m, n: self.n, inner };
+        let y = io.y_desc(0);
+        let wide = TensorDesc::new(&y.shape, DType::F32);
+        if wide.bytes() > target.max_binding_bytes {
+            return Err(too_large(&wide, target));
+        }
+        let sums = if y.dtype == DType::F32 { io.y(0) } else { out.scratch(wide.clone()) };
+        let dispatch = Dispatch::new(work.kernel("clear")).write(sums).params(work.params(0, 0));
+        out.push(dispatch.groups(work.blocks_of(y.shape.numel())).cost(0, wide.bytes()));
+
+        let columns = outer * inner;
+        let alone = if target.class.is_software() { m <= 32_768 } else { m <= 256 || (m <= 16_384 && columns >= 4096) };
+        if m > 0 && alone {
+            let dispatch = Dispatch::new(work.kernel("columns")).read(io.x(0)).read(io.x(1)).write(sums);
+            let dispatch = dispatch.params(work.params(0, 0)).groups(columns.div_ceil(64) as u64);
+            out.push(dispatch.cost((columns * m) as u64, 2 * io.x_desc(1).bytes() + io.x_desc(0).bytes()));
+        } else if m * columns > 0 {
+            work.sort_and_add(sums, out)?;
+        }
+        if y.dtype != DType::F32 {
+            let dispatch = Dispatch::new(work.kernel("round_sums")).read(sums).write(io.y(0));
+            let dispatch = dispatch.params(work.params(0, 0)).groups(work.blocks_of(y.shape.numel()));
+            out.push(dispatch.cost(0, wide.bytes() + y.bytes()).finishing());
+        }
+        Ok(())
+    }
+
+    fn backward(&self, at: &Backward) -> Gradients {
+        Gradients::of([None, Some(at.dy(0).gather_or_zero(self.axis, at.x(0)))])
+    }
+}
+
+struct Work<'a> {
+    io: &'a Io,
+    target: &'a Target,
+    m: usize,
+    n: usize,
+    inner: usize,
+}
+
+impl Work<'_> {
+    fn kernel(&self, entry: &'static str) -> Kernel {
+        let block = 4 * neighbours(self.target);
+        Kernel::new(shader!("scatter_add"), entry, self.io.real()).constant("BLOCK", block as u32)
+    }
+
+    /// Workgroups with a thread for every block of so many elements.
+    fn blocks_of(&self, count: usize) -> u64 {
+        count.div_ceil(64 * 4 * neighbours(self.target)) as u64
+    }
+
+    /// The sizes, for a stage that adds up `count` sorted elements (of src where it is 0) in blocks.
+    fn params(&self, count: usize, blocks: usize) -> Params {
+        let count = if count == 0 { self.io.x_shape(1).numel() } else { count };
+        let total = self.io.y_shape(0).numel();
+        Params::new().all([count, self.m, self.n, self.inner, total, LENGTH, blocks])
+    }
+
+    /// Sorts the elements of src by where they go and adds up the runs of equal targets, stage by stage.
+    fn sort_and_add(&self, sums: ValueId, out: &mut Emit) -> Result<(), Misfit> {
+        let (io, total) = (self.io, self.io.y_shape(0).numel());
+        let mut count = io.x_shape(1).numel();
+        let found = out.scratch(TensorDesc::new([count], DType::U32));
+        let dispatch = Dispatch::new(self.kernel("find_targets")).read(io.x(0)).write(found);
+        let dispatch = dispatch.params(self.params(0, 0)).groups(self.blocks_of(count));
+        out.push(dispatch.cost(0, 2 * io.x_desc(0).bytes()));
+
+        let bits = (usize::BITS - total.leading_zeros()) as usize;
+        let [mut targets, order] = Keys { value: found, rows: 1, n: count, bits }.sort(None, self.target, out)?;
+        let mut values = None;
+        loop {
+            let blocks = count.div_ceil(LENGTH);
+            if let Some(values) = values.filter(|_| count <= 2 * LENGTH) {
+                let dispatch = Dispatch::new(self.kernel("sum_rest")).read(targets).read(values).write(sums);
+                out.push(dispatch.params(self.params(count, blocks)).cost(count as u64, 8 * count as u64));
+                return Ok(());
+            }
+            let border_targets = out.scratch(TensorDesc::new([2 * blocks], DType::U32));
+            let border_values = out.scratch(TensorDesc::new([2 * blocks], DType::F32));
+            let dispatch = match values {
+                None => Dispatch::new(self.kernel("sum_sources")).read(io.x(1)).read(targets).read(order),
+                Some(values) => Dispatch::new(self.kernel("sum_borders")).read(targets).read(values),
+            };
+            let dispatch = dispatch.write(border_targets).write(border_values).write(sums);
+            let dispatch = dispatch.params(self.params(count, blocks)).groups(blocks.div_ceil(64) as u64);
+            out.push(dispatch.cost(count as u64, 12 * count as u64));
+            (targets, values, count) = (border_targets, Some(border_values), 2 * blocks);
+        }
+    }
+}
+
+impl Tensor {
+    /// The sums of `src`'s elements by their indices along an axis of size `n`, where this tensor has the indices.
+    #[track_caller]
+    pub(super) fn scattered(&self, src: &Tensor, axis: usize, n: usize) -> Tensor {
+        self.graph().apply1(Scatter { axis, n }, &[self, src])
+    }
+
+    /// This tensor with src\[o, k, i\] added to its element \[o, index\[o, k, i\], i\] along dimension `dim`:
+    /// `torch.scatter_add`.
+    ///
+    /// `index` is `u32` with as many dimensions, in each at most as large as `src`, and in each but `dim` at most as
+    /// large as this tensor. Elements of equal indices are added in a fixed order, so the result is the same in every
+    /// run. An index past the end adds nothing.
+    ///
+    /// # Gradient
+    /// To this tensor as it is, to `src` the elements it was added to.
+    ///
+    /// # Errors
+    /// Recorded in the graph: an index that is not `u32`, shapes that do not lie in each other, mixed element types.
+    #[track_caller]
+    pub fn scatter_add(&self, dim: isize, index: &Tensor, src: &Tensor) -> Tensor {
+        if [self, index, src].iter().any(|tensor| tensor.is_failed()) {
+            return self.graph().failed();
+        }
+        let (shape, small) = (self.shape(), index.shape());
+        let checked = shape.axis(dim).and_then(|axis| {
+            lies_within(&index.desc(), &shape, axis)?;
+            lies_within(&index.desc(), &src.shape(), axis)?;
+            if small[axis] > src.shape()[axis] {
+                return Err(Misfit::shape(format!("index {small} does not lie in src {}", src.shape())));
+            }
+            Ok(axis)
+        });
+        match checked {
+            Ok(axis) => {
+                let src = src.cropped(&small, axis).slice(axis as isize, ..small[axis]);
+                // The part of this tensor that the index reaches, and the rest beside it in each dimension.
+                let mut reached = self.clone();
+                let mut rests = Vec::new();
+                for d in (0..shape.rank()).filter(|&d| d != axis && small[d] < shape[d]) {
+                    rests.push((d as isize, reached.slice(d as isize, small[d]..)));
+                    reached = reached.slice(d as isize, ..small[d]);
+                }
+                let sum = &reached + &index.scattered(&src, axis, shape[axis]);
+                rests.iter().rev().fold(sum, |inner, (d, rest)| Tensor::concat(&[&inner, rest], *d))
+            }
+            Err(misfit) => self.mistake("scatter_add", misfit),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::gather::tests::Dice;
+    use crate::{
+        autodiff::gradients,
+        kernel::DeviceClass,
+        plan::PlanOptions,
+        prelude::*,
+        testing::{Check, Numbers, context, run, run_on},
+    };
+
+    fn check(shapes: [&[usize]; 2], dim: isize, index_shape: &[usize], index: &[u32]) {
+        let axis = Shape::from(shapes[0]).axis(dim).unwrap();
+        let numbers = Numbers::new(index_shape, index.iter().map(|&i| f64::from(i)).collect());
+        Check::new(
+            |[x, src]: [Tensor; 2]| x.scatter_add(dim, &x.graph().input_of("index", index_shape, DType::U32), &src),
+            |[x, src]| {
+                let strides = x.shape().strides();
+                let mut data = x.data().to_vec();
+                Numbers::from_fn(index_shape, |at| {
+                    let mut to = at.to_vec();
+                    to[axis] = numbers.at(at) as usize;
+                    if to[axis] < shapes[0][axis] {
+                        data[to.iter().zip(&strides).map(|(i, stride)| i * stride).sum::<usize>()] += src.at(at);
+                    }
+                    0.0
+                });
+                Numbers::new(x.shape(), data)
+            },
+        )
+        .shapes(shapes)
+        .index("index", index_shape, index)
+        .run();
+    }
+
+    #[test]
+    fn sources_are_added_where_their_indices_point() {
+        check([&[5, 3], &[4, 3]], 0, &[4, 3], &[1, 4, 1, 0, 4, 1, 3, 3, 3, 2, 9, 2]);
+        check([&[5, 3], &[5, 4]], -1, &[5, 2], &[2, 2, 0, 1, 0, 0, 3, 1, 1, u32::MAX]);
+        check([&[4, 3, 5], &[3, 6, 4]], 1, &[2, 6, 3], &(0..36).map(|i| i * i % 3).collect::<Vec<u32>>());
+        check([&[1], &[1]], 0, &[1], &[0]);
+        check([&[3], &[2]], 0, &[0], &[]);
+        let mut dice = Dice(5);
+        for _ in 0..16 {
+            let (shape, axis) = dice.shape();
+            let m = dice.below(2 * shape[axis]);
+            let src = Shape::from(&shape[..]).with(axis, m);
+            let index = dice.indices(src.numel(), shape[axis] + 1);
+            check([&shape, &src], dice.dim(axis, shape.len()), &src, &index);
+        }
+    }
+
+    #[test]
+    fn many_elements_are_sorted_first() {
+        let mut dice = Dice(6);
+        for (n, m, columns, end) in [(7, 300, 2, 8), (1, 5000, 1, 1), (900, 4099, 3, 900), (3, 40_001, 1, 2)] {
+            let index = dice.indices(m * columns, end);
+            for class in [DeviceClass::Software, DeviceClass::Portable] {
+                for dtype in [DType::F32, DType::F16] {
+                    let graph = Graph::new(Mode::Infer);
+                    let x = graph.full([n, columns], 1.0, dtype);
+                    let src = graph.input_of("src", [m, columns], dtype);
+                    let y = x.scatter_add(0, &graph.input_of("index", [m, columns], DType::U32), &src);
+                    // Small whole numbers, whose sums are exact.
+                    let numbers: Vec<f32> = (0..m * columns).map(|i| ((i * 7) % 5) as f32 - 2.0).collect();
+                    let inputs = [
+                        ("src", Array::from_f32_as(dtype, [m, columns], &numbers).unwrap()),
+                        ("index", Array::from_u32([m, columns], &index).unwrap()),
+                    ];
+                    let mut expected = vec![1.0_f32; n * columns];
+                    for (e, (&t, number)) in index.iter().zip(&numbers).enumerate() {
+                        if (t as usize) < n {
+                            expected[t as usize * columns + e % columns] += number;
+                        }
+                    }
+                    let target = context().target().with_class(class);
+                    let found = run_on(&graph, &[("y", &y)], &inputs, &target, PlanOptions::default()).unwrap();
+                    assert_eq!(found[0].to_f32(), expected, "{class:?} {dtype} {n} {m} {columns}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn sums_do_not_change_from_run_to_run() {
+        let (n, m) = (50, 70_001);
+        let graph = Graph::new(Mode::Infer);
+        let (index, src) = (graph.input_of("index", [m], DType::U32), graph.input("src", [m]));
+        let y = graph.full([n], 0.0, DType::F32).scatter_add(0, &index, &src);
+        let numbers: Vec<f32> = (0..m).map(|i| (i as f32 * 0.37).sin()).collect();
+        let ids = Dice(7).indices(m, n);
+        let inputs = [("src", Array::from_f32([m], &numbers).unwrap()), ("index", Array::from_u32([m], &ids).unwrap())];
+        let found = [0, 1].map(|_| run(&graph, &[("y", &y)], &inputs).unwrap()[0].to_f32());
+        assert_eq!(found[0], found[1]);
+        let mut expected = vec![0.0_f64; n];
+        ids.iter().zip(&numbers).for_each(|(&id, &number)| expected[id as usize] += f64::from(number));
+        for (found, expected) in found[0].iter().zip(expected) {
+            assert!((f64::from(*found) - expected).abs() < 1e-4, "{found}, not {expected}");
+        }
+    }
+
+    #[test]
+    fn the_second_gradient_is_a_scatter_again() {
+        let graph = Graph::new(Mode::Infer);
+        let (src, index) = (graph.input("src", [3]), graph.input_of("index", [3], DType::U32));
+        let y = graph.full([2], 0.0, DType::F32).scatter_add(0, &index, &src);
+        let first = gradients(&y.square().sum_all(), std::slice::from_ref(&src)).remove(0).unwrap();
+        let second = gradients(&first.square().sum_all(), &[src]).remove(0).unwrap();
+        let inputs = [
+            ("src", Array::from_f32([3], &[1.0, 2.0, 4.0]).unwrap()),
+            ("index", Array::from_u32([3], &[1, 7, 1]).unwrap()),
+        ];
+        let found = run(&graph, &[("first", &first), ("second", &second)], &inputs).unwrap();
+        assert_eq!(found[0].to_f32(), [10.0, 0.0, 10.0]);
+        assert_eq!(found[1].to_f32(), [80.0 / 2.0 * 2.0, 0.0, 80.0]);
+    }
+
+    #[test]
+    fn mistakes_name_shapes() {
+        let message = |index: &[usize], src: &[usize], dim| {
+            let graph = Graph::new(Mode::Infer);
+            let (x, index) = (graph.input("x", [2, 3]), graph.input_of("index", index, DType::U32));
+            assert!(x.scatter_add(dim, &index, &graph.input("src", src)).is_failed());
+            graph.check().unwrap_err().message().to_owned()
+        };
+        assert_eq!(
+            message(&[3, 3], &[3, 3], 1),
+            "scatter_add: index [3, 3] does not lie in shape [2, 3] outside dimension 1"
+        );
+        assert_eq!(message(&[2, 4], &[2, 3], 1), "scatter_add: index [2, 4] does not lie in src [2, 3]");
+        assert_eq!(message(&[2], &[2], 1), "scatter_add: index [2] does not lie in shape [2, 3] outside dimension 1");
+        assert_eq!(message(&[2, 3], &[2, 3], -3), "scatter_add: dimension -3 is outside shape [2, 3]");
+    }
+}
