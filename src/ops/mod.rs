@@ -30,7 +30,6 @@ macro_rules! ops {
 pub use avg_pool::{AvgPool, AvgPool1d, AvgPool2d, AvgPool3d};
 pub use conv2d::Conv2d;
 pub use embedding::Embedding;
-pub use max_pool2d::MaxPool2d;
 pub use interpolate::Interpolation;
 pub use max_pool::{MaxPool, MaxPool1d, MaxPool2d, MaxPool3d};
 pub use pad::PadMode;
