@@ -59,11 +59,11 @@ fn main() -> Result<(), Error> {
         both(&mut bench, &format!("matmul {n}"), &[&[n, n], &[n, n]], |_, x| x[0].matmul(&x[1]))?;
     }
     both(&mut bench, "linear 1 x 4096 x 4096", &[&[1, 4096], &[4096, 4096]], |_, x| x[0].linear(&x[1], None))?;
-    let same = Conv2d { padding: [1, 1], ..Default::default() };
+    let same = Conv2d { padding: [1, 1].into(), ..Default::default() };
     both(&mut bench, "conv 64x56x56 -> 64, 3x3", &[&[1, 64, 56, 56], &[64, 64, 3, 3]], |_, x| {
         x[0].conv2d(&x[1], None, same)
     })?;
-    let stride = Conv2d { stride: [4, 4], padding: [2, 2], ..Default::default() };
+    let stride = Conv2d { stride: [4, 4], padding: [2, 2].into(), ..Default::default() };
     both(&mut bench, "conv alexnet 1", &[&[1, 3, 224, 224], &[64, 3, 11, 11]], |_, x| {
         x[0].conv2d(&x[1], None, stride)
     })?;

@@ -47,7 +47,7 @@ fn main() -> Result<(), Error> {
     let graph = Graph::new(Mode::Infer);
     let image = graph.input("frame", [1, 1, SIDE, SIDE]);
     let window = graph.full([1, 1, 3, 3], 1.0 / 9.0, DType::F32);
-    let options = wgrad::ops::Conv2d { padding: [1, 1], ..Default::default() };
+    let options = wgrad::ops::Conv2d { padding: [1, 1].into(), ..Default::default() };
     let mask = image.conv2d(&window, None, options).conv2d(&window, None, options);
     let plan = graph.plan(&[("mask", &mask)], context.target())?;
     let weights = Weights::init(&context, &plan, 0)?;

@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod architecture;
+mod attention;
 mod autodiff;
 mod checkpoint;
 #[cfg(feature = "cli")]
 mod cli;
+mod conv;
 mod errors;
 mod fixture;
 mod interop;

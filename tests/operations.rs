@@ -17,6 +17,7 @@ use wgrad::{
 
 /// Other names and options of operations in the catalogue, and methods that change variables.
 const NOT_OPERATIONS: &[&str] = &[
+    "advance",
     "assign",
     "constant",
     "cross_entropy_with",

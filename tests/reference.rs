@@ -36,7 +36,7 @@ fn build(graph: &Graph, case: &Value, fixture: &Fixture) -> (Tensor, Vec<(String
         "conv2d" => {
             let options = Conv2d {
                 stride: pair(&case["stride"]),
-                padding: pair(&case["padding"]),
+                padding: pair(&case["padding"]).into(),
                 dilation: pair(&case["dilation"]),
                 groups: case["groups"].as_u64().unwrap() as usize,
             };
@@ -73,7 +73,15 @@ fn build(graph: &Graph, case: &Value, fixture: &Fixture) -> (Tensor, Vec<(String
 
 #[test]
 fn values_and_gradients_equal_pytorchs() {
-    let fixture = Fixture::open("reference");
+    compare("reference", build);
+}
+
+/// Writes a case of a fixture: what it computes, and the inputs it has a gradient of, by name.
+pub type Build = fn(&Graph, &Value, &Fixture) -> (Tensor, Vec<(String, Tensor)>);
+
+/// Compares the operations of a fixture, values and gradients, on both classes of devices.
+pub fn compare(fixture: &str, build: Build) {
+    let fixture = Fixture::open(fixture);
     for (case, class) in fixture.table.iter().flat_map(|case| CLASSES.map(|class| (case, class))) {
         let name = case["name"].as_str().unwrap();
         let stored = |key: &str| fixture.get(&format!("{name}.{key}"));

@@ -33,36 +33,37 @@ struct Block {
 }
 
 fn correlate(id: u32, thread: u32) -> Block {
-    let spans = (pixel_count() + SIDE - 1u) / SIDE;
-    let blocks = (sizes.outputs + SIDE - 1u) / SIDE;
-    let group = id / spans % (blocks * sizes.groups) / blocks;
-    let block = id / spans % blocks * SIDE;
-    let part = id / spans / (blocks * sizes.groups);
-    let range = find_part(part);
+    let work = find_work(id, SIDE, SIDE);
+    let phase = work.phase;
+    let counts = loop_counts(phase);
+    let range = find_part(work.part, counts);
     let depth = (range.end - range.first) * (range.inner_end - range.inner);
 
     let lane = thread % 16u;
     let line = thread / 16u;
     // Neighbouring threads load and store neighbouring pixels, so a thread's own four are 16 apart.
-    let numbers = id % spans * SIDE + lane + vec4(0u, 16u, 32u, 48u);
-    let pixels = find_pixels(numbers);
-    let source = source_index(pixels, group);
-    let outputs = block + line * 4u + vec4(0u, 1u, 2u, 3u);
+    let numbers = work.span * SIDE + lane + vec4(0u, 16u, 32u, 48u);
+    let pixels = find_pixels(numbers, phase);
+    let source = source_index(pixels, work.group);
+    let outputs = work.block * SIDE + line * 4u + vec4(0u, 1u, 2u, 3u);
     let near = min(outputs, vec4(sizes.outputs - 1u));
-    let weights = group * sizes.w_group + near * sizes.w_output + sizes.w_first;
+    let weights = work.group * sizes.w_group + near * sizes.w_output + first_tap(phase);
 
-    let b = group * sizes.outputs + near;
+    let b = work.group * sizes.outputs + near;
     let loaded = vec4<f32>(f32(bias[b.x]), f32(bias[b.y]), f32(bias[b.z]), f32(bias[b.w]));
-    var sums = outer_product(vec4<f32>(1.0), select(vec4<f32>(), loaded, vec4(part == 0u && sizes.bias == 1u)));
+    var sums = outer_product(vec4<f32>(1.0), select(vec4<f32>(), loaded, vec4(work.part == 0u && sizes.bias == 1u)));
     for (var first = 0u; first < depth; first += DEPTH) {
-        let w_step = find_step(first + lane, depth, range);
+        let w_step = find_step(first + lane, depth, range, counts);
         let at = weights + w_step.place.w;
         let w_here = vec4<f32>(f32(w[at.x]), f32(w[at.y]), f32(w[at.z]), f32(w[at.w]));
         w_tile[lane * ROW + line] = select(vec4<f32>(), w_here, (outputs < vec4(sizes.outputs)) & vec4(w_step.inside));
 
-        let x_step = find_step(first + line, depth, range);
-        let row_inside = pixels.source_row + x_step.place.x < vec4(sizes.height);
-        let inside = row_inside & (pixels.source_column + x_step.place.y < vec4(sizes.width)) & vec4(x_step.inside);
+        let x_step = find_step(first + line, depth, range, counts);
+        var inside = (pixels.source_row + x_step.place.x < vec4(sizes.extent.y)) & vec4(x_step.inside);
+        inside = inside & (pixels.source_column + x_step.place.y < vec4(sizes.extent.z));
+        if GENERAL {
+            inside = inside & (pixels.source_depth + x_step.depth < vec4(sizes.extent.x));
+        }
         let i = source + x_step.place.z;
         let x_here = vec4<f32>(f32(x[i.x]), f32(x[i.y]), f32(x[i.z]), f32(x[i.w]));
         x_tile[line * ROW + lane] = select(vec4<f32>(), x_here, inside);
@@ -74,10 +75,10 @@ fn correlate(id: u32, thread: u32) -> Block {
         workgroupBarrier();
     }
     return Block(
-        output_index(pixels, group, outputs.x),
-        part,
-        select(0u, min(4u, sizes.outputs - outputs.x), part < sizes.parts && outputs.x < sizes.outputs),
-        numbers < vec4(pixel_count()),
+        output_index(pixels, work.group, outputs.x),
+        work.part,
+        select(0u, min(4u, sizes.outputs - outputs.x), work.part < sizes.parts && outputs.x < sizes.outputs),
+        numbers < vec4(pixel_count(phase)),
         sums,
     );
 }
@@ -86,18 +87,17 @@ fn outer_product(pixels: vec4<f32>, outputs: vec4<f32>) -> mat4x4<f32> {
     return mat4x4<f32>(pixels * outputs.x, pixels * outputs.y, pixels * outputs.z, pixels * outputs.w);
 }
 
-// One step of the whole sum: what it adds to source row, source column, place in x and place in w.
+// One step of the whole sum: what it adds to the source's row and column, to the place in x and in w, and to its plane.
 struct Step {
     place: vec4<u32>,
+    depth: u32,
     inside: bool,
 }
 
-fn find_step(number: u32, depth: u32, range: Part) -> Step {
+fn find_step(number: u32, depth: u32, range: Part, counts: vec4<u32>) -> Step {
     let width = range.inner_end - range.inner;
-    let line = range.first + number / width;
-    let inner = range.inner + number % width;
-    let place = line / sizes.middle_count * sizes.outer + line % sizes.middle_count * sizes.middle + inner * sizes.inner;
-    return Step(place, number < depth);
+    let steps = find_steps(range.first + number / width, range.inner + number % width, counts);
+    return Step(find_place(steps), steps.x * sizes.top_depth, number < depth);
 }
 
 @compute @workgroup_size(256)

@@ -27,22 +27,18 @@ fn outer_product(pixels: vec4<f32>, outputs: vec4<f32>) -> mat4x4<f32> {
     return mat4x4<f32>(pixels * outputs.x, pixels * outputs.y, pixels * outputs.z, pixels * outputs.w);
 }
 
-// The block of a thread of workgroup `id`: workgroups count pixels first, then blocks of outputs, then parts.
+// The block of a thread of workgroup `id`.
 fn correlate(id: u32, thread: u32) -> Block {
-    let spans = (pixel_count() + THREADS * 4u - 1u) / (THREADS * 4u);
-    let blocks = (sizes.outputs + OUTPUTS - 1u) / OUTPUTS;
-    let number = id / spans % (blocks * sizes.groups);
-    let part = id / spans / (blocks * sizes.groups);
-    let group = number / blocks;
-    let block = number % blocks;
-    let output = block * OUTPUTS;
-    let first = (id % spans * THREADS + thread) * 4u;
-    let pixels = find_pixels(first + vec4(0u, 1u, 2u, 3u));
+    let work = find_work(id, OUTPUTS, THREADS * 4u);
+    let phase = work.phase;
+    let output = work.block * OUTPUTS;
+    let first = (work.span * THREADS + thread) * 4u;
+    let pixels = find_pixels(first + vec4(0u, 1u, 2u, 3u), phase);
 
     // The last row of a block's weights is its bias, which the first part adds.
-    let weights = (group * sizes.w_group + block * sizes.w_output) * (OUTPUTS / 4u);
+    let weights = (work.group * sizes.w_group + work.block * sizes.w_output) * (OUTPUTS / 4u);
     let bias = packed_weights(weights + (sizes.w_output - 1u) * (OUTPUTS / 4u));
-    let ones = vec4<f32>(select(0.0, 1.0, part == 0u));
+    let ones = vec4<f32>(select(0.0, 1.0, work.part == 0u));
     var s0 = outer_product(ones, bias[0]);
     var s1 = outer_product(ones, bias[1]);
     var s2 = outer_product(ones, bias[2]);
@@ -52,18 +48,21 @@ fn correlate(id: u32, thread: u32) -> Block {
     var s6 = outer_product(ones, bias[6]);
     var s7 = outer_product(ones, bias[7]);
 
-    let range = find_part(part);
-    let source = source_index(pixels, group);
-    var middle = range.first % sizes.middle_count;
-    var place = range.first / sizes.middle_count * sizes.outer + middle * sizes.middle + range.inner * sizes.inner;
+    let counts = loop_counts(phase);
+    let range = find_part(work.part, counts);
+    let source = source_index(pixels, work.group);
+    var walk = begin_walk(range, counts, phase);
     for (var step = range.first; step < range.end; step++) {
-        let row_inside = pixels.source_row + place.x < vec4(sizes.height);
-        var column = pixels.source_column + place.y;
-        var i = source + place.z;
-        var at = weights + (sizes.w_first + place.w) * (OUTPUTS / 4u);
+        var line_inside = pixels.source_row + walk.place.x < vec4(sizes.extent.y);
+        if GENERAL {
+            line_inside = line_inside & (pixels.source_depth + walk.depth < vec4(sizes.extent.x));
+        }
+        var column = pixels.source_column + walk.place.y;
+        var i = source + walk.place.z;
+        var at = weights + walk.place.w * (OUTPUTS / 4u);
         for (var inner = range.inner; inner < range.inner_end; inner++) {
             let loaded = vec4<f32>(f32(x[i.x]), f32(x[i.y]), f32(x[i.z]), f32(x[i.w]));
-            let a = select(vec4<f32>(), loaded, row_inside & (column < vec4(sizes.width)));
+            let a = select(vec4<f32>(), loaded, line_inside & (column < vec4(sizes.extent.z)));
             let b = packed_weights(at);
             s0 += outer_product(a, b[0]);
             s1 += outer_product(a, b[1]);
@@ -82,18 +81,13 @@ fn correlate(id: u32, thread: u32) -> Block {
             i += sizes.inner.z;
             at += sizes.inner.w * (OUTPUTS / 4u);
         }
-        middle++;
-        place += sizes.middle;
-        if middle == sizes.middle_count {
-            middle = 0u;
-            place += sizes.outer - sizes.middle_count * sizes.middle;
-        }
+        walk = next_step(walk, counts);
     }
-    let pixel_end = pixel_count();
+    let pixel_end = pixel_count(phase);
     return Block(
-        output_index(pixels, group, output),
-        part,
-        select(0u, min(OUTPUTS, sizes.outputs - output), part < sizes.parts && first < pixel_end),
+        output_index(pixels, work.group, output),
+        work.part,
+        select(0u, min(OUTPUTS, sizes.outputs - output), work.part < sizes.parts && first < pixel_end),
         min(4u, pixel_end - first),
         array<mat4x4<f32>, 8>(s0, s1, s2, s3, s4, s5, s6, s7),
     );

@@ -1,6 +1,7 @@
 //! Every operation once, as a small program at four sizes: what the tests of all shaders, the table of
 //! operations in `docs/operations.md` and `wgrad bench` go through.
 
+mod attention;
 mod conv;
 mod index;
 mod losses;
@@ -28,6 +29,7 @@ pub fn entries() -> impl Iterator<Item = &'static Entry> {
         rows::ENTRIES,
         matrix::ENTRIES,
         shape::ENTRIES,
+        attention::ENTRIES,
         conv::ENTRIES,
         pool::ENTRIES,
         random::ENTRIES,

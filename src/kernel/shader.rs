@@ -41,6 +41,8 @@ macro_rules! library {
     }),*] };
 }
 static LIBRARY: &[&Shader] = library![
+    "attention"
+    "attention_lanes"
     "chain"
     "correlate"
     "correlation"
@@ -55,8 +57,8 @@ static LIBRARY: &[&Shader] = library![
     "sigmoid"
     "tanh"
     "tree"
-    "windows"
     "trig"
+    "windows"
 ];
 
 /// One pipeline: shader, entry point, constants and element type. Equal kernels share a pipeline.

@@ -5,6 +5,7 @@
 //! Functions and closures from tensor to tensor are layers too.
 
 mod activation;
+mod attention;
 mod conv;
 mod dropout;
 mod embed;
@@ -14,7 +15,9 @@ mod norm;
 mod pool;
 
 pub use activation::{Activation, gelu, gelu_tanh, log_softmax, relu, sigmoid, silu, softmax, softplus, tanh};
+pub use attention::{MultiHeadAttention, multi_head_attention};
 pub use conv::{Conv, conv};
+pub use conv::{Axes, Conv, ConvTranspose, conv, conv_transpose1d, conv_transpose2d, conv_transpose3d, conv1d, conv3d};
 pub use dropout::{Dropout, dropout};
 pub use embed::{Embed, embed};
 pub use layer::{Chain, Flatten, Layer, Named, Placed, flatten};

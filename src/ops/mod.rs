@@ -28,22 +28,28 @@ macro_rules! ops {
 }
 
 pub use avg_pool::{AvgPool, AvgPool1d, AvgPool2d, AvgPool3d};
+pub use attention::Attention;
 pub use conv2d::Conv2d;
 pub use embedding::Embedding;
 pub use interpolate::Interpolation;
 pub use max_pool::{MaxPool, MaxPool1d, MaxPool2d, MaxPool3d};
 pub use pad::PadMode;
 pub use unfold::Unfold;
+pub use conv::{
+    Conv, Conv1d, Conv2d, Conv3d, ConvTranspose, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, Padding, Sides,
+};
+pub use max_pool2d::MaxPool2d;
 
 ops! {
     abs
     activation
     adam
     add
-    arange
     add_matmul
+    arange
     argmax
     assign
+    attention
     avg_pool
     cast
     ceil
@@ -51,7 +57,7 @@ ops! {
     clip
     compare
     concat
-    conv2d
+    conv
     cos
     cross_entropy
     detach
@@ -74,8 +80,8 @@ ops! {
     log
     log1p
     logical
-    masked_fill
     losses
+    masked_fill
     matmul
     max_pool
     maximum
@@ -84,8 +90,8 @@ ops! {
     mul
     neg
     one_hot
-    permutation
     pad
+    permutation
     permute
     pow
     random
