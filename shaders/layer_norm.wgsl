@@ -1,6 +1,7 @@
 // y = γ·(x − mean)·rstd + β over rows of n, with rstd = 1/√(variance + ε) and the biased variance.
 // All of it is computed from d = x − x₀, the differences from the row's first element: they are exact
 // where the elements are close to each other, however far they are from zero. `mean` is that of d.
+// rms_norm: the same without a mean, y = γ·x/√(Σ x²/n + ε).
 //#import chain
 //#import index
 //#import rows
@@ -23,7 +24,15 @@ struct Params {
 @group(0) @binding(8) var<storage, read_write> rstd: array<f32>; // [rows]
 @group(0) @binding(15) var<uniform> p: Params;
 
+// Whether the mean is subtracted, and whether there are γ and β.
+override CENTERED: bool = true;
+override WEIGHTED: bool = true;
+override BIASED: bool = true;
+
 fn origin(start: u32) -> f32 {
+    if !CENTERED {
+        return 0.0;
+    }
     return f32(x[start / 4u][start % 4u]);
 }
 
@@ -41,6 +50,9 @@ fn load_d(start: u32, k: u32, x0: f32) -> vec4<f32> {
 }
 
 fn load_weight(k: u32) -> vec4<f32> {
+    if !WEIGHTED {
+        return vec4(1.0);
+    }
     if ALIGNED {
         return vec4<f32>(weight[k / 4u]);
     }
@@ -54,6 +66,9 @@ fn load_weight(k: u32) -> vec4<f32> {
 }
 
 fn load_bias(k: u32) -> vec4<f32> {
+    if !BIASED {
+        return vec4(0.0);
+    }
     if ALIGNED {
         return vec4<f32>(bias[k / 4u]);
     }
@@ -67,6 +82,9 @@ fn load_bias(k: u32) -> vec4<f32> {
 }
 
 fn sum_d(start: u32, x0: f32, first: u32, step: u32) -> f32 {
+    if !CENTERED {
+        return 0.0;
+    }
     var total = vec4(0.0);
     var k = first;
     while k < p.n {
@@ -151,7 +169,7 @@ fn shared_rows(
 }
 
 // Backward, with the normalised x̂ = (d − mean)·rstd and g = γ·dy:
-// dx = rstd·(g − (Σ g + x̂·Σ g·x̂) / n)
+// dx = rstd·(g − (Σ g + x̂·Σ g·x̂) / n), without Σ g where no mean is subtracted.
 
 @group(0) @binding(3) var<storage, read> mean_saved: array<f32>; // [rows]
 @group(0) @binding(4) var<storage, read> rstd_saved: array<f32>; // [rows]
@@ -209,7 +227,10 @@ fn sums(row: Row, first: u32, step: u32) -> vec2<f32> {
 }
 
 fn write_dx(row: Row, sum: vec2<f32>, first: u32, step: u32) {
-    let means = sum / f32(p.n);
+    var means = sum / f32(p.n);
+    if !CENTERED {
+        means.x = 0.0;
+    }
     for (var k = first; k < p.n; k += step) {
         let g = load_weight(k) * load_dy(row.start, k);
         let value = row.r * (g - means.x - normalised(row, k) * means.y);

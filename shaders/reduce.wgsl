@@ -1,4 +1,4 @@
-// y[o, p, i] = scale · Σ x[o, k, i] over the k of part p: a sum (of squares), maximum or minimum.
+// y[o, p, i] = scale · Σ f(x[o, k, i]) over the k of part p: a sum, product, maximum or minimum.
 // x [outer, n, inner] is cut along n into parts of `chunk`; further stages reduce the parts.
 //#import chain
 //#import index
@@ -14,7 +14,7 @@ struct Params {
     last: u32,
     // The element of x at which the binding begins.
     base: u32,
-    // What leaves the other operand as it is: 0, −∞ or ∞.
+    // What leaves the other operand as it is: 0, 1, −∞ or ∞.
     identity: f32,
     scale: f32,
 }
@@ -25,7 +25,8 @@ struct Params {
 @group(0) @binding(15) var<uniform> p: Params;
 
 override KIND: u32 = 0u;
-override SQUARE: bool = false;
+// f(x): x, x², |x|, x with 1 for 0, or 1 for 0 and 0 for others.
+override MAP: u32 = 0u;
 // Whether x has 16-bit floats.
 override HALF: bool = false;
 // Vectors of four neighbouring columns that a thread of `columns` takes; 0 for a single column.
@@ -35,7 +36,23 @@ override VECTORS: u32 = 0u;
 const BLOCK = 16u;
 
 fn loaded(value: vec4<f32>) -> vec4<f32> {
-    return select(value, value * value, SQUARE);
+    switch MAP {
+        case 1u: {
+            return value * value;
+        }
+        case 2u: {
+            return abs(value);
+        }
+        case 3u: {
+            return select(value, vec4(1.0), value == vec4(0.0));
+        }
+        case 4u: {
+            return select(vec4(0.0), vec4(1.0), value == vec4(0.0));
+        }
+        default: {
+            return value;
+        }
+    }
 }
 
 fn load_x(i: u32) -> f32 {

@@ -104,6 +104,52 @@ fn shared_rows(
     write(start, m, sum, first, step);
 }
 
+// logsumexp: y = m + l with l = log Σ exp(x − m), of ∞ and −∞ what they are.
+
+@group(0) @binding(5) var<storage, read_write> maximum: array<f32>; // m [outer, inner]
+@group(0) @binding(6) var<storage, read_write> log_sum: array<f32>; // l [outer, inner]
+
+fn finite(m: f32) -> f32 {
+    return clamp(m, -3.402823e38, 3.402823e38);
+}
+
+@compute @workgroup_size(64)
+fn logsumexp_rows(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let row = workgroup_index(group, groups) * 64u + thread;
+    if row < p.rows {
+        let start = row_start(row);
+        let m = finite(row_maximum(start, 0u, 4u));
+        let l = log(sum_exp(start, m, 0u, 4u));
+        maximum[row] = m;
+        log_sum[row] = l;
+        store(row, m + l);
+    }
+}
+
+@compute @workgroup_size(64)
+fn logsumexp_shared_rows(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let row = workgroup_index(group, groups) * (64u / LANES) + thread / LANES;
+    let start = row_start(row);
+    let first = select(p.n, thread % LANES * 4u, row < p.rows);
+    let step = 4u * LANES;
+    let m = finite(tree(MAX, thread, row_maximum(start, first, step)));
+    let sum = tree(SUM, thread, sum_exp(start, m, first, step));
+    if row < p.rows && thread % LANES == 0u {
+        let l = log(sum);
+        maximum[row] = m;
+        log_sum[row] = l;
+        store(row, m + l);
+    }
+}
+
 // Backward: dx = y·(dy − Σ dy·y), for the logarithm dx = dy − exp(y)·Σ dy.
 
 

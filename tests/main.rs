@@ -11,10 +11,12 @@ mod cli;
 mod conv;
 mod errors;
 mod fixture;
+mod hostile;
 mod interop;
 mod long;
 mod losses;
 mod models;
+mod norms;
 #[cfg(feature = "cli")]
 mod operations;
 mod optimizers;

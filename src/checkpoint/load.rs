@@ -70,7 +70,8 @@ impl Load {
         self
     }
 
-    /// Leaves `step`, `seed.…` and `optimizer.…` as they are, whether the file has them or not.
+    /// Leaves `step`, `seed.…`, `optimizer.…` and `….num_batches_tracked` as they are, whether the file has
+    /// them or not.
     pub fn without_training_state(mut self) -> Load {
         self.model_only = true;
         self
@@ -78,7 +79,7 @@ impl Load {
 
     /// Loads a file.
     ///
-    /// Floating point numbers (`F32`, `F16`, `BF16`) are converted to each variable's type. Nothing is
+    /// Floating point numbers (`F32`, `F16`, `BF16`) are converted to each variable's type, `I64` to `u32`. Nothing is
     /// written to the weights unless everything fits, and memory is needed for one tensor at a time.
     ///
     /// # Errors
@@ -161,7 +162,7 @@ impl Load {
 fn converts(from: Dtype, to: DType) -> bool {
     match to {
         DType::F32 | DType::F16 => matches!(from, Dtype::F32 | Dtype::F16 | Dtype::BF16),
-        DType::U32 => from == Dtype::U32,
+        DType::U32 => matches!(from, Dtype::U32 | Dtype::I64),
     }
 }
 
@@ -169,6 +170,14 @@ fn converts(from: Dtype, to: DType) -> bool {
 fn converted(bytes: Vec<u8>, from: Dtype, variable: &Variable) -> Result<Array, Error> {
     let desc = &variable.desc;
     let pairs = || bytes.chunks_exact(2).map(|b| [b[0], b[1]]);
+    if (from, desc.dtype) == (Dtype::I64, DType::U32) {
+        let words = bytes.chunks_exact(8).map(|b| {
+            let number = i64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]);
+            let reason = || refuse(&variable.name, format!("{number} is no u32"));
+            u32::try_from(number).map_err(|error| reason().caused_by(error))
+        });
+        return Array::from_u32(&desc.shape, &words.collect::<Result<Vec<u32>, Error>>()?);
+    }
     let numbers: Vec<f32> = match (from, desc.dtype) {
         (Dtype::F32, DType::F32) | (Dtype::F16, DType::F16) | (_, DType::U32) => {
             return Array::new(desc.clone(), bytes);

@@ -2,7 +2,7 @@
 //!
 //! A file has one tensor for each variable of the weights, under its name: parameters
 //! (`features.0.weight`), state, and what only training needs: `step`, `seed.0`, `seed.1` and
-//! `optimizer.…`. Files of PyTorch and Hugging Face models have the first of these and load with
+//! `optimizer.…`, and the batches that batch normalisation counts. Files of PyTorch and Hugging Face models have the first of these and load with
 //! [`load_parameters`].
 //!
 //! ```no_run
@@ -27,7 +27,10 @@ use std::path::Path;
 
 /// Whether a name belongs to training and not to the model.
 fn is_of_training(name: &str) -> bool {
-    name == "step" || name.starts_with("seed.") || name.starts_with("optimizer.")
+    name == "step"
+        || name.starts_with("seed.")
+        || name.starts_with("optimizer.")
+        || name.ends_with("num_batches_tracked")
 }
 
 /// An error about a file.

@@ -44,6 +44,7 @@ static LIBRARY: &[&Shader] = library![
     "attention"
     "attention_lanes"
     "chain"
+    "combine"
     "correlate"
     "correlation"
     "erf"
@@ -55,6 +56,7 @@ static LIBRARY: &[&Shader] = library![
     "random"
     "rows"
     "sigmoid"
+    "subgroups/tree"
     "tanh"
     "tree"
     "trig"
@@ -72,6 +74,8 @@ pub struct Kernel {
     pub constants: Vec<(&'static str, u32)>,
     /// What `real` means in it.
     pub real: DType,
+    /// Whether imports come from `shaders/lib/subgroups` where there is a file of the name.
+    pub subgroups: bool,
     /// The text of a fused pointwise chain, with the files its functions come from.
     pub chain: Option<Arc<ChainText>>,
 }
@@ -90,7 +94,7 @@ impl Kernel {
     pub fn new(shader: &'static Shader, entry: &'static str, real: DType) -> Kernel {
         // Index tensors have no `real`; the alias then only has to exist.
         let real = if real.is_float() { real } else { DType::F32 };
-        Kernel { shader, entry, constants: Vec::new(), real, chain: None }
+        Kernel { shader, entry, constants: Vec::new(), real, subgroups: false, chain: None }
     }
 
     /// The same with one more `override` constant.
@@ -99,20 +103,28 @@ impl Kernel {
         self
     }
 
+    /// The same with what it imports from `shaders/lib/subgroups`, for a device that has subgroups.
+    pub fn with_subgroups(mut self, subgroups: bool) -> Kernel {
+        self.subgroups = subgroups;
+        self
+    }
+
     /// Whether the file stores its result through a chain, so that pointwise work can be fused in.
     pub fn stores_through_chain(&self) -> bool {
         imports(self.shader.source).any(|name| name == "chain")
     }
 
-    /// What profiles and labels call the kernel: file and entry point.
+    /// What profiles and labels call the kernel: file and entry point, and whether it works by subgroups.
     pub fn label(&self) -> String {
-        format!("{}.{}", self.shader.name, self.entry)
+        let variant = if self.subgroups { ".subgroups" } else { "" };
+        format!("{}.{}{variant}", self.shader.name, self.entry)
     }
 }
 
 impl fmt::Debug for Kernel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}<{}>{:?}", self.shader.name, self.entry, self.real, self.constants)
+        write!(f, "{}.{}<{}>{:?}", self.shader.name, self.entry, self.real, self.constants)?;
+        if self.subgroups { f.write_str(" subgroups") } else { Ok(()) }
     }
 }
 
@@ -147,8 +159,9 @@ pub fn assemble(kernel: &Kernel) -> Result<String, String> {
         }
     }
     while let Some(name) = open.pop() {
-        let known = |shader: &&&Shader| shader.name.strip_prefix("lib/") == Some(name);
-        let shader = LIBRARY.iter().find(known).ok_or_else(|| name.to_owned())?;
+        let find = |folder: &str| LIBRARY.iter().find(|shader| shader.name.strip_prefix(folder) == Some(name));
+        let variant = kernel.subgroups.then(|| find("lib/subgroups/")).flatten();
+        let shader = variant.or_else(|| find("lib/")).ok_or_else(|| name.to_owned())?;
         if seen.contains(&shader.name) {
             continue;
         }

@@ -16,13 +16,12 @@ mod pool;
 
 pub use activation::{Activation, gelu, gelu_tanh, log_softmax, relu, sigmoid, silu, softmax, softplus, tanh};
 pub use attention::{MultiHeadAttention, multi_head_attention};
-pub use conv::{Conv, conv};
 pub use conv::{Axes, Conv, ConvTranspose, conv, conv_transpose1d, conv_transpose2d, conv_transpose3d, conv1d, conv3d};
 pub use dropout::{Dropout, dropout};
 pub use embed::{Embed, embed};
 pub use layer::{Chain, Flatten, Layer, Named, Placed, flatten};
 pub use linear::{FeedForward, Linear, feed_forward, linear};
-pub use norm::{LayerNorm, layer_norm};
+pub use norm::{BatchNorm, GroupNorm, LayerNorm, RmsNorm, batch_norm, group_norm, instance_norm, layer_norm, rms_norm};
 pub use pool::{
     AdaptiveAvgPool, AvgPool, GlobalAvgPool, MaxPool, Upsample, adaptive_avg_pool, avg_pool, avg_pool1d, avg_pool3d,
     global_avg_pool, max_pool, max_pool1d, max_pool3d, upsample,

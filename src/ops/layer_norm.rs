@@ -1,30 +1,73 @@
-//! layer_norm: y = γ·(x − mean)/√(variance + ε) + β over the last dimensions (Ba, Kiros, Hinton 2016).
+//! layer_norm: y = γ·(x − mean)/√(variance + ε) + β over the last dimensions (Ba, Kiros, Hinton 2016), and
+//! rms_norm: y = γ·x/√(Σ x²/n + ε) (Zhang, Sennrich 2019).
 
-use super::rows::{Rows, neighbours};
+use super::{
+    reduce::sum_first,
+    rows::{Rows, neighbours},
+};
 use crate::{
     data::{DType, Shape, TensorDesc},
     error::Misfit,
     graph::{Backward, Emit, Gradients, Io, Op, Tensor},
-    kernel::{Dispatch, Target},
+    kernel::{Dispatch, Params, Target},
     shader,
 };
 
-/// Returns y, and for each row the mean (of x − x₀, see the shader) and 1/√(variance + ε).
-#[derive(Debug)]
-struct LayerNorm {
+/// Returns y, and for each row the mean (of x − x₀, see the shader) and 1/√(variance + ε), from x and
+/// those of weight and bias that there are.
+#[derive(Clone, Debug)]
+struct Norm {
+    /// Whether the mean is subtracted.
+    centered: bool,
+    /// The sizes of the last dimensions, those that are normalised.
+    inner: Shape,
+    weight: bool,
+    bias: bool,
     eps: f32,
 }
 
-/// The shape without the dimensions that are normalised, and the rows of these.
-fn split(x: &Shape, weight: &Shape) -> (Shape, Rows) {
-    let outer: Shape = x[..x.rank() - weight.rank()].into();
-    let rows = Rows::contiguous(outer.numel(), weight.numel());
-    (outer, rows)
+impl Norm {
+    /// The shape without the dimensions that are normalised.
+    fn outer(&self, x: &Shape) -> Shape {
+        x[..x.rank() - self.inner.rank()].into()
+    }
+
+    fn rows(&self, x: &Shape) -> Rows {
+        Rows::contiguous(self.outer(x).numel(), self.inner.numel())
+    }
+
+    /// The dimensions that are normalised, counted from the back.
+    fn dims(&self) -> Vec<isize> {
+        (1..=self.inner.rank() as isize).map(|d| -d).collect()
+    }
+
+    fn dispatch(&self, io: &Io, entries: [&'static str; 2], target: &Target) -> Result<Dispatch, Misfit> {
+        io.fits(target)?;
+        let rows = self.rows(io.x_shape(0));
+        let mut dispatch = rows.dispatch(shader!("layer_norm"), entries, io.real(), target)?;
+        let choices = [("CENTERED", self.centered), ("WEIGHTED", self.weight), ("BIASED", self.bias)];
+        for (choice, set) in choices.into_iter().filter(|(_, set)| !set) {
+            dispatch.kernel = dispatch.kernel.constant(choice, set.into());
+        }
+        Ok(dispatch)
+    }
+
+    fn params(&self, x: &Shape) -> Params {
+        self.rows(x).params().f32(self.eps)
+    }
+
+    /// x̂ and 1/√(variance + ε) of an x in `f32`, as differentiable values.
+    fn plain(&self, x: &Tensor) -> (Tensor, Tensor) {
+        let op = Norm { weight: false, bias: false, ..self.clone() };
+        let dims = self.dims();
+        let squares = if self.centered { x.var(&dims, false, true) } else { x.square().mean(&dims, true) };
+        (x.graph().apply(op, &[x]).swap_remove(0), (squares + self.eps).rsqrt())
+    }
 }
 
-impl Op for LayerNorm {
+impl Op for Norm {
     fn name(&self) -> &'static str {
-        "layer_norm"
+        if self.centered { "layer_norm" } else { "rms_norm" }
     }
 
     fn outputs(&self) -> usize {
@@ -32,54 +75,70 @@ impl Op for LayerNorm {
     }
 
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {
-        let (x, weight, bias) = (&inputs[0], &inputs[1], &inputs[2]);
-        if !x.shape.ends_with(&weight.shape) || weight.shape.numel() == 0 {
-            let reason = format!("weight {} is not the end of shape {}", weight.shape, x.shape);
-            return Err(Misfit::shape(reason));
+        let x = &inputs[0];
+        let named = |name: &'static str, there: bool, i: usize| there.then(|| (name, &inputs[i]));
+        let [weight, bias] =
+            [named("weight", self.weight, 1), named("bias", self.bias, 1 + usize::from(self.weight))];
+        if !x.shape.ends_with(&self.inner) || self.inner.numel() == 0 || self.inner.rank() == 0 {
+            let name = weight.or(bias).map_or("normalised shape", |(name, _)| name);
+            return Err(Misfit::shape(format!("{name} {} is not the end of shape {}", self.inner, x.shape)));
         }
-        if bias.shape != weight.shape {
+        if let (Some((_, weight)), Some((_, bias))) = (weight, bias)
+            && weight.shape != bias.shape
+        {
             return Err(Misfit::shape(format!("weight {} and bias {} differ", weight.shape, bias.shape)));
         }
-        if !x.dtype.is_float() || weight.dtype != x.dtype || bias.dtype != x.dtype {
-            return Err(Misfit::dtype(format!("mixes {x}, weight {weight} and bias {bias}")));
+        let others: Vec<(&str, &TensorDesc)> = weight.into_iter().chain(bias).collect();
+        if !x.dtype.is_float() || others.iter().any(|(_, other)| other.dtype != x.dtype) {
+            let list: Vec<String> = others.iter().map(|(name, other)| format!("{name} {other}")).collect();
+            return Err(Misfit::dtype(if list.is_empty() {
+                format!("needs floating point numbers, not {x}")
+            } else {
+                format!("mixes {x}, {}", list.join(" and "))
+            }));
         }
-        let statistics = TensorDesc::new(split(&x.shape, &weight.shape).0, DType::F32);
+        let statistics = TensorDesc::new(self.outer(&x.shape), DType::F32);
         Ok(vec![x.clone(), statistics.clone(), statistics])
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
-        io.fits(target)?;
-        let rows = split(io.x_shape(0), io.x_shape(1)).1;
-        let dispatch = rows.dispatch(shader!("layer_norm"), ["rows", "shared_rows"], io.real(), target)?;
-        let dispatch = dispatch.read(io.x(0)).read(io.x(1)).read(io.x(2)).write(io.y(0)).write(io.y(1)).write(io.y(2));
-        let params = rows.params().f32(self.eps).u32(0);
+        let dispatch = self.dispatch(io, ["rows", "shared_rows"], target)?;
+        // What there is not is not read either; something has to be bound.
+        let weight = if self.weight { io.x(1) } else { io.x(0) };
+        let bias = if self.bias { io.x(1 + usize::from(self.weight)) } else { io.x(0) };
+        let dispatch = dispatch.read(io.x(0)).read(weight).read(bias).write(io.y(0)).write(io.y(1)).write(io.y(2));
+        let params = self.params(io.x_shape(0)).u32(0);
         out.push(dispatch.params(params).cost(8 * io.x_shape(0).numel() as u64, io.bytes()).finishing());
         Ok(())
     }
 
     fn backward(&self, at: &Backward) -> Gradients {
-        let (x, weight, mean, rstd, dy) = (at.x(0), at.x(1), at.y(1), at.y(2), at.dy(0));
+        let (x, mean, rstd, dy) = (at.x(0), at.y(1), at.y(2), at.dy(0));
         let graph = x.graph();
-        let dx = at.needs(0).then(|| graph.apply1(LayerNormGrad, &[x, weight, mean, rstd, &dy]));
-        let (mut dweight, mut dbias) = (None, None);
-        if at.needs(1) || at.needs(2) {
-            let op = LayerNormWeightGrad { width: weight.shape().numel() };
-            let parts = graph.apply(op, &[x, mean, rstd, &dy]);
-            let total = |parts: &Tensor| parts.sum(&[0], false).reshape(weight.shape()).cast(weight.dtype());
-            dweight = at.needs(1).then(|| total(&parts[0]));
-            dbias = at.needs(2).then(|| total(&parts[1]));
+        let mut gradients = Vec::new();
+        gradients.push(at.needs(0).then(|| {
+            let inputs = [Some(x), Some(mean), Some(rstd), Some(&dy), self.weight.then(|| at.x(1))];
+            graph.apply1(NormGrad(self.clone()), &inputs.into_iter().flatten().collect::<Vec<_>>())
+        }));
+        let others = usize::from(self.weight) + usize::from(self.bias);
+        if (1..=others).any(|i| at.needs(i)) {
+            let sums = graph.apply(NormWeightGrad(self.clone()), &[x, mean, rstd, &dy]);
+            let sums = [self.weight, self.bias].into_iter().zip(&sums).filter(|(there, _)| *there);
+            gradients.extend(sums.zip(1..).map(|((_, sum), i)| at.needs(i).then(|| sum.cast(x.dtype()))));
+        } else {
+            gradients.extend((0..others).map(|_| None));
         }
-        Gradients::of([dx, dweight, dbias])
+        Gradients::of(gradients)
     }
 }
 
-/// dx from x, weight, mean, rstd and dy.
+/// dx from x, mean, rstd, dy, and weight if there is one.
 #[derive(Debug)]
-struct LayerNormGrad;
+struct NormGrad(Norm);
 
-impl Op for LayerNormGrad {
+impl Op for NormGrad {
     fn name(&self) -> &'static str {
-        "layer_norm_grad"
+        if self.0.centered { "layer_norm_grad" } else { "rms_norm_grad" }
     }
 
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {
@@ -87,61 +146,94 @@ impl Op for LayerNormGrad {
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
-        io.fits(target)?;
-        let rows = split(io.x_shape(0), io.x_shape(1)).1;
-        let entries = ["backward_rows", "backward_shared_rows"];
-        let dispatch = rows.dispatch(shader!("layer_norm"), entries, io.real(), target)?;
-        let dispatch = (0..5).fold(dispatch, |dispatch, i| dispatch.read(io.x(i))).write(io.y(0));
-        let params = rows.params().f32(0.0).u32(0);
+        let dispatch = self.0.dispatch(io, ["backward_rows", "backward_shared_rows"], target)?;
+        let weight = if self.0.weight { io.x(4) } else { io.x(0) };
+        let dispatch = dispatch.read(io.x(0)).read(weight).read(io.x(1)).read(io.x(2)).read(io.x(3)).write(io.y(0));
+        let params = self.0.params(io.x_shape(0)).u32(0);
         out.push(dispatch.params(params).cost(12 * io.x_shape(0).numel() as u64, io.bytes()));
         Ok(())
     }
+
+    /// dx = r·P g with g = γ·dy and the symmetric P g = g − mean(g) − x̂·mean(g·x̂), of which r and x̂ depend
+    /// on x: so the gradient of x is here the whole one, and mean and rstd have none of their own.
+    fn backward(&self, at: &Backward) -> Gradients {
+        let wide = |i: usize| at.x(i).cast(DType::F32);
+        let (x, dy, upper) = (wide(0), wide(3), at.dy(0).cast(DType::F32));
+        let weight = self.0.weight.then(|| wide(4));
+        let dims = self.0.dims();
+        let mean = |x: &Tensor| x.mean(&dims, true);
+        let (normalised, rstd) = self.0.plain(&x);
+        let g = weight.as_ref().map_or(dy.clone(), |weight| &dy * weight);
+        let (along_upper, along_g) = (mean(&(&upper * &normalised)), mean(&(&g * &normalised)));
+        let project = |g: &Tensor, along: &Tensor| {
+            let rest = g - &normalised * along;
+            if self.0.centered { rest - mean(g) } else { rest }
+        };
+        let (p_upper, p_g) = (project(&upper, &along_upper), project(&g, &along_g));
+        let dg = &rstd * &p_upper;
+        // mean(upper·P g) is what the derivative of r is multiplied by.
+        let of_rstd = mean(&(&upper * &p_g)) * &normalised;
+        let dx = -rstd.square() * (of_rstd + along_g * p_upper + along_upper * p_g);
+        let mut gradients = vec![Some(dx.cast(at.x(0).dtype())), None, None];
+        gradients.push(Some(weight.as_ref().map_or(dg.clone(), |weight| &dg * weight).cast(at.x(3).dtype())));
+        gradients.extend(weight.map(|_| Some((dg * dy).sum_to(&self.0.inner).cast(at.x(4).dtype()))));
+        Gradients::of(gradients)
+    }
 }
 
-/// Partial sums of dγ and dβ, `[parts, n]` each, from x, mean, rstd and dy.
+/// dγ = Σ dy·x̂ and dβ = Σ dy over the rows, `f32`, from x, mean, rstd and dy.
 #[derive(Debug)]
-struct LayerNormWeightGrad {
-    width: usize,
-}
+struct NormWeightGrad(Norm);
 
-impl LayerNormWeightGrad {
-    fn rows(&self, x: &Shape) -> Rows {
-        Rows::contiguous(x.numel() / self.width, self.width)
-    }
-
+impl NormWeightGrad {
     /// Rows of one part: enough parts to occupy a device, few enough to be cheap to add.
-    fn chunk(&self, x: &Shape) -> usize {
-        self.rows(x).count().div_ceil(256).max(32)
+    fn chunk(rows: &Rows) -> usize {
+        rows.count().div_ceil(256).max(32)
     }
 }
 
-impl Op for LayerNormWeightGrad {
+impl Op for NormWeightGrad {
     fn name(&self) -> &'static str {
-        "layer_norm_weight_grad"
+        if self.0.centered { "layer_norm_weight_grad" } else { "rms_norm_weight_grad" }
     }
 
     fn outputs(&self) -> usize {
         2
     }
 
-    fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {
-        let x = &inputs[0].shape;
-        let parts = TensorDesc::new([self.rows(x).count().div_ceil(self.chunk(x)), self.width], DType::F32);
-        Ok(vec![parts.clone(), parts])
+    fn infer(&self, _: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {
+        Ok(vec![TensorDesc::new(&self.0.inner, DType::F32); 2])
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
         io.fits(target)?;
-        let rows = self.rows(io.x_shape(0));
-        let vectors = neighbours(target);
-        let threads = io.y_shape(0)[0] * self.width.div_ceil(4 * vectors);
+        let rows = self.0.rows(io.x_shape(0));
+        let (chunk, vectors) = (NormWeightGrad::chunk(&rows), neighbours(target));
+        let parts = TensorDesc::new([rows.count().div_ceil(chunk), rows.n], DType::F32);
+        let sums = [0, 1].map(|_| out.scratch(parts.clone()));
+        let threads = parts.shape[0] * rows.n.div_ceil(4 * vectors);
         let kernel = rows.kernel(shader!("layer_norm"), "backward_columns", io.real());
-        let dispatch = Dispatch::new(kernel.constant("VECTORS", vectors as u32));
-        let dispatch = (0..4).fold(dispatch, |dispatch, i| dispatch.read(io.x(i))).write(io.y(0)).write(io.y(1));
-        let params = rows.params().f32(0.0).u32(self.chunk(io.x_shape(0)));
+        let kernel = kernel.constant("CENTERED", self.0.centered.into()).constant("VECTORS", vectors as u32);
+        let dispatch = (0..4).fold(Dispatch::new(kernel), |dispatch, i| dispatch.read(io.x(i)));
+        let dispatch = dispatch.write(sums[0]).write(sums[1]).params(self.0.params(io.x_shape(0)).u32(chunk));
         let flops = 5 * io.x_shape(0).numel() as u64;
-        out.push(dispatch.params(params).groups(threads.div_ceil(64) as u64).cost(flops, io.bytes()));
+        out.push(dispatch.groups(threads.div_ceil(64) as u64).cost(flops, io.bytes()));
+        for (i, from) in sums.into_iter().enumerate() {
+            sum_first(from, &parts, io.y(i), target, out)?;
+        }
         Ok(())
+    }
+
+    fn backward(&self, at: &Backward) -> Gradients {
+        let (x, dy) = (at.x(0), at.x(3));
+        let upper = at.dy(0);
+        let dx = at.needs(0).then(|| {
+            let op = NormGrad(Norm { weight: true, ..self.0.clone() });
+            x.graph().apply1(op, &[x, at.x(1), at.x(2), dy, &upper.cast(x.dtype())])
+        });
+        let normalised = at.needs(3).then(|| self.0.plain(&x.cast(DType::F32)).0);
+        let ddy = normalised.map(|normalised| (normalised * upper + at.dy(1)).cast(dy.dtype()));
+        Gradients::of([dx, None, None, ddy])
     }
 }
 
@@ -149,17 +241,56 @@ impl Tensor {
     /// γ·(x − mean)/√(variance + ε) + β over the last dimensions, those of `weight` (γ) and `bias` (β):
     /// `torch.nn.functional.layer_norm`, with the biased variance (Ba, Kiros, Hinton 2016).
     ///
-    /// `x [.., D..]`, `weight [D..]`, `bias [D..]`, all of one element type. Rows far from zero lose no
-    /// accuracy: everything is computed from differences within the row.
+    /// `x [.., D..]`, `weight [D..]`, `bias [D..]`, all of one element type. Either may be `None`; without both,
+    /// the last dimension is normalised. Rows far from zero lose no accuracy: everything is computed from
+    /// differences within the row.
+    ///
+    /// # Gradient
+    /// Of x, weight and bias, of any order.
+    ///
+    /// # Errors
+    /// Recorded in the graph: weight or bias that is not the end of x's shape, mixed element types.
     #[track_caller]
-    pub fn layer_norm(&self, weight: &Tensor, bias: &Tensor, eps: f32) -> Tensor {
-        self.graph().apply(LayerNorm { eps }, &[self, weight, bias]).swap_remove(0)
+    pub fn layer_norm<'a>(
+        &self,
+        weight: impl Into<Option<&'a Tensor>>,
+        bias: impl Into<Option<&'a Tensor>>,
+        eps: f32,
+    ) -> Tensor {
+        self.normalise_rows(true, weight.into(), bias.into(), eps)
+    }
+
+    /// γ·x/√(Σ x²/n + ε) over the last dimensions, those of `weight` (γ), over the last one without it:
+    /// `torch.nn.functional.rms_norm` (Zhang, Sennrich 2019).
+    ///
+    /// `x [.., D..]`, `weight [D..]`, of one element type.
+    ///
+    /// # Gradient
+    /// Of x and weight, of any order.
+    ///
+    /// # Errors
+    /// Recorded in the graph: a weight that is not the end of x's shape, mixed element types.
+    #[track_caller]
+    pub fn rms_norm<'a>(&self, weight: impl Into<Option<&'a Tensor>>, eps: f32) -> Tensor {
+        self.normalise_rows(false, weight.into(), None, eps)
+    }
+
+    #[track_caller]
+    fn normalise_rows(&self, centered: bool, weight: Option<&Tensor>, bias: Option<&Tensor>, eps: f32) -> Tensor {
+        let shape = self.shape();
+        let last: Shape = shape[shape.rank().saturating_sub(1)..].into();
+        let inner = weight.or(bias).map_or(last, Tensor::shape);
+        let op = Norm { centered, inner, weight: weight.is_some(), bias: bias.is_some(), eps };
+        let inputs: Vec<&Tensor> = [Some(self), weight, bias].into_iter().flatten().collect();
+        self.graph().apply(op, &inputs).swap_remove(0)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use crate::{
+        autodiff::gradients,
+        ops::rows::random_shapes,
         prelude::*,
         testing::{Check, Numbers, run},
     };
@@ -192,6 +323,119 @@ mod tests {
             .shapes([&[3, 768][..], &[768], &[768]])
             .shapes([&[300, 33][..], &[33], &[33]])
             .run();
+    }
+
+    fn rms_norm(x: &Numbers, weight: &Numbers) -> Numbers {
+        let n = weight.data().len();
+        let rows = x.data().chunks(n).flat_map(|row| {
+            let rms = (row.iter().map(|x| x * x).sum::<f64>() / n as f64 + EPS).sqrt();
+            row.iter().zip(weight.data()).map(move |(x, w)| w * x / rms)
+        });
+        Numbers::new(x.shape(), rows.collect())
+    }
+
+    #[test]
+    fn without_a_mean_it_is_rms_norm() {
+        Check::new(|[x, w]: [Tensor; 2]| x.rms_norm(&w, EPS as f32), |[x, w]| rms_norm(&x, &w))
+            .shapes([&[3, 8][..], &[8]])
+            .shapes([&[2, 3, 5][..], &[3, 5]])
+            .shapes([&[7][..], &[7]])
+            .shapes([&[3, 1][..], &[1]])
+            .shapes([&[5, 771][..], &[771]])
+            .shapes([&[300, 12][..], &[12]])
+            .run();
+    }
+
+    #[test]
+    fn random_shapes_of_both() {
+        for (i, shape) in random_shapes(11, 16, 1..5, 6).into_iter().enumerate() {
+            let inner = &shape[i % shape.rank()..];
+            if inner.iter().product::<usize>() == 1 {
+                continue;
+            }
+            Check::new(op, |[x, w, b]| layer_norm(&x, &w, &b)).shapes([&shape[..], inner, inner]).tolerance(1e-4).run();
+            Check::new(|[x, w]: [Tensor; 2]| x.rms_norm(&w, EPS as f32), |[x, w]| rms_norm(&x, &w))
+                .shapes([&shape[..], inner])
+                .run();
+        }
+    }
+
+    #[test]
+    fn weight_and_bias_may_be_absent() {
+        let ones = |x: &Numbers| Numbers::from_fn([x.shape()[1]], |_| 1.0);
+        let zeros = |x: &Numbers| Numbers::from_fn([x.shape()[1]], |_| 0.0);
+        for shape in [[3, 8], [4, 5], [2, 300]] {
+            Check::new(
+                |[x]: [Tensor; 1]| x.layer_norm(None, None, EPS as f32),
+                |[x]| layer_norm(&x, &ones(&x), &zeros(&x)),
+            )
+            .shapes([shape])
+            .run();
+            Check::new(|[x]: [Tensor; 1]| x.rms_norm(None, EPS as f32), |[x]| rms_norm(&x, &ones(&x)))
+                .shapes([shape])
+                .run();
+            let n = shape[1];
+            Check::new(
+                |[x, w]: [Tensor; 2]| x.layer_norm(&w, None, EPS as f32),
+                |[x, w]| layer_norm(&x, &w, &zeros(&x)),
+            )
+            .shapes([&shape[..], &[n]])
+            .run();
+            Check::new(
+                |[x, b]: [Tensor; 2]| x.layer_norm(None, &b, EPS as f32),
+                |[x, b]| layer_norm(&x, &ones(&x), &b),
+            )
+            .shapes([&shape[..], &[n]])
+            .run();
+        }
+    }
+
+    #[test]
+    fn second_gradients_are_those_of_the_definition() {
+        // The gradients of Σ y² in f64, of which the check takes the next ones.
+        let gradient = |x: &Numbers, w: &Numbers, b: Option<&Numbers>, of_weight: bool| {
+            let n = w.data().len();
+            let centered = b.is_some();
+            let zeros = w.map(|_| 0.0);
+            let y = if centered { layer_norm(x, w, b.unwrap_or(&zeros)) } else { rms_norm(x, w) };
+            let ones = w.map(|_| 1.0);
+            let normal = if centered { layer_norm(x, &ones, &zeros) } else { rms_norm(x, &ones) };
+            let mut dw = vec![0.0; n];
+            let rows = (0..x.data().len() / n).flat_map(|r| {
+                let (x, y, h) = (&x.data()[r * n..][..n], &y.data()[r * n..][..n], &normal.data()[r * n..][..n]);
+                let mean = |f: &dyn Fn(usize) -> f64| (0..n).map(f).sum::<f64>() / n as f64;
+                let middle = if centered { mean(&|i| x[i]) } else { 0.0 };
+                let rstd = 1.0 / (mean(&|i| (x[i] - middle).powi(2)) + EPS).sqrt();
+                let g = |i: usize| w.data()[i] * 2.0 * y[i];
+                let (plain, along) = (if centered { mean(&g) } else { 0.0 }, mean(&|i| g(i) * h[i]));
+                (0..n).for_each(|i| dw[i] += 2.0 * y[i] * h[i]);
+                (0..n).map(|i| rstd * (g(i) - plain - h[i] * along)).collect::<Vec<f64>>()
+            });
+            let dx = Numbers::new(x.shape(), rows.collect());
+            if of_weight { Numbers::new(w.shape(), dw) } else { dx }
+        };
+        for of_weight in [false, true] {
+            let slope = |y: Tensor, x: Tensor, w: Tensor| {
+                gradients(&y.square().sum_all(), &[if of_weight { w } else { x }]).remove(0).unwrap()
+            };
+            Check::new(
+                |[x, w, b]: [Tensor; 3]| slope(x.layer_norm(&w, &b, EPS as f32), x, w),
+                |[x, w, b]| gradient(&x, &w, Some(&b), of_weight),
+            )
+            .shapes([&[3, 7][..], &[7], &[7]])
+            .shapes([&[40, 8][..], &[8], &[8]])
+            .tolerance(1e-4)
+            .no_half()
+            .run();
+            Check::new(
+                |[x, w]: [Tensor; 2]| slope(x.rms_norm(&w, EPS as f32), x, w),
+                |[x, w]| gradient(&x, &w, None, of_weight),
+            )
+            .shapes([&[3, 7][..], &[7]])
+            .tolerance(1e-4)
+            .no_half()
+            .run();
+        }
     }
 
     #[test]

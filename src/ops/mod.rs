@@ -27,18 +27,17 @@ macro_rules! ops {
     };
 }
 
-pub use avg_pool::{AvgPool, AvgPool1d, AvgPool2d, AvgPool3d};
 pub use attention::Attention;
-pub use conv2d::Conv2d;
+pub use avg_pool::{AvgPool, AvgPool1d, AvgPool2d, AvgPool3d};
+pub use batch_norm::BatchNorm;
+pub use conv::{
+    Conv, Conv1d, Conv2d, Conv3d, ConvTranspose, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, Padding, Sides,
+};
 pub use embedding::Embedding;
 pub use interpolate::Interpolation;
 pub use max_pool::{MaxPool, MaxPool1d, MaxPool2d, MaxPool3d};
 pub use pad::PadMode;
 pub use unfold::Unfold;
-pub use conv::{
-    Conv, Conv1d, Conv2d, Conv3d, ConvTranspose, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, Padding, Sides,
-};
-pub use max_pool2d::MaxPool2d;
 
 ops! {
     abs
@@ -51,6 +50,7 @@ ops! {
     assign
     attention
     avg_pool
+    batch_norm
     cast
     ceil
     clamp
@@ -74,6 +74,7 @@ ops! {
     gather
     gelu
     gelu_tanh
+    group_norm
     increment
     interpolate
     layer_norm
@@ -86,6 +87,7 @@ ops! {
     max_pool
     maximum
     minimum
+    moments
     movedim
     mul
     neg
@@ -103,6 +105,7 @@ ops! {
     roll
     round
     rsqrt
+    scale_shift
     scan
     scatter_add
     schedule

@@ -1,14 +1,14 @@
-//! reduce: y = Σ x along dimensions, or the mean, Σ x², the maximum or the minimum.
+//! reduce: y = Σ x along dimensions, or the mean, Σ x², Σ |x|, the product, the maximum or the minimum.
 //!
 //! A group of neighbouring dimensions is reduced in stages: `[outer, n, inner]` to
 //! `[outer, parts, inner]` until one part is left, in `f32`. So one long sum is as parallel as many
 //! short ones, its order is fixed, and its rounding errors stay those of short sums.
 
-use super::rows::{lanes, neighbours, too_large};
+use super::rows::{lanes, neighbours, too_large, with_lanes};
 use crate::{
     data::{DType, Shape, TensorDesc},
     error::Misfit,
-    graph::{Backward, Emit, Gradients, Io, Op, Tensor, ValueId},
+    graph::{Backward, Emit, Gradients, Io, Op, Pointwise, Tensor, ValueId},
     kernel::{Dispatch, Kernel, Params, Slice, Target},
     shader,
 };
@@ -19,8 +19,14 @@ enum Kind {
     Sum,
     Mean,
     SumSquares,
+    SumAbs,
     Max,
     Min,
+    MaxAbs,
+    Prod,
+    /// The product of all elements but zeros.
+    ProdNonzero,
+    CountZeros,
 }
 
 impl Kind {
@@ -29,17 +35,34 @@ impl Kind {
             Kind::Sum => "sum",
             Kind::Mean => "mean",
             Kind::SumSquares => "sum_squares",
+            Kind::SumAbs => "sum_abs",
             Kind::Max => "max",
             Kind::Min => "min",
+            Kind::MaxAbs => "max_abs",
+            Kind::Prod => "prod",
+            Kind::ProdNonzero => "prod_nonzero",
+            Kind::CountZeros => "count_zeros",
         }
     }
 
     /// The number of the combination in `lib/tree.wgsl`, and what leaves its other operand as it is.
     fn combination(self) -> (u32, f32) {
         match self {
-            Kind::Sum | Kind::Mean | Kind::SumSquares => (0, 0.0),
-            Kind::Max => (1, f32::NEG_INFINITY),
+            Kind::Sum | Kind::Mean | Kind::SumSquares | Kind::SumAbs | Kind::CountZeros => (0, 0.0),
+            Kind::Max | Kind::MaxAbs => (1, f32::NEG_INFINITY),
             Kind::Min => (2, f32::INFINITY),
+            Kind::Prod | Kind::ProdNonzero => (3, 1.0),
+        }
+    }
+
+    /// The number of the function of each element in the shader.
+    fn map(self) -> u32 {
+        match self {
+            Kind::Sum | Kind::Mean | Kind::Max | Kind::Min | Kind::Prod => 0,
+            Kind::SumSquares => 1,
+            Kind::SumAbs | Kind::MaxAbs => 2,
+            Kind::ProdNonzero => 3,
+            Kind::CountZeros => 4,
         }
     }
 }
@@ -50,6 +73,8 @@ struct Reduce {
     /// For each dimension, whether it is reduced.
     reduced: SmallVec<[bool; 6]>,
     keepdim: bool,
+    /// Whether the result is `f32` whatever is reduced.
+    wide: bool,
 }
 
 impl Reduce {
@@ -78,10 +103,11 @@ impl Op for Reduce {
             return Err(Misfit::dtype(format!("needs floating point numbers, not {x}")));
         }
         let of_nothing = self.count(&x.shape) == 0;
-        if of_nothing && matches!(self.kind, Kind::Max | Kind::Min) {
+        if of_nothing && matches!(self.kind, Kind::Max | Kind::Min | Kind::MaxAbs) {
             return Err(Misfit::shape(format!("shape {} has no elements to compare", x.shape)));
         }
-        Ok(vec![TensorDesc::new(self.output(&x.shape, self.keepdim), x.dtype)])
+        let dtype = if self.wide { DType::F32 } else { x.dtype };
+        Ok(vec![TensorDesc::new(self.output(&x.shape, self.keepdim), dtype)])
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
@@ -98,12 +124,15 @@ impl Op for Reduce {
             let (kind, identity) = self.kind.combination();
             let scale = if last && self.kind == Kind::Mean { 1.0 / self.count(io.x_shape(0)) as f32 } else { 1.0 };
             let half = from.1.dtype == DType::F16;
-            let (entry, constant) = stage.entry(target);
+            let (entry, (choice, value)) = stage.entry(target);
             let kernel = Kernel::new(shader!("reduce"), entry, to.1.dtype)
                 .constant("KIND", kind)
-                .constant("SQUARE", (first && self.kind == Kind::SumSquares).into())
-                .constant("HALF", half.into())
-                .constant(constant.0, constant.1);
+                .constant("MAP", if first { self.kind.map() } else { 0 })
+                .constant("HALF", half.into());
+            let kernel = match choice {
+                "LANES" => with_lanes(kernel, value as usize, target),
+                _ => kernel.constant(choice, value),
+            };
             if to.1.bytes() > target.max_binding_bytes {
                 return Err(too_large(&to.1, target));
             }
@@ -128,20 +157,74 @@ impl Op for Reduce {
     fn backward(&self, at: &Backward) -> Gradients {
         let (x, shape) = (at.x(0), at.x(0).shape());
         let kept = self.output(&shape, true);
-        let dy = at.dy(0).reshape(&kept);
-        Gradients::of([Some(match self.kind {
+        let (y, dy) = (at.y(0).reshape(&kept), at.dy(0).reshape(&kept));
+        // Where the result is wide, so is what its gradient is computed from.
+        let x = if self.wide { x.cast(DType::F32) } else { x.clone() };
+        let of = |kind| self.also(kind, at.x(0));
+        // Equal extremes share the gradient evenly.
+        let shared = |x: &Tensor, ties: Tensor| {
+            let count = ties.cast(DType::F32).reduce(Kind::Sum, self.reduced.clone(), true);
+            ties.cast(x.dtype()) * count.recip().cast(x.dtype()) * &dy
+        };
+        let dx = match self.kind {
             Kind::Sum => dy.expand(&shape),
             Kind::Mean => (dy * (1.0 / self.count(&shape) as f32)).expand(&shape),
             Kind::SumSquares => x.mul(&(dy * 2.0)),
-            Kind::Max | Kind::Min => {
-                // Equal extremes share the gradient evenly.
-                let ties = x.eq(&at.y(0).reshape(&kept));
-                let count = ties.cast(DType::F32).reduce(Kind::Sum, self.reduced.clone(), true);
-                let share = count.recip().cast(x.dtype());
-                ties.cast(x.dtype()).mul(&share).mul(&dy)
+            Kind::SumAbs => x.sign() * dy,
+            Kind::Max | Kind::Min => shared(&x, x.eq(&y)),
+            // Here, as in PyTorch, also those that are NaN.
+            Kind::MaxAbs => shared(&x, x.abs().eq(&y).logical_or(&x.ne(&x).logical_and(&y.ne(&y)))) * x.sign(),
+            Kind::Prod => {
+                let inputs = [&x.cast(DType::F32), &dy.cast(DType::F32), &of(Kind::ProdNonzero), &of(Kind::CountZeros)];
+                x.graph().apply1(ProdGrad, &inputs)
             }
-        })])
+            Kind::ProdNonzero | Kind::CountZeros => return Gradients::none(),
+        };
+        Gradients::of([Some(dx.cast(at.x(0).dtype()))])
     }
+}
+
+impl Reduce {
+    /// Another reduction of the same dimensions, `f32`, with size 1 for them.
+    fn also(&self, kind: Kind, x: &Tensor) -> Tensor {
+        let op = Reduce { kind, reduced: self.reduced.clone(), keepdim: true, wide: true };
+        x.graph().apply1(op, &[x])
+    }
+}
+
+/// dx of a product from x, dy, the product of all elements but zeros, and the number of zeros.
+#[derive(Debug)]
+struct ProdGrad;
+
+impl Op for ProdGrad {
+    fn name(&self) -> &'static str {
+        "prod_grad"
+    }
+
+    fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {
+        Pointwise::infer(inputs)
+    }
+
+    fn pointwise(&self) -> Option<Pointwise> {
+        Some(Pointwise::new(shader!("prod"), "prod_grad"))
+    }
+}
+
+/// Adds the dispatches that sum a value along its first dimension, for operations that do so themselves.
+pub(super) fn sum_first(
+    from: ValueId,
+    desc: &TensorDesc,
+    to: ValueId,
+    target: &Target,
+    out: &mut Emit,
+) -> Result<(), Misfit> {
+    let reduced = (0..desc.shape.rank()).map(|d| d == 0).collect();
+    let op = Reduce { kind: Kind::Sum, reduced, keepdim: false, wide: false };
+    let sum = TensorDesc::new(op.output(&desc.shape, false), desc.dtype);
+    let before = out.dispatches.len();
+    op.emit(&Io { inputs: vec![(from, desc.clone())], outputs: vec![(to, sum)] }, target, out)?;
+    out.dispatches[before..].iter_mut().for_each(|dispatch| dispatch.finishes = false);
+    Ok(())
 }
 
 /// One pass: `[outer, n, inner]` to `[outer, parts, inner]`, `chunk` elements to one.
@@ -280,7 +363,7 @@ fn vectors(inner: usize, target: &Target) -> usize {
 }
 
 /// For each dimension, whether it is among `dims`; all are if `dims` is empty.
-fn select(shape: &Shape, dims: &[isize]) -> Result<SmallVec<[bool; 6]>, Misfit> {
+pub(super) fn select(shape: &Shape, dims: &[isize]) -> Result<SmallVec<[bool; 6]>, Misfit> {
     let mut reduced = SmallVec::from_elem(dims.is_empty(), shape.rank());
     for &dim in dims {
         let axis = shape.axis(dim)?;
@@ -294,9 +377,9 @@ fn select(shape: &Shape, dims: &[isize]) -> Result<SmallVec<[bool; 6]>, Misfit> 
 impl Tensor {
     #[track_caller]
     fn reduce(&self, kind: Kind, reduced: SmallVec<[bool; 6]>, keepdim: bool) -> Tensor {
-        let op = Reduce { kind, reduced, keepdim };
+        let op = Reduce { kind, reduced, keepdim, wide: false };
         let shape = self.shape();
-        if op.count(&shape) == 1 && kind != Kind::SumSquares && self.dtype().is_float() {
+        if op.count(&shape) == 1 && kind.map() == 0 && self.dtype().is_float() {
             return self.reshape(op.output(&shape, keepdim));
         }
         self.graph().apply1(op, &[self])
@@ -348,6 +431,74 @@ impl Tensor {
     #[track_caller]
     pub fn min(&self, dims: &[isize], keepdim: bool) -> Tensor {
         self.reduce_dims(Kind::Min, dims, keepdim)
+    }
+
+    /// The product along `dims`, along all dimensions if there are none: `torch.prod`.
+    ///
+    /// The product of nothing is 1. Products are kept in `f32` and multiplied in a fixed order.
+    ///
+    /// # Gradient
+    /// dx = dy times the product of the other elements where all are finite, also where some are 0. It has no
+    /// gradient itself.
+    ///
+    /// # Errors
+    /// Recorded in the graph: a dimension that does not exist or is given twice.
+    #[track_caller]
+    pub fn prod(&self, dims: &[isize], keepdim: bool) -> Tensor {
+        self.reduce_dims(Kind::Prod, dims, keepdim)
+    }
+
+    /// The norm (Σ |x|ᵖ)^(1/p) along `dims`, along all dimensions if there are none, for p = 1, 2 or ∞:
+    /// `torch.linalg.vector_norm`.
+    ///
+    /// `f16` is summed in `f32`. The norm of nothing is 0, but for p = ∞, where there must be something.
+    ///
+    /// # Gradient
+    /// dx = dy·sign x for p = 1; dy·x/y for p = 2, 0 where y is 0; for p = ∞, dy·sign x, shared evenly by
+    /// the elements that are largest.
+    ///
+    /// # Errors
+    /// Recorded in the graph: another p, a dimension that does not exist or is given twice.
+    #[track_caller]
+    pub fn norm(&self, p: f32, dims: &[isize], keepdim: bool) -> Tensor {
+        self.wide_norm(p, dims, keepdim).cast(self.dtype())
+    }
+
+    /// x / max(‖x‖, ε) along a dimension, with the [norm](Tensor::norm) for p = 1, 2 or ∞:
+    /// `torch.nn.functional.normalize`.
+    ///
+    /// # Gradient
+    /// Of x, through the norm where it is at least ε.
+    ///
+    /// # Errors
+    /// As [`norm`](Tensor::norm).
+    #[track_caller]
+    pub fn normalize(&self, p: f32, dim: isize, eps: f32) -> Tensor {
+        let norm = self.wide_norm(p, &[dim], true);
+        (self.cast(DType::F32) / norm.clamp(eps, f32::INFINITY)).cast(self.dtype())
+    }
+
+    #[track_caller]
+    fn wide_norm(&self, p: f32, dims: &[isize], keepdim: bool) -> Tensor {
+        if self.is_failed() {
+            return self.clone();
+        }
+        let kind = match p {
+            1.0 => Ok(Kind::SumAbs),
+            2.0 => Ok(Kind::SumSquares),
+            f32::INFINITY => Ok(Kind::MaxAbs),
+            _ => Err(Misfit::shape(format!("p is 1, 2 or infinity, not {p}"))),
+        };
+        match kind.and_then(|kind| Ok((kind, select(&self.shape(), dims)?))) {
+            Ok((kind, reduced)) => {
+                let y = self.graph().apply1(Reduce { kind, reduced, keepdim, wide: true }, &[self]);
+                if kind == Kind::SumSquares { y.sqrt_flat_at_zero() } else { y }
+            }
+            Err(misfit) => {
+                self.graph().fail(misfit.of("norm"));
+                self.graph().failed()
+            }
+        }
     }
 
     /// The sum of all elements, a scalar: `torch.sum`.
@@ -481,6 +632,83 @@ mod tests {
         .shapes([[1]])
         .shapes([[10_001]])
         .run();
+    }
+
+    #[test]
+    fn products_match_their_definition() {
+        let product = |row: &[f64]| row.iter().product();
+        for dims in DIMS {
+            Check::new(|[x]: [Tensor; 1]| x.prod(dims, true), |[x]| fold(&x, dims, true, product))
+                .shapes([[3, 5, 4]])
+                .shapes([[1, 2, 1]])
+                .range(0.7, 1.4)
+                .run();
+        }
+        Check::new(|[x]: [Tensor; 1]| x.prod(&[1], false), |[x]| fold(&x, &[1], false, product))
+            .shapes([[2, 5003]])
+            .range(0.999, 1.001)
+            .run();
+    }
+
+    #[test]
+    fn the_gradient_of_a_product_is_exact_at_zeros() {
+        let graph = Graph::new(Mode::Infer);
+        let x = graph.input("x", [3, 3]);
+        let y = x.prod(&[1], false);
+        let dx = gradients(&y.sum_all(), std::slice::from_ref(&x)).remove(0).unwrap();
+        let array = Array::from_f32([3, 3], &[2.0, 3.0, 4.0, 2.0, 0.0, -4.0, 0.0, 5.0, 0.0]).unwrap();
+        let found = run(&graph, &[("y", &y), ("dx", &dx)], &[("x", array)]).unwrap();
+        assert_eq!(found[0].to_f32(), [24.0, 0.0, 0.0]);
+        assert_eq!(found[1].to_f32(), [12.0, 8.0, 6.0, 0.0, -8.0, 0.0, 0.0, 0.0, 0.0]);
+        gradients(&dx.sum_all(), &[x]);
+        let text = "prod_grad: has no gradient, and the loss needs one through it";
+        assert_eq!(graph.check().unwrap_err().message(), text);
+    }
+
+    #[test]
+    fn norms_match_their_definition() {
+        let l1 = |row: &[f64]| row.iter().map(|x| x.abs()).sum();
+        let l2 = |row: &[f64]| row.iter().map(|x| x * x).sum::<f64>().sqrt();
+        let largest = |row: &[f64]| row.iter().fold(0.0, |m: f64, x| m.max(x.abs()));
+        for dims in DIMS {
+            Check::new(|[x]: [Tensor; 1]| x.norm(1.0, dims, false), |[x]| fold(&x, dims, false, l1))
+                .shapes([[3, 5, 4]])
+                .run();
+            Check::new(|[x]: [Tensor; 1]| x.norm(2.0, dims, true), |[x]| fold(&x, dims, true, l2))
+                .shapes([[3, 5, 4]])
+                .shapes([[1, 1, 1]])
+                .run();
+            Check::new(|[x]: [Tensor; 1]| x.norm(f32::INFINITY, dims, true), |[x]| fold(&x, dims, true, largest))
+                .shapes([[3, 5, 4]])
+                .run();
+        }
+        Check::new(
+            |[x]: [Tensor; 1]| x.normalize(2.0, 1, 1e-12),
+            |[x]| map_rows(&x, 1, |row| row.iter().map(|x| x / l2(row)).collect()),
+        )
+        .shapes([[3, 5, 4]])
+        .shapes([[2, 1, 1]])
+        .run();
+    }
+
+    #[test]
+    fn norms_of_nothing_and_of_zeros() {
+        let graph = Graph::new(Mode::Infer);
+        let x = graph.input("x", [3]);
+        let none = graph.input("none", [2, 0]);
+        let y = x.norm(2.0, &[], false);
+        let dx = gradients(&y, std::slice::from_ref(&x)).remove(0).unwrap();
+        let outputs =
+            [("y", &y), ("dx", &dx), ("unit", &x.normalize(2.0, 0, 1e-12)), ("none", &none.norm(2.0, &[1], false)), ("prod", &none.prod(&[1], false))];
+        let inputs = [("x", Array::from_f32([3], &[0.0; 3]).unwrap()), ("none", Array::from_f32([2, 0], &[]).unwrap())];
+        let found = run(&graph, &outputs, &inputs).unwrap();
+        assert_eq!(found[0].to_f32(), [0.0]);
+        assert_eq!(found[1].to_f32(), [0.0; 3]);
+        assert_eq!(found[2].to_f32(), [0.0; 3]);
+        assert_eq!(found[3].to_f32(), [0.0; 2]);
+        assert_eq!(found[4].to_f32(), [1.0; 2]);
+        x.norm(3.0, &[], false);
+        assert_eq!(graph.check().unwrap_err().message(), "norm: p is 1, 2 or infinity, not 3");
     }
 
     #[test]

@@ -73,7 +73,7 @@ impl Rows {
         Ok(if self.inner > 1 || lanes == 1 || (software && self.n <= LONG) {
             Dispatch::new(self.kernel(shader, rows, real)).groups(self.count().div_ceil(64) as u64)
         } else {
-            let kernel = self.kernel(shader, shared_rows, real).constant("LANES", lanes as u32);
+            let kernel = with_lanes(self.kernel(shader, shared_rows, real), lanes, target);
             Dispatch::new(kernel).groups(self.count().div_ceil(64 / lanes) as u64)
         })
     }
@@ -107,6 +107,12 @@ pub(super) fn lanes(n: usize) -> usize {
     n.div_ceil(8).clamp(1, 64).next_power_of_two()
 }
 
+/// A kernel that imports `tree`, for so many threads that share a row: by subgroups where a row has the
+/// whole workgroup and the device has them.
+pub(super) fn with_lanes(kernel: Kernel, lanes: usize, target: &Target) -> Kernel {
+    kernel.constant("LANES", lanes as u32).with_subgroups(lanes == 64 && target.subgroups)
+}
+
 /// Neighbouring vectors of four elements for one thread: a lane of a processor reads whole cache
 /// lines, threads of a GPU share them.
 pub(super) fn neighbours(target: &Target) -> usize {
@@ -134,4 +140,19 @@ pub(super) fn map_rows(
     let data =
         (0..outer * length * inner).map(|at| rows[at / (length * inner) * inner + at % inner][at / inner % length]);
     crate::testing::Numbers::new(x.shape().with(axis, length), data.collect())
+}
+
+/// Reproducible shapes with ranks in a range and sizes from 1 to `largest`, for tests.
+#[cfg(test)]
+pub(super) fn random_shapes(seed: u32, count: usize, ranks: std::ops::Range<usize>, largest: usize) -> Vec<Shape> {
+    let mut state = seed;
+    let mut next = |below: usize| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as usize % below
+    };
+    let shape = |_| {
+        let rank = ranks.start + next(ranks.len());
+        (0..rank).map(|_| 1 + next(largest)).collect()
+    };
+    (0..count).map(shape).collect()
 }

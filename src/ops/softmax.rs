@@ -1,8 +1,11 @@
-//! softmax: yₖ = exp(xₖ) / Σ exp(x) along a dimension, and its logarithm.
+//! softmax: yₖ = exp(xₖ) / Σ exp(x) along a dimension, its logarithm, and logsumexp: log Σ exp(x).
 
-use super::rows::{Rows, are_long_and_apart};
+use super::{
+    reduce::select,
+    rows::{Rows, are_long_and_apart},
+};
 use crate::{
-    data::TensorDesc,
+    data::{DType, Shape, TensorDesc},
     error::Misfit,
     graph::{Backward, Emit, Gradients, Io, Op, Tensor},
     kernel::Target,
@@ -92,7 +95,101 @@ impl Op for SoftmaxGrad {
     }
 }
 
+/// y = m + l along the middle one of three dimensions, m and l; these are `f32`.
+#[derive(Debug)]
+struct LogSumExp;
+
+impl Op for LogSumExp {
+    fn name(&self) -> &'static str {
+        "logsumexp"
+    }
+
+    fn outputs(&self) -> usize {
+        3
+    }
+
+    fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {
+        let x = &inputs[0];
+        if !x.dtype.is_float() {
+            return Err(Misfit::dtype(format!("needs floating point numbers, not {x}")));
+        }
+        let shape = x.shape.with(1, 1);
+        let part = TensorDesc::new(&shape, DType::F32);
+        Ok(vec![TensorDesc::new(shape, x.dtype), part.clone(), part])
+    }
+
+    fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
+        io.fits(target)?;
+        let rows = Rows::along(io.x_shape(0), 1);
+        let entries = ["logsumexp_rows", "logsumexp_shared_rows"];
+        let dispatch = rows.dispatch(shader!("softmax"), entries, io.real(), target)?;
+        let flops = 4 * io.x_shape(0).numel() as u64;
+        let dispatch = dispatch.read(io.x(0)).write(io.y(0)).write(io.y(1)).write(io.y(2));
+        out.push(dispatch.params(rows.params()).cost(flops, io.bytes()).finishing());
+        Ok(())
+    }
+
+    /// dx = dy·exp(x − m − l). The sum of m and l is that of y, so the gradients of y and of l go the same
+    /// way, and m is a constant.
+    fn backward(&self, at: &Backward) -> Gradients {
+        let (x, m, l) = (at.x(0), at.y(1).detach(), at.y(2));
+        let dy = at.dy(0).cast(DType::F32);
+        let dy = if at.has(2) { dy + at.dy(2) } else { dy };
+        Gradients::of([Some(((x.cast(DType::F32) - m - l).exp() * dy).cast(x.dtype()))])
+    }
+}
+
 impl Tensor {
+    /// log Σ exp(x) along `dims`, along all dimensions if there are none: `torch.logsumexp`.
+    ///
+    /// The maximum is subtracted first, so no input overflows. It is −∞ where all elements are and of
+    /// nothing, ∞ where one is, NaN where one is. Reduced dimensions have size 1 in the result with
+    /// `keepdim`, else they are gone.
+    ///
+    /// # Gradient
+    /// dx = dy·exp(x − y), of any order; NaN where y is −∞, as in PyTorch.
+    ///
+    /// # Errors
+    /// Recorded in the graph: a dimension that does not exist or is given twice.
+    #[track_caller]
+    pub fn logsumexp(&self, dims: &[isize], keepdim: bool) -> Tensor {
+        if self.is_failed() {
+            return self.clone();
+        }
+        let shape = self.shape();
+        let reduced = match select(&shape, dims) {
+            Ok(reduced) => reduced,
+            Err(misfit) => {
+                self.graph().fail(misfit.of("logsumexp"));
+                return self.graph().failed();
+            }
+        };
+        let to: Shape = shape
+            .iter()
+            .zip(&reduced)
+            .filter(|(_, reduced)| keepdim || !**reduced)
+            .map(|(&size, &reduced)| if reduced { 1 } else { size })
+            .collect();
+        // Neighbouring dimensions are one; others are moved behind the rest.
+        let axes = |wanted: bool| (0..shape.rank()).filter(move |&d| reduced[d] == wanted);
+        let own: Vec<usize> = axes.clone()(true).collect();
+        let neighbours = own.windows(2).all(|pair| pair[0] + 1 == pair[1]);
+        let product = |sizes: &[usize]| sizes.iter().product::<usize>();
+        let x = match (own.first(), own.last()) {
+            (Some(&first), Some(&last)) if neighbours => {
+                self.reshape([product(&shape[..first]), product(&shape[first..=last]), product(&shape[last + 1..])])
+            }
+            _ => {
+                let n: usize = own.iter().map(|&d| shape[d]).product();
+                let order: Vec<usize> = axes(false).chain(own).collect();
+                self.permute(&order).reshape([to.numel(), n, 1])
+            }
+        };
+        let long = are_long_and_apart(&x, 1);
+        let x = if long { x.transpose(1, 2).reshape([x.size(0) * x.size(2), x.size(1), 1]) } else { x };
+        x.graph().apply(LogSumExp, &[&x]).swap_remove(0).reshape(to)
+    }
+
     /// exp(x) / Σ exp(x) along `dim`: `torch.softmax`.
     ///
     /// The maximum is subtracted first, so no input overflows. Elements of −∞ get 0; where all are −∞,
@@ -157,6 +254,32 @@ mod tests {
                 .run();
         }
         Check::new(|[x]: [Tensor; 1]| x.softmax(0), |[x]| softmax(&x, 0)).shapes([[5003]]).shapes([[1]]).run();
+    }
+
+    #[test]
+    fn logsumexp_matches_its_definition() {
+        let of = |row: &[f64]| {
+            let m = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            vec![m + row.iter().map(|x| (x - m).exp()).sum::<f64>().ln()]
+        };
+        let dims: [&[isize]; 6] = [&[0], &[1], &[-1], &[0, 1], &[0, 2], &[]];
+        for dims in dims {
+            let all = [0, 1, 2];
+            let axes = if dims.is_empty() { &all[..] } else { dims };
+            Check::new(
+                |[x]: [Tensor; 1]| x.logsumexp(dims, true),
+                |[x]| axes.iter().fold(x, |x, &dim| map_rows(&x, dim, of)),
+            )
+            .shapes([[3, 5, 4]])
+            .shapes([[1, 1, 1]])
+            .shapes([[3, 2, 300]])
+            .run();
+        }
+        Check::new(|[x]: [Tensor; 1]| x.logsumexp(&[1], true), |[x]| map_rows(&x, 1, of))
+            .shapes([[9, 40]])
+            .range(-1e4, 1e4)
+            .no_half()
+            .run();
     }
 
     #[test]

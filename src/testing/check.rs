@@ -5,7 +5,7 @@ use crate::{
     autodiff::gradients,
     data::{Array, DType, Shape, TensorDesc},
     graph::{Graph, Mode, Tensor},
-    kernel::{DeviceClass, Target},
+    kernel::{DeviceClass, Kernel, Target},
     plan::PlanOptions,
 };
 
@@ -111,7 +111,7 @@ where
 
     /// Compares values with the definition and gradients with its central differences: for every
     /// set of shapes, in `f32` and (where the device has it) `f16`, with the kernels for software
-    /// drivers and with those for GPUs.
+    /// drivers and with those for GPUs, and where they differ with those for GPUs without subgroups.
     ///
     /// # Panics
     /// At the first number that is wrong.
@@ -121,16 +121,19 @@ where
             if self.half && context().target().f16 { &[DType::F32, DType::F16] } else { &[DType::F32] };
         for shapes in &self.shapes {
             for &dtype in dtypes {
-                for class in [DeviceClass::Software, DeviceClass::Portable] {
-                    let target = context().target().with_class(class);
-                    self.run_one(shapes, dtype, &target);
-                }
+                let [software, portable] =
+                    [DeviceClass::Software, DeviceClass::Portable].map(|class| context().target().with_class(class));
+                let without_subgroups = Target { subgroups: false, ..portable.clone() };
+                self.run_one(shapes, dtype, &software, &[]);
+                let kernels = self.run_one(shapes, dtype, &portable, &[]);
+                self.run_one(shapes, dtype, &without_subgroups, &kernels);
             }
         }
     }
 
+    /// Checks one case, unless these kernels are already checked; returns its kernels.
     #[track_caller]
-    fn run_one(&self, shapes: &[Shape; N], dtype: DType, target: &Target) {
+    fn run_one(&self, shapes: &[Shape; N], dtype: DType, target: &Target, known: &[Kernel]) -> Vec<Kernel> {
         let numbers = draw(shapes, dtype, self.range, 1);
         let expected = (self.definition)(numbers.clone());
 
@@ -162,6 +165,10 @@ where
         written.push(("w".to_owned(), to_array(&weights, dtype)));
         let names: Vec<(&str, &Tensor)> = outputs.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
         let used = graph.plan(&names, target).unwrap_or_else(|error| panic!("{dtype} {shapes:?}: {error}"));
+        let kernels: Vec<Kernel> = used.kernels().cloned().collect();
+        if kernels == known {
+            return kernels;
+        }
         let used: Vec<String> = used.variables().iter().map(|variable| variable.name.to_string()).collect();
         let written: Vec<(&str, Array)> = written
             .iter()
@@ -184,6 +191,7 @@ where
             let found: Vec<f64> = probes.iter().map(|&at| found[at]).collect();
             compare(&case, &format!("gradient of input {i}"), &found, &slopes, &probes, 4.0 * tolerance);
         }
+        kernels
     }
 
     /// The central difference of Σ y·w at one element of one input.

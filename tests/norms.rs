@@ -1,0 +1,171 @@
+//! Normalisation against PyTorch: batch normalisation over steps of training and in use, the others with
+//! their gradients.
+
+use crate::fixture::{Fixture, assert_close};
+use wgrad::{
+    autodiff::gradients,
+    chain, checkpoint,
+    kernel::{DeviceClass, Target},
+    nn,
+    plan::PlanOptions,
+    prelude::*,
+    testing::{context, run_on},
+};
+
+/// The kernels for software drivers, and those for GPUs with and without subgroups.
+fn targets() -> [Target; 3] {
+    let portable = context().target().with_class(DeviceClass::Portable);
+    let plain = Target { subgroups: false, ..portable.clone() };
+    [context().target().with_class(DeviceClass::Software), portable, plain]
+}
+
+#[test]
+fn batch_norm_trains_and_is_used_as_in_pytorch() {
+    let fixture = Fixture::open("norms");
+    let layer = || nn::batch_norm().momentum(0.3).eps(1e-4).named("norm");
+    for target in targets() {
+        let graph = Graph::new(Mode::Train);
+        let (x, w) = (graph.input("x", [3, 5, 4, 6]), graph.input("w", [3, 5, 4, 6]));
+        let y = layer().apply(&x);
+        let parameters = graph.parameters();
+        let loss = y.mul(&w).sum_all();
+        let found = gradients(&loss, &[x, parameters[0].clone(), parameters[1].clone()]);
+        let [dx, dweight, dbias] = [0, 1, 2].map(|i| found[i].clone().unwrap());
+        let outputs = [("y", &y), ("dx", &dx), ("dweight", &dweight), ("dbias", &dbias)];
+        let plan = graph.plan(&outputs, &target).unwrap();
+        let weights = Weights::init(context(), &plan, 0).unwrap();
+        let session = Session::new(context(), plan, &weights).unwrap();
+        for name in ["weight", "bias"] {
+            weights.write(&format!("norm.{name}"), fixture.get(&format!("batch.{name}"))).unwrap();
+        }
+        let close = |what: &str, found: &Array, expected: &str| {
+            let expected = fixture.get(expected).to_f32();
+            assert_close(&format!("{:?} {what}", target.class), &found.to_f32(), &expected, 2e-5);
+        };
+        for step in 0..5 {
+            for input in ["x", "w"] {
+                session.write(input, fixture.get(&format!("batch.{step}.{input}"))).unwrap();
+            }
+            session.run().unwrap();
+            for (name, _) in outputs {
+                close(name, &session.read_blocking(name).unwrap(), &format!("batch.{step}.{name}"));
+            }
+            close("mean", &weights.read("norm.running_mean").unwrap(), &format!("batch.{step}.mean"));
+            close("variance", &weights.read("norm.running_var").unwrap(), &format!("batch.{step}.var"));
+            assert_eq!(weights.read("norm.num_batches_tracked").unwrap().to_u32(), [step + 1]);
+        }
+
+        let graph = Graph::new(Mode::Infer);
+        let y = layer().apply(&graph.input("x", [3, 5, 4, 6]));
+        let plan = graph.plan(&[("y", &y)], &target).unwrap();
+        let session = Session::new(context(), plan, &weights).unwrap();
+        session.write("x", fixture.get("batch.4.x")).unwrap();
+        session.run().unwrap();
+        close("in use", &session.read_blocking("y").unwrap(), "batch.use");
+    }
+}
+
+#[test]
+fn values_and_gradients_are_pytorchs() {
+    let fixture = Fixture::open("norms");
+    for (case, target) in fixture.table.iter().flat_map(|case| targets().map(|target| (case, target))) {
+        let name = case["name"].as_str().unwrap();
+        let stored = |key: &str| fixture.get(&format!("{name}.{key}"));
+        let graph = Graph::new(Mode::Infer);
+        let keys: Vec<&str> = case["inputs"].as_array().unwrap().iter().map(|key| key.as_str().unwrap()).collect();
+        let inputs: Vec<Tensor> = keys.iter().map(|key| graph.input(key, stored(key).shape())).collect();
+        let of = |key: &str| keys.iter().position(|known| *known == key).map(|i| &inputs[i]);
+        let (x, weight, bias) = (&inputs[0], of("weight"), of("bias"));
+        let y = match case["op"].as_str().unwrap() {
+            "group_norm" => x.group_norm(case["groups"].as_u64().unwrap() as usize, weight, bias, 1e-5),
+            "instance_norm" => x.instance_norm(weight, bias, 1e-5),
+            "rms_norm" => x.rms_norm(weight, 1e-5),
+            _ => x.layer_norm(weight, bias, 1e-5),
+        };
+        let loss = y.mul(&graph.input("w", y.shape())).sum_all();
+        let names: Vec<String> = keys.iter().map(|key| format!("d{key}")).collect();
+        let found: Vec<Tensor> = gradients(&loss, &inputs).into_iter().map(Option::unwrap).collect();
+        let outputs: Vec<(&str, &Tensor)> = names.iter().map(String::as_str).zip(&found).chain([("y", &y)]).collect();
+        let written: Vec<(&str, Array)> = keys.iter().chain(&["w"]).map(|&key| (key, stored(key).clone())).collect();
+        let found = run_on(&graph, &outputs, &written, &target, PlanOptions::default()).unwrap();
+        for ((key, _), found) in outputs.iter().zip(found) {
+            let what = format!("{name}.{key} {:?}", target.class);
+            assert_close(&what, &found.to_f32(), &stored(key).to_f32(), 2e-5);
+        }
+    }
+}
+
+#[test]
+fn layers_have_pytorchs_names_and_load_its_checkpoints() {
+    let network = || chain![nn::conv(4, 3), nn::batch_norm(), nn::relu(), nn::group_norm(2), nn::instance_norm()];
+    let plan = |mode| {
+        let graph = Graph::new(mode);
+        let y = network().apply(&graph.input("x", [2, 3, 8, 8]));
+        graph.plan(&[("y", &y)], context().target()).unwrap()
+    };
+    let (training, using) = (plan(Mode::Train), plan(Mode::Infer));
+    let weights = Weights::init(context(), &training, 0).unwrap();
+    let names: Vec<String> = weights.variables().iter().map(|variable| variable.name.to_string()).collect();
+    let expected = [
+        "0.weight",
+        "0.bias",
+        "1.weight",
+        "1.bias",
+        "1.running_mean",
+        "1.running_var",
+        "1.num_batches_tracked",
+        "3.weight",
+        "3.bias",
+    ];
+    assert!(expected.iter().all(|name| names.iter().any(|known| known == name)), "{names:?}");
+    assert_eq!(names.len(), expected.len(), "{names:?}");
+
+    // As PyTorch writes it: the counter is an i64.
+    let floats = |count: usize| (0..count).flat_map(|i| (i as f32).to_le_bytes()).collect::<Vec<u8>>();
+    let arrays: Vec<(String, safetensors::Dtype, Vec<usize>, Vec<u8>)> = weights
+        .variables()
+        .iter()
+        .map(|variable| {
+            let (name, shape) = (variable.name.to_string(), variable.desc.shape.to_vec());
+            match variable.desc.dtype {
+                DType::U32 => (name, safetensors::Dtype::I64, shape, 7_i64.to_le_bytes().to_vec()),
+                _ => (name, safetensors::Dtype::F32, shape, floats(variable.desc.shape.numel())),
+            }
+        })
+        .collect();
+    let views = arrays.iter().map(|(name, dtype, shape, bytes)| {
+        (name.as_str(), safetensors::tensor::TensorView::new(*dtype, shape.clone(), bytes).unwrap())
+    });
+    let file = safetensors::serialize(views, None).unwrap();
+    let load =
+        |weights: &Weights, load: checkpoint::Load| load.reader(weights, "model", std::io::Cursor::new(file.clone()));
+    load(&weights, checkpoint::Load::new()).unwrap();
+    assert_eq!(weights.read("1.num_batches_tracked").unwrap().to_u32(), [7]);
+    assert_eq!(weights.read("1.running_var").unwrap().to_f32(), [0.0, 1.0, 2.0, 3.0]);
+    // In use nothing is counted, and the counter of the file is passed over.
+    let weights = Weights::init(context(), &using, 0).unwrap();
+    load(&weights, checkpoint::Load::new().without_training_state()).unwrap();
+    assert_eq!(weights.read("1.running_mean").unwrap().to_f32(), [0.0, 1.0, 2.0, 3.0]);
+}
+
+#[test]
+fn memory_is_read_and_written_as_little_as_can_be() {
+    // Dispatches, and how often the bytes of x are read or written, forward and with the gradient.
+    let cost = |mode: Mode, layer: &dyn Layer| {
+        let graph = Graph::new(mode);
+        let x = graph.parameter("x", [8, 64, 28, 28], Init::ones());
+        let dy = graph.input("dy", x.shape());
+        let y = layer.apply(&x);
+        let of = |outputs: &[(&str, &Tensor)]| {
+            let plan = graph.plan(outputs, &Target::baseline()).unwrap();
+            let passes = plan.report().bytes() as f64 / x.desc().bytes() as f64;
+            (plan.kernels().count(), passes.round() as usize)
+        };
+        let forward = of(&[("y", &y)]);
+        let dx = gradients(&y.mul(&dy).sum_all(), std::slice::from_ref(&x)).remove(0).unwrap();
+        [forward, of(&[("y", &y), ("dx", &dx)])]
+    };
+    assert_eq!(cost(Mode::Train, &nn::batch_norm()), [(7, 3), (13, 8)]);
+    assert_eq!(cost(Mode::Infer, &nn::batch_norm()), [(2, 2), (3, 5)]);
+    assert_eq!(cost(Mode::Infer, &nn::group_norm(8)), [(5, 3), (14, 8)]);
+}
