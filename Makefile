@@ -2,18 +2,28 @@
 # Without it, Mesa's window-system code complains on machines that have no desktop session.
 export XDG_RUNTIME_DIR ?= /tmp
 
-.PHONY: demo test setup bench fmt
+.PHONY: demo test cooperative hlsl setup tools bench fmt
 
 demo: setup
 	cargo run --release --features cli -- train digits
 
-test: setup
+test: setup tools
 	cargo fmt --check
 	cargo clippy --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --all-features
 	cargo test --all-features
+	sh tests/cooperative/run.sh
+	sh tests/shaders/check.sh spirv
 	sh scripts/examples.sh
 	sh scripts/wasm.sh
+
+# Products by cooperative matrices, on a software driver that has them.
+cooperative: tools
+	sh tests/cooperative/run.sh
+
+# What is given to DirectX, by a compiler of its language: two minutes, and a large package.
+hlsl:
+	sh tests/shaders/check.sh hlsl
 
 bench: setup
 	cargo bench --all-features
@@ -24,3 +34,7 @@ fmt:
 # A Vulkan driver: nothing where one is, Mesa's software driver on Debian and Ubuntu, advice elsewhere.
 setup:
 	sh scripts/setup.sh
+
+# Programs that check what shaders are translated to.
+tools:
+	sh scripts/tools.sh

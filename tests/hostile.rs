@@ -54,7 +54,7 @@ fn build(op: &str, x: &Tensor, inputs: &mut Vec<(String, Array)>) -> Tensor {
         "clamp" => x.clamp(-1.0, 1.0),
         "cube" => x.powf(3.0),
         "maximum" | "minimum" | "div" => {
-            let columns: Vec<Tensor> = (0..width).rev().map(|i| x.slice(1, i..i + 1)).collect();
+            let columns: Vec<Tensor> = (0..width).rev().map(|i| x.slice(1, i..=i)).collect();
             let flipped = Tensor::concat(&columns.iter().collect::<Vec<_>>(), 1).detach();
             match op {
                 "maximum" => x.maximum(&flipped),
@@ -101,7 +101,8 @@ fn build(op: &str, x: &Tensor, inputs: &mut Vec<(String, Array)>) -> Tensor {
             y.reshape([rows, width])
         }
         "max_pool" => {
-            let options = MaxPool2d { kernel: [1, 3], stride: Some([1, 2]), padding: [0, 0], dilation: [1, 1] };
+            let options =
+                MaxPool2d { kernel: [1, 3], stride: Some([1, 2]), padding: [0, 0], dilation: [1, 1], ceil_mode: false };
             let y = x.reshape([rows, 1, 1, width]).max_pool2d(options);
             let across = y.size(-1);
             y.reshape([rows, across])

@@ -10,7 +10,7 @@ use std::{
 use wgrad::{
     autodiff::gradients,
     catalogue::{Entry, Example, Size, entries},
-    kernel::{DeviceClass, Target},
+    kernel::{CooperativeMatrix, DeviceClass, Target},
     prelude::*,
     testing::context,
 };
@@ -32,9 +32,12 @@ const NOT_OPERATIONS: &[&str] = &[
 fn targets() -> Vec<(&'static str, Target)> {
     let baseline = Target { f16: true, ..Target::baseline() };
     let software = baseline.with_class(DeviceClass::Software);
+    let squares = [DType::F32, DType::F16].map(|dtype| CooperativeMatrix::square(8, dtype));
+    let subgroups = Target { subgroups: true, ..baseline.with_class(DeviceClass::Discrete) };
     vec![
         ("portable", baseline.clone()),
-        ("subgroups", Target { subgroups: true, ..baseline.with_class(DeviceClass::Discrete) }),
+        ("subgroups", subgroups.clone()),
+        ("cooperative matrices", Target { cooperative: squares.to_vec(), ..subgroups }),
         ("software", software.clone()),
         ("software with subgroups", Target { subgroups: true, ..software }),
     ]

@@ -44,7 +44,8 @@ struct Block {
 
 // Thread `number` of those that count pixels of a row first, then rows, planes, images, groups, phases and parts.
 fn correlate(number: u32) -> Block {
-    let most = (sizes.size + sizes.spread - 1u) / sizes.spread;
+    var most = sizes.size;
+    if GENERAL { most = (most + sizes.spread - 1u) / sizes.spread; }
     let spans = (most.z + PIXELS - 1u) / PIXELS;
     let line = number / spans;
     var rest = line / most.y;
@@ -57,9 +58,13 @@ fn correlate(number: u32) -> Block {
     rest /= sizes.batch;
     let group = rest % sizes.groups;
     rest /= sizes.groups;
-    let phases = sizes.phases.x * sizes.phases.y * sizes.phases.z;
-    let phase = find_phase(rest % phases);
-    let part = rest / phases;
+    var phase = find_phase(0u);
+    if GENERAL {
+        let phases = sizes.phases.x * sizes.phases.y * sizes.phases.z;
+        phase = find_phase(rest % phases);
+        rest /= phases;
+    }
+    let part = rest;
 
     let origin = element * sizes.stride + phase.start;
     let image = batch * sizes.x_batch + group * sizes.x_group;
@@ -130,11 +135,7 @@ fn correlate(number: u32) -> Block {
     );
 }
 
-// One pixel is stored, then the others move up, as registers cannot be counted through.
-fn move_up(sums: mat2x4<f32>) -> mat2x4<f32> {
-    return mat2x4<f32>(vec4(sums[0].yzw, sums[1].x), vec4(sums[1].yzw, 0.0));
-}
-
+// Four pixels are stored, then the others move up, as registers cannot be counted through.
 @compute @workgroup_size(THREADS)
 fn correlation(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -145,10 +146,14 @@ fn correlation(
     var s = block.sums;
     for (var output = 0u; output < block.outputs; output++) {
         var i = block.index + output * sizes.y_output;
-        for (var pixel = 0u; pixel < block.pixels; pixel++) {
+        for (var pixel = 0u; pixel < block.pixels; pixel += 4u) {
+            let left = block.pixels - pixel;
             store(i, s[0][0].x);
-            s[0] = move_up(s[0]);
-            i += sizes.spread.z;
+            if left > 1u { store(i + sizes.spread.z, s[0][0].y); }
+            if left > 2u { store(i + 2u * sizes.spread.z, s[0][0].z); }
+            if left > 3u { store(i + 3u * sizes.spread.z, s[0][0].w); }
+            s[0][0] = s[0][1];
+            i += 4u * sizes.spread.z;
         }
         s = array<mat2x4<f32>, 4>(s[1], s[2], s[3], s[3]);
     }
@@ -164,10 +169,14 @@ fn partial_correlation(
     var s = block.sums;
     for (var output = 0u; output < block.outputs; output++) {
         var i = block.index + output * sizes.y_output + block.part * sizes.elements;
-        for (var pixel = 0u; pixel < block.pixels; pixel++) {
+        for (var pixel = 0u; pixel < block.pixels; pixel += 4u) {
+            let left = block.pixels - pixel;
             partial[i] = s[0][0].x;
-            s[0] = move_up(s[0]);
-            i += sizes.spread.z;
+            if left > 1u { partial[i + sizes.spread.z] = s[0][0].y; }
+            if left > 2u { partial[i + 2u * sizes.spread.z] = s[0][0].z; }
+            if left > 3u { partial[i + 3u * sizes.spread.z] = s[0][0].w; }
+            s[0][0] = s[0][1];
+            i += 4u * sizes.spread.z;
         }
         s = array<mat2x4<f32>, 4>(s[1], s[2], s[3], s[3]);
     }

@@ -49,7 +49,8 @@ fn along_n(
     thin_store(tile, column, thin_sums(tile, column, tile.begin, 4u));
 }
 
-var<workgroup> partial: array<MatmulSums, THREADS>;
+// [thread, sum]: one array, as compilers do not agree on the order of two.
+var<workgroup> partial: array<vec4<f32>, THREADS * 8u>;
 
 // b stored transposed, [n, k]: all threads have the same columns, each sums every THREADS-th vector of k.
 @compute @workgroup_size(THREADS)
@@ -59,16 +60,22 @@ fn along_k(
     @builtin(local_invocation_index) thread: u32,
 ) {
     let tile = matmul_tile(workgroup_index(group, groups), ROWS, 8u);
-    partial[thread] = thin_sums(tile, tile.column, tile.begin + 4u * thread, 4u * THREADS);
+    var sums = thin_sums(tile, tile.column, tile.begin + 4u * thread, 4u * THREADS);
+    for (var i = 0u; i < 2u * ROWS; i++) {
+        partial[thread * 8u + i] = sums[i];
+    }
     for (var half = THREADS / 2u; half > 0u; half /= 2u) {
         workgroupBarrier();
         if thread < half {
             for (var i = 0u; i < 2u * ROWS; i++) {
-                partial[thread][i] += partial[thread + half][i];
+                partial[thread * 8u + i] += partial[(thread + half) * 8u + i];
             }
         }
     }
     if thread == 0u && tile.inside {
-        thin_store(tile, tile.column, partial[0]);
+        for (var i = 0u; i < 2u * ROWS; i++) {
+            sums[i] = partial[i];
+        }
+        thin_store(tile, tile.column, sums);
     }
 }

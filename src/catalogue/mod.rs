@@ -10,6 +10,7 @@ mod norms;
 mod pointwise;
 mod pool;
 mod random;
+mod recurrent;
 mod rows;
 mod shape;
 
@@ -33,6 +34,7 @@ pub fn entries() -> impl Iterator<Item = &'static Entry> {
         conv::ENTRIES,
         pool::ENTRIES,
         random::ENTRIES,
+        recurrent::ENTRIES,
         norms::ENTRIES,
         index::ENTRIES,
         losses::ENTRIES,

@@ -22,6 +22,9 @@ pub(super) fn list(as_json: bool) -> Result<(), Error> {
             target.class
         ))?;
         say(format_args!("  subgroups          {}\n  16-bit floats      {}", yes(target.subgroups), yes(target.f16)))?;
+        let matrices: Vec<String> = target.cooperative.iter().map(ToString::to_string).collect();
+        let matrices = if matrices.is_empty() { "no".to_owned() } else { matrices.join(", ") };
+        say(format_args!("  cooperative        {matrices}"))?;
         say(format_args!("  largest binding    {} MiB", target.max_binding_bytes >> 20))?;
         say(format_args!("  largest buffer     {} MiB", target.max_buffer_bytes >> 20))?;
         say(format_args!("  storage buffers    {} per kernel", target.max_storage_buffers))?;
@@ -41,7 +44,11 @@ fn to_json(report: &AdapterReport) -> serde_json::Value {
         "backend": report.backend,
         "driver": report.driver,
         "class": format!("{:?}", target.class),
-        "features": { "subgroups": target.subgroups, "f16": target.f16 },
+        "features": {
+            "subgroups": target.subgroups,
+            "f16": target.f16,
+            "cooperative": target.cooperative.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        },
         "limits": {
             "max_binding_bytes": target.max_binding_bytes,
             "max_buffer_bytes": target.max_buffer_bytes,

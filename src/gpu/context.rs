@@ -2,8 +2,9 @@
 
 use super::{Buffer, Pipeline};
 use crate::{
+    data::DType,
     error::{Error, ErrorKind},
-    kernel::{DeviceClass, Kernel, Target},
+    kernel::{CooperativeMatrix, DeviceClass, Kernel, Target},
 };
 use std::{
     collections::HashMap,
@@ -35,6 +36,10 @@ struct Inner {
 
 /// The optional features the library uses where an adapter has them: subgroups, 16-bit floats,
 /// timestamps and pipeline caches. Pass them to `request_device` for [`Context::from_wgpu`].
+///
+/// Cooperative matrices are an experimental feature of wgpu, which an app has to turn on itself:
+/// `EXPERIMENTAL_COOPERATIVE_MATRIX` with `ExperimentalFeatures::enabled()`, then
+/// [`Context::from_wgpu_with`] the adapter.
 pub fn required_features(adapter: &wgpu::Adapter) -> wgpu::Features {
     let wanted = wgpu::Features::SUBGROUP
         | wgpu::Features::SHADER_F16
@@ -67,7 +72,35 @@ fn instance() -> wgpu::Instance {
     wgpu::Instance::new(descriptor)
 }
 
-fn target(info: &wgpu::AdapterInfo, features: wgpu::Features, limits: &wgpu::Limits) -> Target {
+/// Cooperative matrices where the adapter has them.
+fn experimental_features(adapter: &wgpu::Adapter) -> wgpu::Features {
+    adapter.features() & wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX
+}
+
+/// Of the cooperative matrices an adapter lists those that can be asked for in WGSL.
+fn cooperative(listed: &[wgpu::CooperativeMatrixProperties], backend: wgpu::Backend) -> Vec<CooperativeMatrix> {
+    let dtype = |scalar| match scalar {
+        wgpu::CooperativeScalarType::F16 => Some(DType::F16),
+        wgpu::CooperativeScalarType::F32 => Some(DType::F32),
+        _ => None,
+    };
+    // Metal has squares of 8 only; translation to its language writes larger ones, which do not exist, without a word.
+    let largest = if backend == wgpu::Backend::Metal { 8 } else { 16 };
+    let matrices = listed.iter().filter_map(|listed| {
+        let (m, n, k) = (listed.m_size, listed.n_size, listed.k_size);
+        Some(CooperativeMatrix { m, n, k, factors: dtype(listed.ab_type)?, sums: dtype(listed.cr_type)? })
+    });
+    matrices.filter(|matrix| matrix.m.max(matrix.n).max(matrix.k) <= largest).collect()
+}
+
+fn target(
+    info: &wgpu::AdapterInfo,
+    features: wgpu::Features,
+    limits: &wgpu::Limits,
+    adapter: Option<&wgpu::Adapter>,
+) -> Target {
+    // Cooperative matrices are of a subgroup, and are told apart by its number in the workgroup.
+    let needed = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX | wgpu::Features::SUBGROUP;
     Target {
         class: match info.device_type {
             wgpu::DeviceType::Cpu => DeviceClass::Software,
@@ -76,6 +109,10 @@ fn target(info: &wgpu::AdapterInfo, features: wgpu::Features, limits: &wgpu::Lim
         },
         subgroups: features.contains(wgpu::Features::SUBGROUP),
         f16: features.contains(wgpu::Features::SHADER_F16),
+        cooperative: adapter
+            .filter(|_| features.contains(needed))
+            .map(|adapter| cooperative(&adapter.cooperative_matrix_properties(), info.backend))
+            .unwrap_or_default(),
         max_binding_bytes: limits.max_storage_buffer_binding_size,
         max_buffer_bytes: limits.max_buffer_size,
         max_storage_buffers: limits.max_storage_buffers_per_shader_stage,
@@ -95,7 +132,12 @@ pub async fn adapters() -> Vec<AdapterReport> {
             name: info.name.clone(),
             backend: format!("{:?}", info.backend),
             driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
-            target: target(&info, required_features(adapter), &required_limits(adapter)),
+            target: target(
+                &info,
+                required_features(adapter) | experimental_features(adapter),
+                &required_limits(adapter),
+                Some(adapter),
+            ),
         }
     };
     found.iter().map(report).collect()
@@ -143,15 +185,18 @@ impl Context {
         };
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("wgrad"),
-            required_features: required_features(&adapter),
+            required_features: required_features(&adapter) | experimental_features(&adapter),
             required_limits: required_limits(&adapter),
+            // SAFETY: of the experimental features only cooperative matrices are asked for. Kernels use those
+            // the adapter lists and no others, and load and store them within workgroup memory.
+            experimental_features: unsafe { wgpu::ExperimentalFeatures::enabled() },
             ..Default::default()
         };
         let (device, queue) = adapter.request_device(&descriptor).await.map_err(|error| {
             Error::new(ErrorKind::Device, format!("{}: cannot open the device", adapter.get_info().name))
                 .caused_by(error)
         })?;
-        let context = Context::build(device, queue);
+        let context = Context::build(device, queue, Some(&adapter));
         let failure = context.0.failure.clone();
         context.0.device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
             log::error!("uncaptured device error: {error}");
@@ -167,6 +212,19 @@ impl Context {
     /// # Errors
     /// A device with smaller limits than WebGPU's defaults for compute shaders.
     pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue) -> Result<Context, Error> {
+        Context::open(device, queue, None)
+    }
+
+    /// [`from_wgpu`](Context::from_wgpu) that also uses cooperative matrices, if the app has turned them on:
+    /// only the adapter knows which there are.
+    ///
+    /// # Errors
+    /// As [`from_wgpu`](Context::from_wgpu).
+    pub fn from_wgpu_with(adapter: &wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue) -> Result<Context, Error> {
+        Context::open(device, queue, Some(adapter))
+    }
+
+    fn open(device: wgpu::Device, queue: wgpu::Queue, adapter: Option<&wgpu::Adapter>) -> Result<Context, Error> {
         let (limits, baseline) = (device.limits(), Target::baseline());
         let needs = [
             (
@@ -196,12 +254,12 @@ impl Context {
                 return Err(Error::new(ErrorKind::Limit, message).hint("request wgrad::gpu::required_limits(&adapter)"));
             }
         }
-        Ok(Context::build(device, queue))
+        Ok(Context::build(device, queue, adapter))
     }
 
-    fn build(device: wgpu::Device, queue: wgpu::Queue) -> Context {
+    fn build(device: wgpu::Device, queue: wgpu::Queue, adapter: Option<&wgpu::Adapter>) -> Context {
         let info = device.adapter_info();
-        let target = target(&info, device.features(), &device.limits());
+        let target = target(&info, device.features(), &device.limits(), adapter);
         let failure: Arc<Mutex<Option<Error>>> = Arc::default();
         let lost = failure.clone();
         device.set_device_lost_callback(move |reason, message| {
@@ -403,5 +461,27 @@ fn software_budget() -> u64 {
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Context({}, {:?})", self.0.info.name, self.0.target.class)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metal_has_no_cooperative_matrices_of_sixteen_rows() {
+        let listed = [8, 16].map(|side| wgpu::CooperativeMatrixProperties {
+            m_size: side,
+            n_size: side,
+            k_size: side,
+            ab_type: wgpu::CooperativeScalarType::F16,
+            cr_type: wgpu::CooperativeScalarType::F32,
+            saturating_accumulation: false,
+        });
+        let squares = [8, 16].map(|side| CooperativeMatrix::square(side, DType::F16));
+        assert_eq!(cooperative(&listed, wgpu::Backend::Vulkan), squares);
+        assert_eq!(cooperative(&listed, wgpu::Backend::Metal), squares[..1]);
+        let whole = wgpu::CooperativeMatrixProperties { ab_type: wgpu::CooperativeScalarType::I32, ..listed[0] };
+        assert_eq!(cooperative(&[whole], wgpu::Backend::Vulkan), []);
     }
 }

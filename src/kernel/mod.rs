@@ -6,4 +6,4 @@ mod target;
 
 pub use dispatch::{Arg, Cost, Dispatch, Params, Slice};
 pub use shader::{ChainText, Kernel, Shader, assemble};
-pub use target::{DeviceClass, Target};
+pub use target::{CooperativeMatrix, DeviceClass, Target};

@@ -3,7 +3,8 @@
 //! A shader is a WGSL file. Assembly adds three things and nothing else, all of them behind the
 //! file's own text so that errors keep its line numbers: the element type (`alias real = f32;`),
 //! the files it names by `//#import NAME` (each once, also those they name in turn), and the text of
-//! a fused pointwise chain where the file says `//#import chain`.
+//! a fused pointwise chain where the file says `//#import chain`. What must come first in WGSL,
+//! `enable f16;` and the extensions it names by `//#enable NAME`, goes in front of its first line.
 
 use crate::data::DType;
 use std::{fmt, hash::Hash, sync::Arc};
@@ -45,6 +46,7 @@ static LIBRARY: &[&Shader] = library![
     "attention_lanes"
     "chain"
     "combine"
+    "cooperative"
     "correlate"
     "correlation"
     "erf"
@@ -54,6 +56,7 @@ static LIBRARY: &[&Shader] = library![
     "nan"
     "planes"
     "random"
+    "recurrent"
     "rows"
     "sigmoid"
     "subgroups/tree"
@@ -128,8 +131,16 @@ impl fmt::Debug for Kernel {
     }
 }
 
+/// What a file's lines `//#WORD NAME` name.
+fn named<'a>(source: &'a str, word: &'static str) -> impl Iterator<Item = &'a str> {
+    source
+        .lines()
+        .filter_map(move |line| line.strip_prefix("//#")?.strip_prefix(word)?.strip_prefix(' '))
+        .map(str::trim)
+}
+
 fn imports(source: &str) -> impl Iterator<Item = &str> {
-    source.lines().filter_map(|line| line.strip_prefix("//#import ")).map(str::trim)
+    named(source, "import")
 }
 
 /// The complete WGSL text of a kernel's module.
@@ -139,7 +150,12 @@ fn imports(source: &str) -> impl Iterator<Item = &str> {
 pub fn assemble(kernel: &Kernel) -> Result<String, String> {
     let f16 = kernel.real == DType::F16 || kernel.chain.as_ref().is_some_and(|chain| chain.text.contains("f16"));
     // The first line of a file is a comment, so the directive in front of it moves no line.
-    let mut text = String::from(if f16 { "enable f16; " } else { "" });
+    let mut text = String::new();
+    for extension in f16.then_some("f16").into_iter().chain(named(kernel.shader.source, "enable")) {
+        text.push_str("enable ");
+        text.push_str(extension);
+        text.push_str("; ");
+    }
     text.push_str(kernel.shader.source);
     text.push_str("\nalias real = ");
     text.push_str(kernel.real.wgsl());

@@ -1,13 +1,18 @@
 //! What a device can do, as plain numbers, so that planning needs no device.
 
-/// The kind of device, which decides between variants of a kernel.
+use crate::data::DType;
+use std::fmt;
+
+/// The kind of device, which decides between variants of a kernel and how finely work is cut.
+///
+/// What a device has beyond the baseline is said by [`Target`] on its own: a class promises no feature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DeviceClass {
     /// A driver that runs shaders on the processor: barriers are dear, caches are large.
     Software,
-    /// Any GPU: tiles in workgroup memory, no optional features.
+    /// An integrated, virtual or unknown GPU, and every GPU in a browser, which does not say what it is.
     Portable,
-    /// A discrete GPU with subgroups and fast workgroup memory.
+    /// A GPU with memory of its own: the same kernels, and work cut for several times as many processors.
     Discrete,
 }
 
@@ -15,6 +20,39 @@ impl DeviceClass {
     /// Whether shaders run on the processor.
     pub fn is_software(self) -> bool {
         self == DeviceClass::Software
+    }
+
+    /// How many workgroups of 64 threads or more keep a GPU of the class busy.
+    pub fn busy(self) -> usize {
+        if self == DeviceClass::Discrete { 512 } else { 128 }
+    }
+}
+
+/// A product that the threads of a subgroup compute together: sums += a·b with a `[m, k]` and b `[k, n]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CooperativeMatrix {
+    /// Rows of a and of the sums.
+    pub m: u32,
+    /// Columns of b and of the sums.
+    pub n: u32,
+    /// Columns of a, rows of b.
+    pub k: u32,
+    /// The element type of a and b.
+    pub factors: DType,
+    /// The element type of the sums.
+    pub sums: DType,
+}
+
+impl CooperativeMatrix {
+    /// Squares with so many rows and columns, of factors of a type, summed in `f32`.
+    pub fn square(side: u32, factors: DType) -> CooperativeMatrix {
+        CooperativeMatrix { m: side, n: side, k: side, factors, sums: DType::F32 }
+    }
+}
+
+impl fmt::Display for CooperativeMatrix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}x{} {}->{}", self.m, self.n, self.k, self.factors, self.sums)
     }
 }
 
@@ -27,6 +65,8 @@ pub struct Target {
     pub subgroups: bool,
     /// Whether 16-bit floats may be stored and computed with.
     pub f16: bool,
+    /// The cooperative matrices that may be used: what the adapter itself lists, never anything else.
+    pub cooperative: Vec<CooperativeMatrix>,
     /// The largest range of a buffer one binding may cover, in bytes.
     pub max_binding_bytes: u64,
     /// The largest buffer, in bytes.
@@ -50,6 +90,7 @@ impl Target {
             class: DeviceClass::Portable,
             subgroups: false,
             f16: false,
+            cooperative: Vec::new(),
             max_binding_bytes: 128 << 20,
             max_buffer_bytes: 256 << 20,
             max_storage_buffers: 8,
@@ -58,6 +99,13 @@ impl Target {
             max_workgroups: 65_535,
             offset_alignment: 256,
         }
+    }
+
+    /// The side of the largest square cooperative matrices for factors of a type with sums in `f32`; none
+    /// on software drivers, where they gain nothing.
+    pub fn cooperative_side(&self, factors: DType) -> Option<u32> {
+        let listed = |side: &u32| self.cooperative.contains(&CooperativeMatrix::square(*side, factors));
+        [16, 8].into_iter().find(listed).filter(|_| !self.class.is_software())
     }
 
     /// The same device treated as another class: how tests run every variant on one driver.

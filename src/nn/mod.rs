@@ -13,6 +13,7 @@ mod layer;
 mod linear;
 mod norm;
 mod pool;
+mod recurrent;
 
 pub use activation::{Activation, gelu, gelu_tanh, log_softmax, relu, sigmoid, silu, softmax, softplus, tanh};
 pub use attention::{MultiHeadAttention, multi_head_attention};
@@ -26,3 +27,4 @@ pub use pool::{
     AdaptiveAvgPool, AvgPool, GlobalAvgPool, MaxPool, Upsample, adaptive_avg_pool, avg_pool, avg_pool1d, avg_pool3d,
     global_avg_pool, max_pool, max_pool1d, max_pool3d, upsample,
 };
+pub use recurrent::{Rnn, RnnStates, gru, lstm, relu_rnn, simple_rnn};

@@ -37,6 +37,7 @@ pub use embedding::Embedding;
 pub use interpolate::Interpolation;
 pub use max_pool::{MaxPool, MaxPool1d, MaxPool2d, MaxPool3d};
 pub use pad::PadMode;
+pub use recurrent::{Cell, Recurrence, Recurrent, RecurrentWeights};
 pub use unfold::Unfold;
 
 ops! {
@@ -98,6 +99,7 @@ ops! {
     pow
     random
     recip
+    recurrent
     reduce
     relu
     repeat

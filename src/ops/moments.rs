@@ -65,8 +65,7 @@ impl Over {
 
     /// The elements that share a statistic.
     pub fn count(&self, x: &Shape) -> usize {
-        let statistics = self.output(x).numel();
-        if statistics == 0 { 0 } else { x.numel() / statistics }
+        x.numel().checked_div(self.output(x).numel()).unwrap_or(0)
     }
 
     /// The shape as `[outer, a, c, b]`, statistics along a and b; `None` where that takes another order.

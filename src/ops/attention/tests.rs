@@ -1,3 +1,5 @@
+//! Attention and its gradients against an `f64` definition, and what no definition says: caches, memory, mistakes.
+
 use super::Attention;
 use crate::{
     autodiff::gradients,

@@ -120,7 +120,7 @@ impl Product {
     }
 
     fn variant(&self, piece: &Piece, real: DType, target: &Target) -> Variant {
-        let software = target.class.is_software();
+        let (software, busy) = (target.class.is_software(), target.class.busy());
         // Each k is on a page of its own: short sums, side by side, keep to few pages at a time.
         let pages = !self.b.transposed && self.b.row * real.bytes() >= 4096;
         if piece.m.len() <= thin(target) && piece.k.len() >= 32 {
@@ -131,17 +131,23 @@ impl Product {
             };
             return match (self.b.transposed, software) {
                 (true, true) => Variant { kernel: kernel("along_k"), rows, columns: 8, busy: 8, shortest: 2048 },
-                (true, false) => Variant { kernel: kernel("along_k"), rows, columns: 8, busy: 128, shortest: 2048 },
+                (true, false) => Variant { kernel: kernel("along_k"), rows, columns: 8, busy, shortest: 2048 },
                 (false, true) if pages => {
                     Variant { kernel: kernel("along_n"), rows, columns: 64, busy: usize::MAX, shortest: 128 }
                 }
                 (false, true) => Variant { kernel: kernel("along_n"), rows, columns: 64, busy: 16, shortest: 256 },
-                (false, false) => Variant { kernel: kernel("along_n"), rows, columns: 512, busy: 256, shortest: 64 },
+                (false, false) => Variant { kernel: kernel("along_n"), rows, columns: 512, busy: 2 * busy, shortest: 64 },
             };
+        }
+        if let Some(side) = target.cooperative_side(real) {
+            let shader =
+                if side == 16 { shader!("matmul/cooperative_16x16") } else { shader!("matmul/cooperative_8x8") };
+            let (rows, columns) = (4 * side as usize, 8 * side as usize);
+            return Variant { kernel: Kernel::new(shader, "main", real), rows, columns, busy, shortest: 256 };
         }
         if !software {
             let kernel = Kernel::new(shader!("matmul/portable"), "main", real);
-            return Variant { kernel, rows: 64, columns: 64, busy: 128, shortest: 256 };
+            return Variant { kernel, rows: 64, columns: 64, busy, shortest: 256 };
         }
         let shader = if target.subgroups { shader!("matmul/subgroup") } else { shader!("matmul/software") };
         let (rows, _) = software_rows(piece.m.len(), piece.n.len());

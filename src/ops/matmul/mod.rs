@@ -123,7 +123,7 @@ impl Tensor {
     /// dimensions is read where it is; nothing is moved.
     ///
     /// Sums are `f32` whatever the element type is. The order of summation depends on the shapes and
-    /// the device class only.
+    /// the [`Target`] only. GPUs that list cooperative matrices of the element type use those.
     ///
     /// Refuses shapes that do not fit, scalars, and factors of different element types.
     #[track_caller]

@@ -1,0 +1,205 @@
+//! The sizes of a recurrence, and how its steps are spread over dispatches, workgroups and threads.
+
+use super::{super::rows::too_large, Cell};
+use crate::{
+    data::{DType, TensorDesc},
+    error::Misfit,
+    graph::{Emit, Io, ValueId},
+    kernel::{ChainText, Dispatch, Kernel, Params, Shader, Target},
+    shader,
+};
+use std::{ops::Range, sync::Arc};
+
+/// The rounds of loops one thread of a software driver may go through in one dispatch: Mesa's ends them
+/// after 65,535 in all, without a word.
+const ROUNDS: usize = 50_000;
+
+/// Vectors of workgroup memory that every device has room for.
+const ROOM: usize = 1024;
+
+/// Vectors of h or dq that one step goes through at once where all of it has no room.
+const PART: usize = 64;
+
+/// Sums of a thread.
+const SUMS: usize = 8;
+
+/// The sizes of the steps of one layer in one direction.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sizes {
+    pub cell: Cell,
+    pub sequences: usize,
+    pub steps: usize,
+    pub width: usize,
+    by_sequence: usize,
+    by_time: usize,
+}
+
+impl Sizes {
+    /// The sizes for a projected input: `[B, T, gates·H]`, or `[T, B, gates·H]` if that is said.
+    pub fn new(cell: Cell, rows: &TensorDesc, time_major: bool) -> Sizes {
+        let [first, second, all] = [rows.shape[0], rows.shape[1], rows.shape[2]];
+        let (sequences, steps) = if time_major { (second, first) } else { (first, second) };
+        // One sequence lies the same in both.
+        let (by_sequence, by_time) = if time_major && sequences > 1 { (1, sequences) } else { (steps, 1) };
+        Sizes { cell, sequences, steps, width: all / cell.gates(), by_sequence, by_time }
+    }
+
+    fn columns(&self) -> usize {
+        self.cell.gates() * self.width
+    }
+
+    /// The uniform structure of `lib/recurrent.wgsl`; the flags say whether there are lengths, initial states,
+    /// a bias, dy and the gradient of the last states, and whether what backward needs is saved.
+    pub fn params(&self, pass: &Pass, steps: &Range<usize>, reverse: bool, flags: [bool; 6]) -> Params {
+        Params::new()
+            .all([self.sequences, self.steps, self.width, pass.depth, pass.columns, steps.start, steps.end])
+            .all([usize::from(reverse), self.by_sequence, self.by_time])
+            .all(flags.map(usize::from))
+    }
+
+    /// The uniform structure of `recurrent/previous.wgsl`.
+    pub fn previous_params(&self, reverse: bool, lengths: bool, initial: bool) -> Params {
+        Params::new()
+            .all([self.sequences * self.steps * self.width, self.steps, self.width, usize::from(reverse)])
+            .all([self.by_sequence, self.by_time, usize::from(lengths), usize::from(initial)])
+    }
+
+    /// A dispatch with what so many of the steps cost.
+    pub fn cost(&self, dispatch: Dispatch, steps: usize, io: &Io) -> Dispatch {
+        let unit_steps = (self.sequences * self.width * steps) as u64;
+        let flops = unit_steps * (2 * self.columns() as u64 + 10 * self.cell.gates() as u64);
+        dispatch.cost(flops, io.bytes() * steps as u64 / self.steps.max(1) as u64)
+    }
+}
+
+/// How one direction of differentiation goes through the steps.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pass {
+    /// The rows and columns of what is multiplied in each step.
+    depth: usize,
+    columns: usize,
+    /// Columns of a unit.
+    gates: usize,
+    backward: bool,
+    /// Whether the matrix is packed first, or read where it is.
+    packed: bool,
+    /// Vectors of workgroup memory.
+    space: usize,
+    /// Whether all steps are one dispatch.
+    persistent: bool,
+    threads: usize,
+    units: usize,
+    /// Sets of four sequences of a workgroup.
+    sets: usize,
+    /// How the rows of h or dq come to a thread.
+    rows: &'static Shader,
+}
+
+impl Pass {
+    /// From the first step to the last: h times all gates' columns.
+    pub fn forward(sizes: &Sizes, target: &Target) -> Pass {
+        // The old and the new h.
+        let space = 2 * sizes.width.next_multiple_of(4);
+        Pass::new(sizes, sizes.width, sizes.cell.gates(), space, target)
+    }
+
+    /// From the last step to the first: dq of all gates times the columns of the transposed matrix.
+    pub fn backward(sizes: &Sizes, target: &Target) -> Pass {
+        let space = sizes.columns().next_multiple_of(4);
+        Pass { backward: true, packed: true, ..Pass::new(sizes, sizes.columns(), 1, space, target) }
+    }
+
+    fn new(sizes: &Sizes, depth: usize, gates: usize, space: usize, target: &Target) -> Pass {
+        let (software, width) = (target.class.is_software(), sizes.width);
+        let space = space.next_power_of_two().max(PART);
+        let room = target.max_workgroup_bytes as usize / 16;
+        let room = if software { room } else { room.min(ROOM) };
+        let persistent = space <= room;
+        let space = if persistent { space } else { PART };
+        // More sums of a thread share what they load; a GPU rather has more threads.
+        let units = if software { (SUMS / gates).min(width.div_ceil(8)) } else { 1 };
+        let (least, most) = if software { (8, 64) } else { (32, if persistent { 256 } else { 64 }) };
+        let threads = width.div_ceil(units).next_power_of_two().clamp(least, most);
+        Pass {
+            depth,
+            columns: gates * width,
+            gates,
+            backward: false,
+            // A lane of a processor reads a row of the matrix for itself; threads of a GPU read neighbours.
+            packed: !software || !depth.is_multiple_of(4),
+            space,
+            persistent,
+            threads,
+            units: units.min(width.div_ceil(threads)),
+            sets: if software && sizes.sequences > 4 && 2 * space <= room { 2 } else { 1 },
+            rows: if software && target.subgroups {
+                shader!("recurrent/rows_broadcast")
+            } else {
+                shader!("recurrent/rows")
+            },
+        }
+    }
+
+    /// The matrix W_hh, the `i`-th input, as the kernels read it.
+    pub fn weight(
+        &self,
+        sizes: &Sizes,
+        io: &Io,
+        i: usize,
+        target: &Target,
+        out: &mut Emit,
+    ) -> Result<ValueId, Misfit> {
+        if !self.packed {
+            return Ok(io.x(i));
+        }
+        let vectors = self.depth.div_ceil(4) * self.columns;
+        let desc = TensorDesc::new([4 * vectors], io.real());
+        if desc.bytes() > target.max_binding_bytes {
+            return Err(too_large(&desc, target));
+        }
+        let packed = out.scratch(desc);
+        let by = if self.backward { [1, sizes.width] } else { [sizes.width, 1] };
+        let dispatch = Dispatch::new(Kernel::new(shader!("recurrent/pack"), "pack", io.real()))
+            .read(io.x(i))
+            .write(packed)
+            .params(Params::new().all([self.columns, self.depth]).all(by))
+            .groups(vectors.div_ceil(64) as u64)
+            .cost(0, 2 * io.x_desc(i).bytes());
+        out.push(dispatch);
+        Ok(packed)
+    }
+
+    /// The steps of each dispatch; backward has one more where each is its own, behind the last.
+    pub fn segments(&self, sizes: &Sizes, target: &Target) -> Vec<Range<usize>> {
+        if !self.persistent {
+            let dispatches = sizes.steps + usize::from(self.backward);
+            return (0..dispatches).map(|step| step..step + 1).collect();
+        }
+        let most = if target.class.is_software() {
+            let blocks = sizes.width.div_ceil(self.threads * self.units);
+            let products = blocks * (1 + self.depth.div_ceil(4) + self.units * self.sets * 5);
+            let gates = if self.backward { sizes.width.div_ceil(self.threads) * (1 + self.sets * 5) } else { 0 };
+            (ROUNDS / (1 + products + gates)).max(1)
+        } else {
+            sizes.steps.max(1)
+        };
+        let count = sizes.steps.div_ceil(most).max(1);
+        (0..count).map(|i| i * most..sizes.steps.min((i + 1) * most)).collect()
+    }
+
+    /// A dispatch of this pass, without its arguments.
+    pub fn dispatch(&self, shader: &'static Shader, sizes: &Sizes, real: DType) -> Dispatch {
+        let entry = if self.persistent { "all_steps" } else { "one_step" };
+        let mut kernel = Kernel::new(shader, entry, real)
+            .constant("CELL", sizes.cell.number())
+            .constant("THREADS", self.threads as u32)
+            .constant("UNITS", self.units as u32)
+            .constant("GATES", self.gates as u32)
+            .constant("PACKED", self.packed.into())
+            .constant("SETS", self.sets as u32)
+            .constant("SPACE", (self.space * self.sets) as u32);
+        kernel.chain = Some(Arc::new(ChainText { text: String::new(), shaders: vec![self.rows] }));
+        let across = if self.persistent { 1 } else { sizes.width.div_ceil(self.threads * self.units) };
+        Dispatch::new(kernel).groups((sizes.sequences.div_ceil(4 * self.sets) * across) as u64)
+    }
+}

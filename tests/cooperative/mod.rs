@@ -1,0 +1,134 @@
+//! Cooperative matrices: which products use them, and, on a driver that has them, what these compute.
+
+use wgrad::{
+    kernel::{CooperativeMatrix, DeviceClass, Target},
+    plan::PlanOptions,
+    prelude::*,
+    testing::{context, run_on},
+};
+
+/// The kernels that multiply 70×40 by 40×50 numbers.
+fn kernels(dtype: DType, target: &Target) -> Vec<String> {
+    let graph = Graph::new(Mode::Infer);
+    let y = graph.input_of("a", [70, 40], dtype).matmul(&graph.input_of("b", [40, 50], dtype));
+    let plan = graph.plan(&[("y", &y)], target).unwrap();
+    plan.kernels().map(|kernel| kernel.shader.name.to_owned()).collect()
+}
+
+fn listing(cooperative: &[CooperativeMatrix]) -> Target {
+    Target { f16: true, subgroups: true, cooperative: cooperative.to_vec(), ..Target::baseline() }
+}
+
+#[test]
+fn products_use_what_the_adapter_lists_and_nothing_else() {
+    let (small, large) = (CooperativeMatrix::square(8, DType::F16), CooperativeMatrix::square(16, DType::F16));
+    let half = |list: &[CooperativeMatrix]| kernels(DType::F16, &listing(list));
+    assert_eq!(half(&[]), ["matmul/portable"]);
+    assert_eq!(half(&[small]), ["matmul/cooperative_8x8"]);
+    assert_eq!(half(&[small, large]), ["matmul/cooperative_16x16"]);
+    // Sums in f16 are not exact enough, and oblong matrices have no kernel.
+    assert_eq!(half(&[CooperativeMatrix { sums: DType::F16, ..large }]), ["matmul/portable"]);
+    assert_eq!(half(&[CooperativeMatrix { n: 8, ..large }]), ["matmul/portable"]);
+    // Factors in f32 are not rounded to use matrices of f16.
+    assert_eq!(kernels(DType::F32, &listing(&[small, large])), ["matmul/portable"]);
+    let exact = CooperativeMatrix::square(8, DType::F32);
+    assert_eq!(kernels(DType::F32, &listing(&[exact])), ["matmul/cooperative_8x8"]);
+    // Software drivers have them and are slower with them.
+    let software = listing(&[small, large]).with_class(DeviceClass::Software);
+    assert_eq!(kernels(DType::F16, &software), ["matmul/subgroup"]);
+}
+
+const REASON: &str = "the driver lists no cooperative matrices; Mesa 26.1 and later do";
+
+/// relu(a·b + c), one of whose factors or both may be stored transposed, in one dispatch of the kernel for squares of a
+/// side, against the sums in f64.
+fn check(dtype: DType, side: u32, [batch, m, n, k]: [usize; 4], transposed: [bool; 2]) {
+    let target = Target { cooperative: vec![CooperativeMatrix::square(side, dtype)], ..context().target().clone() };
+    let target = target.with_class(DeviceClass::Portable);
+    let case = format!("{dtype} {side} {batch}x{m}x{n}x{k} {transposed:?}");
+    let mut state = (m * 31 + n * 17 + k) as u32;
+    let mut numbers = |count: usize| -> Vec<f32> {
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            f32::from((state >> 24) as i8) / 64.0
+        };
+        (0..count).map(|_| next()).collect()
+    };
+    let (a, b, c) = (numbers(batch * m * k), numbers(batch * k * n), numbers(n));
+    let graph = Graph::new(Mode::Infer);
+    let stored = |name: &str, [rows, columns]: [usize; 2], transposed: bool| {
+        let shape = if transposed { [batch, columns, rows] } else { [batch, rows, columns] };
+        let x = graph.input_of(name, shape, dtype);
+        if transposed { x.t() } else { x }
+    };
+    let product = stored("a", [m, k], transposed[0]).matmul(&stored("b", [k, n], transposed[1]));
+    let y = (product + graph.input_of("c", [n], dtype)).relu();
+    let plan = graph.plan(&[("y", &y)], &target).unwrap();
+    let first = plan.kernels().next().unwrap().shader.name;
+    assert_eq!(first, format!("matmul/cooperative_{side}x{side}"), "{case}");
+
+    let laid = |x: &[f32], [rows, columns]: [usize; 2], transposed: bool| -> Vec<f32> {
+        if !transposed {
+            return x.to_vec();
+        }
+        let at = |i: usize| i / (rows * columns) * rows * columns + i % rows * columns + i / rows % columns;
+        (0..x.len()).map(|i| x[at(i)]).collect()
+    };
+    let array = |name: &str, x: &[f32]| (name.to_owned(), x.to_vec());
+    let inputs =
+        [array("a", &laid(&a, [m, k], transposed[0])), array("b", &laid(&b, [k, n], transposed[1])), array("c", &c)];
+    let shapes: Vec<Shape> = plan.variables().iter().map(|variable| variable.desc.shape.clone()).collect();
+    let names: Vec<&str> = plan.variables().iter().map(|variable| &*variable.name).collect();
+    let written: Vec<(&str, Array)> = inputs
+        .iter()
+        .map(|(name, x)| {
+            let at = names.iter().position(|known| known == name).unwrap();
+            (names[at], Array::from_f32_as(dtype, &shapes[at], x).unwrap())
+        })
+        .collect();
+    let y = run_on(&graph, &[("y", &y)], &written, &target, PlanOptions::default()).unwrap()[0].to_f32();
+    for (i, &found) in y.iter().enumerate() {
+        let (p, row, column) = (i / (m * n), i / n % m, i % n);
+        let term = |l: usize| f64::from(a[(p * m + row) * k + l]) * f64::from(b[(p * k + l) * n + column]);
+        let expected = ((0..k).map(term).sum::<f64>() + f64::from(c[column])).max(0.0);
+        let close = if dtype == DType::F16 { 2e-3 } else { 2e-6 };
+        let error = (f64::from(found) - expected).abs();
+        assert!(error <= close * expected.max(1.0), "{case}: {found} at {i}, not {expected}");
+    }
+}
+
+const CASES: [[usize; 4]; 8] = [
+    [1, 5, 6, 2],
+    [1, 64, 128, 16],
+    [1, 65, 129, 33],
+    [3, 33, 17, 40],
+    [2, 8, 8, 8],
+    [1, 100, 260, 70],
+    [1, 7, 200, 3],
+    [1, 40, 40, 2500],
+];
+const STORED: [[bool; 2]; 4] = [[false, false], [false, true], [true, false], [true, true]];
+
+#[test]
+#[ignore = "make cooperative runs it on a driver that has cooperative matrices, or says why there is none"]
+fn products_of_listed_matrices_match_their_definition() {
+    let list = &context().target().cooperative;
+    assert!(list.contains(&CooperativeMatrix::square(8, DType::F16)), "{REASON}");
+    for (i, case) in CASES.into_iter().enumerate() {
+        check(DType::F16, 8, case, STORED[i % 4]);
+    }
+}
+
+/// The software driver lists squares of 8 rows in f16 and computes others just as well: there the kernels for real
+/// GPUs are run.
+#[test]
+#[ignore = "make cooperative runs it on a driver that has cooperative matrices, or says why there is none"]
+fn products_of_matrices_of_real_gpus_match_their_definition() {
+    assert!(context().target().class.is_software(), "matrices that are not listed are for a software driver only");
+    assert!(!context().target().cooperative.is_empty(), "{REASON}");
+    // The driver takes long to compile these: few cases that reach both ways to load each factor.
+    check(DType::F16, 16, [3, 70, 33, 50], [false, true]);
+    check(DType::F16, 16, [1, 65, 129, 33], [true, false]);
+    check(DType::F32, 8, [3, 35, 33, 50], [true, false]);
+    check(DType::F32, 8, [1, 33, 65, 33], [false, true]);
+}

@@ -1,0 +1,187 @@
+//! The limits of WebGPU are the library's problem: storage buffers of a kernel, workgroups along a dimension, bytes of
+//! a binding.
+
+use wgrad::{
+    autodiff::gradients,
+    kernel::{DeviceClass, Target},
+    plan::PlanOptions,
+    prelude::*,
+    testing::{context, run_on},
+};
+
+const CLASSES: [DeviceClass; 3] = [DeviceClass::Software, DeviceClass::Portable, DeviceClass::Discrete];
+
+/// The test device as one of a class that has no more than every device.
+fn baseline(class: DeviceClass) -> Target {
+    Target { offset_alignment: context().target().offset_alignment, ..Target::baseline() }.with_class(class)
+}
+
+/// Small whole numbers, whose sums are exact.
+fn numbers(shape: impl Into<Shape>, step: usize) -> Array {
+    let shape = shape.into();
+    let numbers: Vec<f32> = (0..shape.numel()).map(|i| ((i * step) % 17) as f32 - 8.0).collect();
+    Array::from_f32(shape, &numbers).unwrap()
+}
+
+fn run(graph: &Graph, outputs: &[(&str, &Tensor)], inputs: &[(&str, Array)], target: &Target) -> Vec<Vec<f32>> {
+    let found = run_on(graph, outputs, inputs, target, PlanOptions::default()).unwrap_or_else(|e| panic!("{e}"));
+    found.iter().map(Array::to_f32).collect()
+}
+
+const MANY: usize = 20;
+
+/// Twenty inputs of 6×5 numbers, by name.
+fn many(graph: &Graph) -> (Vec<Tensor>, Vec<(String, Array)>) {
+    let names: Vec<String> = (0..MANY).map(|i| format!("x{i}")).collect();
+    let inputs = names.iter().map(|name| graph.input(name, [6, 5])).collect();
+    (inputs, names.into_iter().enumerate().map(|(i, name)| (name, numbers([6, 5], i + 1))).collect())
+}
+
+#[test]
+fn a_sum_of_twenty_tensors_needs_no_more_buffers_than_there_are() {
+    for class in CLASSES {
+        let graph = Graph::new(Mode::Infer);
+        let (inputs, arrays) = many(&graph);
+        // A product before, so that the chain also goes behind another kernel; squares, so that gradients need inputs.
+        let product = inputs[0].t().matmul(&inputs[1]).sum(&[0], true);
+        let y = inputs.iter().fold(product, |sum, x| sum + x.square());
+        let found = gradients(&y.square().sum_all(), &inputs);
+        let mut outputs = vec![("y", &y)];
+        outputs.extend(found.iter().map(|gradient| ("", gradient.as_ref().unwrap())));
+        let names: Vec<String> = (0..outputs.len()).map(|i| format!("y{i}")).collect();
+        let outputs: Vec<(&str, &Tensor)> =
+            names.iter().zip(&outputs).map(|(name, (_, tensor))| (name.as_str(), *tensor)).collect();
+        let written: Vec<(&str, Array)> = arrays.iter().map(|(name, array)| (name.as_str(), array.clone())).collect();
+        let found = run(&graph, &outputs, &written, &baseline(class));
+
+        let x: Vec<Vec<f32>> = arrays.iter().map(|(_, array)| array.to_f32()).collect();
+        for i in 0..30 {
+            let column = i % 5;
+            let product: f32 =
+                (0..6).map(|k| (0..5).map(|row| x[0][k * 5 + row]).sum::<f32>() * x[1][k * 5 + column]).sum();
+            let expected = product + x.iter().map(|x| x[i] * x[i]).sum::<f32>();
+            assert_eq!(found[0][i], expected, "{class:?}: y at {i}");
+            for (j, x) in x.iter().enumerate().skip(2) {
+                assert_eq!(found[1 + j][i], 4.0 * expected * x[i], "{class:?}: gradient of input {j} at {i}");
+            }
+        }
+    }
+}
+
+#[test]
+fn twenty_results_of_one_chain_need_no_more_buffers_than_there_are() {
+    for class in CLASSES {
+        let graph = Graph::new(Mode::Infer);
+        let x = graph.input("x", [37]);
+        let results: Vec<Tensor> = (0..MANY).map(|i| (&x + i as f32).square()).collect();
+        let names: Vec<String> = (0..MANY).map(|i| format!("y{i}")).collect();
+        let outputs: Vec<(&str, &Tensor)> = names.iter().map(String::as_str).zip(&results).collect();
+        let array = numbers([37], 3);
+        let found = run(&graph, &outputs, &[("x", array.clone())], &baseline(class));
+        for (i, found) in found.iter().enumerate() {
+            let expected: Vec<f32> = array.to_f32().iter().map(|x| (x + i as f32).powi(2)).collect();
+            assert_eq!(*found, expected, "{class:?}: result {i}");
+        }
+    }
+}
+
+#[test]
+fn twenty_tensors_are_joined() {
+    for class in CLASSES {
+        for dim in [0, 1] {
+            let graph = Graph::new(Mode::Infer);
+            let (inputs, arrays) = many(&graph);
+            let y = Tensor::concat(&inputs.iter().collect::<Vec<_>>(), dim);
+            let dx = gradients(&y.square().sum_all(), &inputs[7..8])[0].clone().unwrap();
+            let written: Vec<(&str, Array)> =
+                arrays.iter().map(|(name, array)| (name.as_str(), array.clone())).collect();
+            let found = run(&graph, &[("y", &y), ("dx", &dx)], &written, &baseline(class));
+            let x: Vec<Vec<f32>> = arrays.iter().map(|(_, array)| array.to_f32()).collect();
+            let expected: Vec<f32> = match dim {
+                0 => x.concat(),
+                _ => (0..6).flat_map(|row| x.iter().flat_map(move |x| x[row * 5..][..5].to_vec())).collect(),
+            };
+            assert_eq!(found[0], expected, "{class:?} along {dim}");
+            assert_eq!(found[1], x[7].iter().map(|x| 2.0 * x).collect::<Vec<_>>(), "{class:?} along {dim}");
+        }
+    }
+}
+
+#[test]
+fn more_workgroups_than_one_dimension_has_are_folded() {
+    // An odd number of elements, which no kernel takes four at a time; rows that 64 threads share.
+    const ROWS: usize = 70_001;
+    const COLUMNS: usize = 259;
+    let (a, b) = (numbers([ROWS, 1], 5), numbers([1, COLUMNS], 7));
+    let (column, row) = (a.to_f32(), b.to_f32());
+    let rows = [0, 65_534, 65_535, 65_536, ROWS - 1];
+    let sum = |r: usize| row.iter().map(|x| x + column[r]).sum::<f32>();
+    let exponentials: f32 = row.iter().map(|x| x.exp()).sum();
+
+    let graph = Graph::new(Mode::Infer);
+    let (a_input, b_input) = (graph.input("a", [ROWS, 1]), graph.input("b", [1, COLUMNS]));
+    let x = &a_input + &b_input;
+    let pair = Tensor::concat(&[&a_input, &a_input], 1).reshape([ROWS, 1, 2]);
+    let pick = |y: &Tensor| Tensor::concat(&rows.map(|r| y.slice(0, r..=r)).each_ref(), 0);
+    let outputs = [
+        ("pointwise", pick(&x)),
+        ("sum", x.sum(&[1], false)),
+        ("softmax", pick(&x.softmax(1))),
+        ("matmul", pair.matmul(&pair.transpose(1, 2))),
+    ];
+    for class in [DeviceClass::Software, DeviceClass::Portable] {
+        let target = baseline(class);
+        let named: Vec<(&str, &Tensor)> = outputs.iter().map(|(name, tensor)| (*name, tensor)).collect();
+        let steps = graph.plan(&named, &target).unwrap().report().steps;
+        assert!(steps.iter().all(|step| step.workgroups.iter().all(|&n| n <= 65_535)), "{class:?}");
+        let folded = |kernel: &str| steps.iter().any(|step| step.workgroups[1] > 1 && step.kernel.starts_with(kernel));
+        // On a software driver a thread does a whole row.
+        let rows_apart = if class.is_software() { &[][..] } else { &["reduce", "softmax"] };
+        for kernel in ["pointwise", "matmul"].iter().chain(rows_apart) {
+            assert!(folded(kernel), "{class:?}: {kernel}");
+        }
+
+        let found = run(&graph, &named, &[("a", a.clone()), ("b", b.clone())], &target);
+        for (i, r) in rows.into_iter().enumerate() {
+            let at = i * COLUMNS..(i + 1) * COLUMNS;
+            let expected: Vec<f32> = row.iter().map(|x| x + column[r]).collect();
+            assert_eq!(found[0][at.clone()], expected, "{class:?}: pointwise, row {r}");
+            assert_eq!(found[1][r], sum(r), "{class:?}: sum of row {r}");
+            let close = |(found, x): (&f32, &f32)| (found - x.exp() / exponentials).abs() <= 1e-6;
+            assert!(found[2][at].iter().zip(&row).all(close), "{class:?}: softmax of row {r}");
+            assert_eq!(found[3][r], 2.0 * column[r] * column[r], "{class:?}: product {r}");
+        }
+    }
+}
+
+#[test]
+fn what_is_larger_than_a_binding_is_bound_in_parts() {
+    type Operation = fn(&Tensor, &Tensor) -> Tensor;
+    let operations: [(&str, Operation); 5] = [
+        ("pointwise", |a, b| (a * 2.0 + b).relu()),
+        ("sum of all", |a, _| a.sum_all()),
+        ("sum of rows", |a, _| a.sum(&[1], false)),
+        ("sum of columns", |a, _| a.sum(&[0], false)),
+        ("matmul", |a, b| a.matmul(&b.t())),
+    ];
+    let [a, b] = [numbers([96, 70], 5), numbers([96, 70], 7)];
+    for class in CLASSES {
+        let whole = baseline(class);
+        // 26,880 bytes each.
+        let small = Target { max_binding_bytes: 8192, ..whole.clone() };
+        for (name, operation) in operations {
+            let results = [&whole, &small].map(|target| {
+                let graph = Graph::new(Mode::Infer);
+                let y = operation(&graph.input("a", [96, 70]), &graph.input("b", [96, 70]));
+                let steps = graph.plan(&[("y", &y)], target).unwrap_or_else(|error| panic!("{name}: {error}"));
+                let used = |name: &&str| steps.variables().iter().any(|variable| *variable.name == **name);
+                let inputs: Vec<(&str, Array)> =
+                    [("a", a.clone()), ("b", b.clone())].into_iter().filter(|(name, _)| used(name)).collect();
+                (run(&graph, &[("y", &y)], &inputs, target), steps.report().steps.len())
+            });
+            let [(expected, once), (found, parts)] = results;
+            assert_eq!(found, expected, "{class:?} {name}");
+            assert!(parts > once, "{class:?} {name}: {parts} dispatches");
+        }
+    }
+}
