@@ -334,6 +334,28 @@ impl Graph {
         self.data().variables.clone()
     }
 
+    /// Runs `body` and gives the parameters it declares the initial values that `rule` has for them, as models
+    /// do that do not keep their layers' own.
+    ///
+    /// ```
+    /// # use wgrad::{nn::*, prelude::*};
+    /// let graph = Graph::new(Mode::Train);
+    /// let x = graph.input("x", [8, 5]);
+    /// graph.initialise(|v| (v.desc.shape.rank() > 1).then(|| Init::normal(0.02)), || linear(3).apply(&x));
+    /// assert_eq!(graph.variables()[1].init, Some(Init::normal(0.02)));
+    /// assert_eq!(graph.variables()[2].init, Some(Init::fan_in(5)));
+    /// ```
+    pub fn initialise<T>(&self, rule: impl Fn(&Variable) -> Option<Init>, body: impl FnOnce() -> T) -> T {
+        let first = self.data().variables.len();
+        let result = body();
+        for variable in &mut self.data().variables[first..] {
+            if variable.role == Role::Parameter {
+                variable.init = rule(variable).or(variable.init);
+            }
+        }
+        result
+    }
+
     /// Adds a node: the only way a value is computed.
     ///
     /// Returns the operation's outputs. After a mistake it returns as many tensors that stand for it.

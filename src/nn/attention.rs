@@ -1,10 +1,10 @@
 //! Attention layers: SelfAttention and its form between two sequences.
 
-use super::Layer;
+use super::{Layer, linear};
 use crate::{
     data::{DType, TensorDesc},
     error::{Error, ErrorKind, Place},
-    graph::{Init, Tensor},
+    graph::{Init, Tensor, Variable},
     ops::Attention,
 };
 
@@ -17,7 +17,20 @@ pub struct MultiHeadAttention {
     bias: bool,
     causal: bool,
     dropout: f32,
+    projections: Projections,
     place: Place,
+}
+
+/// How the weights of queries, keys, values and results lie in a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Projections {
+    /// PyTorch's: `in_proj_weight`, `in_proj_bias` and the layer `out_proj`.
+    #[default]
+    Packed,
+    /// A linear layer of its own, with this name, for each of queries, keys, values and results: Hugging Face's.
+    Apart([&'static str; 4]),
+    /// GPT-2's: one linear layer for queries, keys and values, one for results, their weights `[in, out]`.
+    Transposed([&'static str; 2]),
 }
 
 /// `[B, T, embed]` → `[B, T, embed]` through `heads` heads of width embed/heads.
@@ -42,7 +55,8 @@ pub struct MultiHeadAttention {
 /// ```
 #[track_caller]
 pub fn multi_head_attention(embed: usize, heads: usize) -> MultiHeadAttention {
-    MultiHeadAttention { embed, heads, bias: true, causal: false, dropout: 0.0, place: Place::here() }
+    let (projections, place) = (Projections::Packed, Place::here());
+    MultiHeadAttention { embed, heads, bias: true, causal: false, dropout: 0.0, projections, place }
 }
 
 impl MultiHeadAttention {
@@ -59,6 +73,11 @@ impl MultiHeadAttention {
     /// The probability that a weight of the softmax is dropped in training.
     pub fn dropout(self, probability: f32) -> MultiHeadAttention {
         MultiHeadAttention { dropout: probability, ..self }
+    }
+
+    /// Weights of other names or another order, each weight U(±1/√embed) as a linear layer's.
+    pub fn projections(self, projections: Projections) -> MultiHeadAttention {
+        MultiHeadAttention { projections, ..self }
     }
 
     /// Attention from one sequence to another: query `[B, Tq, embed]`, key `[B, Tk, kdim]`, value
@@ -117,39 +136,63 @@ impl MultiHeadAttention {
             x.dims(name, ["B", "T", "E"])?;
         }
         graph.check().ok()?;
-        let embed = self.embed;
+        let projected = match self.projections {
+            Projections::Packed => self.packed(inputs),
+            Projections::Apart(names) => {
+                std::array::from_fn(|i| linear(self.embed).bias(self.bias).apply_at(names[i], inputs[i]))
+            }
+            Projections::Transposed([name, _]) => {
+                let all = |x: &Tensor| linear(3 * self.embed).bias(self.bias).transposed(true).apply_at(name, x);
+                if query.id() == key.id() && query.id() == value.id() {
+                    self.thirds(&all(query))
+                } else {
+                    std::array::from_fn(|i| self.thirds(&all(inputs[i]))[i].clone())
+                }
+            }
+        };
+        graph.check().ok()?;
+        let split = |x: Tensor| x.reshape([x.size(0), x.size(1), self.heads, self.embed / self.heads]);
+        Some(projected.map(split))
+    }
+
+    /// Queries, keys and values that lie side by side.
+    fn thirds(&self, all: &Tensor) -> [Tensor; 3] {
+        std::array::from_fn(|i| all.slice(2, i * self.embed..(i + 1) * self.embed))
+    }
+
+    /// Queries, keys and values by PyTorch's weights.
+    fn packed(&self, inputs: [&Tensor; 3]) -> [Tensor; 3] {
+        let (graph, embed) = (inputs[0].graph(), self.embed);
         let bias = self.bias.then(|| graph.parameter("in_proj_bias", [3 * embed], Init::zeros()));
         let range = |i: usize| i * embed..(i + 1) * embed;
         let bias_of = |i: usize| bias.as_ref().map(|bias| bias.slice(0, range(i)));
-        let projected: [Tensor; 3] = if key.size(-1) != embed || value.size(-1) != embed {
-            std::array::from_fn(|i| {
+        if inputs.iter().any(|x| x.size(-1) != embed) {
+            return std::array::from_fn(|i| {
                 let name = ["q_proj_weight", "k_proj_weight", "v_proj_weight"][i];
                 let width = if i == 0 { embed } else { inputs[i].size(-1) };
                 let weight = graph.parameter(name, [embed, width], Init::xavier(width, embed));
                 inputs[i].linear(&weight, bias_of(i).as_ref())
-            })
-        } else {
-            let weight = graph.parameter("in_proj_weight", [3 * embed, embed], Init::xavier(embed, 3 * embed));
-            if query.id() == key.id() && query.id() == value.id() {
-                let all = query.linear(&weight, bias.as_ref());
-                std::array::from_fn(|i| all.slice(2, range(i)))
-            } else {
-                std::array::from_fn(|i| inputs[i].linear(&weight.slice(0, range(i)), bias_of(i).as_ref()))
-            }
-        };
-        let split = |x: Tensor| x.reshape([x.size(0), x.size(1), self.heads, embed / self.heads]);
-        Some(projected.map(split))
+            });
+        }
+        let weight = graph.parameter("in_proj_weight", [3 * embed, embed], Init::xavier(embed, 3 * embed));
+        if inputs.iter().all(|x| x.id() == inputs[0].id()) {
+            return self.thirds(&inputs[0].linear(&weight, bias.as_ref()));
+        }
+        std::array::from_fn(|i| inputs[i].linear(&weight.slice(0, range(i)), bias_of(i).as_ref()))
     }
 
     /// The heads `[B, T, heads, width]` through the output matrix.
     fn merge(&self, query: &Tensor, y: &Tensor) -> Option<Tensor> {
         let graph = query.graph();
         graph.check().ok()?;
-        Some(graph.scoped("out_proj", || {
-            let weight = graph.parameter("weight", [self.embed; 2], Init::fan_in(self.embed));
-            let bias = self.bias.then(|| graph.parameter("bias", [self.embed], Init::zeros()));
-            y.reshape([query.size(0), query.size(1), self.embed]).linear(&weight, bias.as_ref())
-        }))
+        let y = y.reshape([query.size(0), query.size(1), self.embed]);
+        let linear = linear(self.embed).bias(self.bias);
+        let zero_bias = |variable: &Variable| (variable.desc.shape.rank() == 1).then(Init::zeros);
+        Some(match self.projections {
+            Projections::Packed => graph.initialise(zero_bias, || linear.apply_at("out_proj", &y)),
+            Projections::Apart([.., name]) => linear.apply_at(name, &y),
+            Projections::Transposed([_, name]) => linear.transposed(true).apply_at(name, &y),
+        })
     }
 }
 

@@ -106,6 +106,32 @@ impl Layer for Chain {
     }
 }
 
+/// The same layer several times with parameters of its own each time: see [`stack`].
+#[derive(Clone, Debug)]
+pub struct Stack<L> {
+    name: String,
+    count: usize,
+    layer: L,
+}
+
+/// `count` layers one after another, named `name.0`, `name.1`, …: `torch.nn.ModuleList`.
+///
+/// ```
+/// # use wgrad::{nn::*, prelude::*};
+/// let graph = Graph::new(Mode::Infer);
+/// stack("layers", 6, encoder_layer(8, 2048)).apply(&graph.input("x", [2, 10, 512]));
+/// assert_eq!(&*graph.variables()[1].name, "layers.0.self_attn.in_proj_bias");
+/// ```
+pub fn stack<L: Layer>(name: &str, count: usize, layer: L) -> Stack<L> {
+    Stack { name: name.to_owned(), count, layer }
+}
+
+impl<L: Layer> Layer for Stack<L> {
+    fn apply(&self, x: &Tensor) -> Tensor {
+        (0..self.count).fold(x.clone(), |x, i| self.layer.apply_at(&format!("{}.{i}", self.name), &x))
+    }
+}
+
 /// Layers one after another: `chain![conv(16, 3).pad(1), relu(), max_pool(2, 2)]`.
 #[macro_export]
 macro_rules! chain {

@@ -11,19 +11,25 @@ use crate::{
 pub struct Linear {
     out: usize,
     bias: bool,
+    transposed: bool,
     place: Place,
 }
 
 /// `[…, in]` → `[…, out]`; parameters `weight [out, in]` and `bias [out]`, both U(±1/√in).
 #[track_caller]
 pub fn linear(out: usize) -> Linear {
-    Linear { out, bias: true, place: Place::here() }
+    Linear { out, bias: true, transposed: false, place: Place::here() }
 }
 
 impl Linear {
     /// Whether there is a bias; there is one if not said.
     pub fn bias(self, bias: bool) -> Linear {
         Linear { bias, ..self }
+    }
+
+    /// A `weight` of `[in, out]`: the `Conv1D` of GPT-2's files.
+    pub fn transposed(self, transposed: bool) -> Linear {
+        Linear { transposed, ..self }
     }
 }
 
@@ -35,9 +41,14 @@ impl Layer for Linear {
                 return x.clone();
             }
             let width = x.size(-1);
-            let weight = graph.parameter("weight", [self.out, width], Init::fan_in(width));
+            let shape = if self.transposed { [width, self.out] } else { [self.out, width] };
+            let weight = graph.parameter("weight", shape, Init::fan_in(width));
             let bias = self.bias.then(|| graph.parameter("bias", [self.out], Init::fan_in(width)));
-            x.linear(&weight, bias.as_ref())
+            match bias {
+                Some(bias) if self.transposed => x.matmul(&weight) + bias,
+                None if self.transposed => x.matmul(&weight),
+                bias => x.linear(&weight, bias.as_ref()),
+            }
         })
     }
 }
@@ -48,13 +59,17 @@ pub struct FeedForward {
     hidden: usize,
     out: Option<usize>,
     activation: Activation,
+    dropout: f32,
+    names: [&'static str; 2],
+    transposed: bool,
     place: Place,
 }
 
 /// `[…, in]` → `[…, in]` through `hidden` units; layers `linear1` and `linear2`, ReLU between them.
 #[track_caller]
 pub fn feed_forward(hidden: usize) -> FeedForward {
-    FeedForward { hidden, out: None, activation: relu(), place: Place::here() }
+    let (names, place) = (["linear1", "linear2"], Place::here());
+    FeedForward { hidden, out: None, activation: relu(), dropout: 0.0, names, transposed: false, place }
 }
 
 impl FeedForward {
@@ -67,6 +82,21 @@ impl FeedForward {
     pub fn activation(self, activation: Activation) -> FeedForward {
         FeedForward { activation, ..self }
     }
+
+    /// Dropout with this probability between the two layers, in training.
+    pub fn dropout(self, probability: f32) -> FeedForward {
+        FeedForward { dropout: probability, ..self }
+    }
+
+    /// What the two layers are called.
+    pub fn names(self, names: [&'static str; 2]) -> FeedForward {
+        FeedForward { names, ..self }
+    }
+
+    /// Weights of `[in, out]`, as [`Linear::transposed`].
+    pub fn transposed(self, transposed: bool) -> FeedForward {
+        FeedForward { transposed, ..self }
+    }
 }
 
 impl Layer for FeedForward {
@@ -76,8 +106,9 @@ impl Layer for FeedForward {
                 return x.clone();
             }
             let out = self.out.unwrap_or_else(|| x.size(-1));
-            let hidden = self.activation.apply(&linear(self.hidden).apply_at("linear1", x));
-            linear(out).apply_at("linear2", &hidden)
+            let linear = |out: usize| linear(out).transposed(self.transposed);
+            let hidden = self.activation.apply(&linear(self.hidden).apply_at(self.names[0], x));
+            linear(out).apply_at(self.names[1], &hidden.dropout(self.dropout))
         })
     }
 }

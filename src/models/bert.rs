@@ -1,0 +1,201 @@
+//! BERT (Devlin et al. 2019), with Hugging Face's names and shapes.
+
+use super::config::{Config, initial};
+use crate::{
+    error::{Error, Place},
+    graph::{Init, Tensor},
+    nn::{
+        Activation, BlockNames, Layer, Projections, collapse, embed, gelu, generate_token, layer_norm,
+        learned_positions, linear, stack, transformer_block,
+    },
+};
+
+/// What the parts of a block are called.
+const NAMES: BlockNames = BlockNames {
+    self_attn: "attention",
+    cross_attn: "crossattention",
+    projections: Projections::Apart(["self.query", "self.key", "self.value", "output.dense"]),
+    norms: ["attention.output.LayerNorm", "crossattention.output.LayerNorm", "output.LayerNorm"],
+    feed_forward: ["intermediate.dense", "output.dense"],
+};
+
+/// The sizes of a BERT: those of `bert-base-uncased` if not said.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)] // named as in config.json
+pub struct BertConfig {
+    pub vocab_size: usize,
+    pub hidden_size: usize,
+    pub num_hidden_layers: usize,
+    pub num_attention_heads: usize,
+    pub intermediate_size: usize,
+    pub hidden_act: Activation,
+    pub layer_norm_eps: f32,
+    pub max_position_embeddings: usize,
+    pub type_vocab_size: usize,
+    pub pad_token_id: usize,
+    pub hidden_dropout_prob: f32,
+    pub attention_probs_dropout_prob: f32,
+    pub initializer_range: f32,
+}
+
+impl Default for BertConfig {
+    fn default() -> BertConfig {
+        BertConfig {
+            vocab_size: 30522,
+            hidden_size: 768,
+            num_hidden_layers: 12,
+            num_attention_heads: 12,
+            intermediate_size: 3072,
+            hidden_act: gelu(),
+            layer_norm_eps: 1e-12,
+            max_position_embeddings: 512,
+            type_vocab_size: 2,
+            pad_token_id: 0,
+            hidden_dropout_prob: 0.1,
+            attention_probs_dropout_prob: 0.1,
+            initializer_range: 0.02,
+        }
+    }
+}
+
+impl BertConfig {
+    /// Reads a Hugging Face `config.json`.
+    ///
+    /// # Errors
+    /// Text that is no JSON, sizes that are missing, an activation that is not known.
+    pub fn from_json(text: &str) -> Result<BertConfig, Error> {
+        let config = Config::parse(text)?;
+        let other = BertConfig::default();
+        Ok(BertConfig {
+            vocab_size: config.size("vocab_size")?,
+            hidden_size: config.size("hidden_size")?,
+            num_hidden_layers: config.size("num_hidden_layers")?,
+            num_attention_heads: config.size("num_attention_heads")?,
+            intermediate_size: config.size("intermediate_size")?,
+            hidden_act: config.activation("hidden_act", "gelu")?,
+            layer_norm_eps: config.number_or("layer_norm_eps", other.layer_norm_eps)?,
+            max_position_embeddings: config.size_or("max_position_embeddings", other.max_position_embeddings)?,
+            type_vocab_size: config.size_or("type_vocab_size", other.type_vocab_size)?,
+            pad_token_id: config.size_or("pad_token_id", other.pad_token_id)?,
+            hidden_dropout_prob: config.number_or("hidden_dropout_prob", other.hidden_dropout_prob)?,
+            attention_probs_dropout_prob: config
+                .number_or("attention_probs_dropout_prob", other.attention_probs_dropout_prob)?,
+            initializer_range: config.number_or("initializer_range", other.initializer_range)?,
+        })
+    }
+}
+
+/// See [`bert`].
+#[derive(Clone, Debug)]
+pub struct Bert {
+    config: BertConfig,
+    lengths: Option<Tensor>,
+    token_types: Option<Tensor>,
+    place: Place,
+}
+
+/// BERT(x) = TransformerBlock^L(EmbedToken(x))
+///
+/// Ids `u32 [B, T]` → `[B, T, hidden_size]`, with the names of Hugging Face's `BertModel`. The heads are methods; theirs
+/// of `BertForMaskedLM` and `BertForSequenceClassification` put `bert.` before the names of the model itself.
+///
+/// ```no_run
+/// # use wgrad::{checkpoint::Load, models::*, prelude::*};
+/// # fn go(context: &Context) -> Result<(), Box<dyn std::error::Error>> {
+/// let graph = Graph::new(Mode::Infer);
+/// let config = BertConfig::from_json(&std::fs::read_to_string("MiniLM/config.json")?)?;
+/// let lengths = graph.input_of("lengths", [2], DType::U32);
+/// let y = bert(&config).lengths(&lengths).sentence(&graph.input_of("ids", [2, 16], DType::U32));
+/// let plan = graph.plan(&[("y", &y)], context.target())?;
+/// let weights = Weights::init(context, &plan, 0)?;
+/// // A file of a model with a head, with an older library's names, serves as well.
+/// let load = Load::default().replace("^bert.", "").replace(".gamma", ".weight").replace(".beta", ".bias");
+/// let load = ["cls.", "pooler.", "embeddings.position_ids"].iter().fold(load, |load, name| load.ignore_unexpected(name));
+/// load.without_training_state().file(&weights, "MiniLM/model.safetensors")?;
+/// # Ok(())
+/// # }
+/// ```
+#[track_caller]
+pub fn bert(config: &BertConfig) -> Bert {
+    Bert { config: config.clone(), lengths: None, token_types: None, place: Place::here() }
+}
+
+impl Bert {
+    /// `u32 [B]`: how many tokens each sequence has; the rest is padding.
+    pub fn lengths(self, lengths: &Tensor) -> Bert {
+        Bert { lengths: Some(lengths.clone()), ..self }
+    }
+
+    /// `u32 [B, T]`: which of two sentences a token belongs to; all to the first if not said.
+    pub fn token_types(self, types: &Tensor) -> Bert {
+        Bert { token_types: Some(types.clone()), ..self }
+    }
+
+    /// EmbedToken: the sum of the rows of token, position and type, normalised.
+    fn embed_token(&self, ids: &Tensor) -> Tensor {
+        let c = &self.config;
+        let words = embed(c.vocab_size, c.hidden_size).padding_idx(c.pad_token_id).apply_at("word_embeddings", ids);
+        let placed = learned_positions(c.max_position_embeddings).apply_at("position_embeddings", &words);
+        let types = ids.graph().scoped("token_type_embeddings", || {
+            let weight = ids.graph().parameter("weight", [c.type_vocab_size, c.hidden_size], Init::normal(1.0));
+            self.token_types.as_ref().map_or_else(|| weight.slice(0, 0..1), |types| weight.embedding(types))
+        });
+        layer_norm().eps(c.layer_norm_eps).apply_at("LayerNorm", &(placed + types)).dropout(c.hidden_dropout_prob)
+    }
+
+    /// A head: `body` with mistakes at the model's place and Hugging Face's initial values.
+    fn head(&self, ids: &Tensor, body: impl FnOnce() -> Tensor) -> Tensor {
+        let graph = ids.graph();
+        graph.placed(self.place, || graph.initialise(initial(self.config.initializer_range), body))
+    }
+
+    /// tanh(W·first + b) `[B, hidden_size]`: `pooler_output`.
+    pub fn pooled(&self, ids: &Tensor) -> Tensor {
+        self.head(ids, || {
+            linear(self.config.hidden_size).apply_at("pooler.dense", &collapse::first().apply(&self.apply(ids))).tanh()
+        })
+    }
+
+    /// The mean of the vectors within each length, of norm 1, `[B, hidden_size]`: what sentence-transformers makes.
+    pub fn sentence(&self, ids: &Tensor) -> Tensor {
+        self.head(ids, || {
+            let average = self.lengths.iter().fold(collapse::average(), |average, lengths| average.lengths(lengths));
+            average.apply(&self.apply(ids)).normalize(2.0, -1, 1e-12)
+        })
+    }
+
+    /// Logits of the token at each position `[B, T, vocab_size]`: `BertForMaskedLM`.
+    pub fn masked_lm(&self, ids: &Tensor) -> Tensor {
+        let c = &self.config;
+        self.head(ids, || {
+            let x = linear(c.hidden_size).apply_at("cls.predictions.transform.dense", &self.apply_at("bert", ids));
+            let norm = layer_norm().eps(c.layer_norm_eps).named("cls.predictions.transform.LayerNorm");
+            let token = generate_token(c.vocab_size).tied("bert.embeddings.word_embeddings");
+            token.bias("cls.predictions.bias").apply(&norm.apply(&c.hidden_act.apply(&x)))
+        })
+    }
+
+    /// Logits of each of `labels` classes `[B, labels]`: `BertForSequenceClassification`.
+    pub fn classify(&self, ids: &Tensor, labels: usize) -> Tensor {
+        self.head(ids, || {
+            let pooled = ids.graph().scoped("bert", || self.pooled(ids));
+            linear(labels).apply_at("classifier", &pooled.dropout(self.config.hidden_dropout_prob))
+        })
+    }
+}
+
+impl Layer for Bert {
+    fn apply(&self, ids: &Tensor) -> Tensor {
+        let c = &self.config;
+        let block = transformer_block(c.num_attention_heads, c.intermediate_size)
+            .names(NAMES)
+            .activation(c.hidden_act)
+            .norm(layer_norm().eps(c.layer_norm_eps))
+            .dropout(c.attention_probs_dropout_prob, 0.0, c.hidden_dropout_prob);
+        let block = self.lengths.iter().fold(block, |block, lengths| block.lengths(lengths));
+        self.head(ids, || {
+            let x = ids.graph().scoped("embeddings", || self.embed_token(ids));
+            stack("encoder.layer", c.num_hidden_layers, block).apply(&x)
+        })
+    }
+}
