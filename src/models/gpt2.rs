@@ -1,0 +1,144 @@
+//! GPT-2 (Radford et al. 2019), with Hugging Face's names and shapes.
+
+use super::config::{Config, initial};
+use crate::{
+    error::{Error, Place},
+    graph::{Init, Tensor, Variable},
+    nn::{
+        Activation, BlockNames, Layer, Projections, embed, gelu_tanh, generate_token, layer_norm, learned_positions,
+        stack, transformer_block,
+    },
+};
+
+/// What the parts of a block are called.
+const NAMES: BlockNames = BlockNames {
+    self_attn: "attn",
+    cross_attn: "crossattention",
+    projections: Projections::Transposed(["c_attn", "c_proj"]),
+    norms: ["ln_1", "ln_cross_attn", "ln_2"],
+    feed_forward: ["mlp.c_fc", "mlp.c_proj"],
+};
+
+/// The sizes of a GPT-2: those of the smallest published one if not said.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)] // named as in config.json
+pub struct Gpt2Config {
+    pub vocab_size: usize,
+    pub n_embd: usize,
+    pub n_layer: usize,
+    pub n_head: usize,
+    pub n_positions: usize,
+    pub n_inner: usize,
+    pub activation_function: Activation,
+    pub layer_norm_epsilon: f32,
+    pub embd_pdrop: f32,
+    pub attn_pdrop: f32,
+    pub resid_pdrop: f32,
+    pub initializer_range: f32,
+}
+
+impl Default for Gpt2Config {
+    fn default() -> Gpt2Config {
+        Gpt2Config {
+            vocab_size: 50257,
+            n_embd: 768,
+            n_layer: 12,
+            n_head: 12,
+            n_positions: 1024,
+            n_inner: 3072,
+            activation_function: gelu_tanh(),
+            layer_norm_epsilon: 1e-5,
+            embd_pdrop: 0.1,
+            attn_pdrop: 0.1,
+            resid_pdrop: 0.1,
+            initializer_range: 0.02,
+        }
+    }
+}
+
+impl Gpt2Config {
+    /// Reads a Hugging Face `config.json`.
+    ///
+    /// # Errors
+    /// Text that is no JSON, sizes that are missing, an activation that is not known.
+    pub fn from_json(text: &str) -> Result<Gpt2Config, Error> {
+        let config = Config::parse(text)?;
+        let other = Gpt2Config::default();
+        let n_embd = config.size("n_embd")?;
+        Ok(Gpt2Config {
+            vocab_size: config.size("vocab_size")?,
+            n_embd,
+            n_layer: config.size("n_layer")?,
+            n_head: config.size("n_head")?,
+            n_positions: config.size_or("n_positions", other.n_positions)?,
+            n_inner: config.size_or("n_inner", 4 * n_embd)?,
+            activation_function: config.activation("activation_function", "gelu_new")?,
+            layer_norm_epsilon: config.number_or("layer_norm_epsilon", other.layer_norm_epsilon)?,
+            embd_pdrop: config.number_or("embd_pdrop", other.embd_pdrop)?,
+            attn_pdrop: config.number_or("attn_pdrop", other.attn_pdrop)?,
+            resid_pdrop: config.number_or("resid_pdrop", other.resid_pdrop)?,
+            initializer_range: config.number_or("initializer_range", other.initializer_range)?,
+        })
+    }
+}
+
+/// See [`gpt2`].
+#[derive(Clone, Debug)]
+pub struct Gpt2 {
+    config: Gpt2Config,
+    lengths: Option<Tensor>,
+    place: Place,
+}
+
+/// LanguageModel(x) = GenerateToken(LN(TransformerBlock^L(EmbedToken(x)))), causal, norms in front
+///
+/// Ids `u32 [B, T]` → logits of each next token `[B, T, vocab_size]`, with the names of Hugging Face's `GPT2LMHeadModel`.
+/// Where a file has them without `transformer.` (the first ones published), load it with
+/// [`replace("^", "transformer.")`](crate::checkpoint::Load::replace).
+#[track_caller]
+pub fn gpt2(config: &Gpt2Config) -> Gpt2 {
+    Gpt2 { config: config.clone(), lengths: None, place: Place::here() }
+}
+
+impl Gpt2 {
+    /// `u32 [B]`: how many tokens each sequence has; the rest is padding.
+    pub fn lengths(self, lengths: &Tensor) -> Gpt2 {
+        Gpt2 { lengths: Some(lengths.clone()), ..self }
+    }
+
+    /// Initial values: what is added to the sums is smaller the more layers there are.
+    fn initial(&self, variable: &Variable) -> Option<Init> {
+        let std = self.config.initializer_range;
+        let added = variable.name.ends_with("c_proj.weight");
+        initial(if added { std / (2.0 * self.config.n_layer as f32).sqrt() } else { std })(variable)
+    }
+}
+
+impl Layer for Gpt2 {
+    fn apply(&self, ids: &Tensor) -> Tensor {
+        let (c, graph) = (&self.config, ids.graph());
+        let norm = layer_norm().eps(c.layer_norm_epsilon);
+        let block = transformer_block(c.n_head, c.n_inner)
+            .names(NAMES)
+            .activation(c.activation_function)
+            .norm(norm)
+            .norm_first(true)
+            .dropout(c.attn_pdrop, 0.0, c.resid_pdrop)
+            .causal();
+        let block = self.lengths.iter().fold(block, |block, lengths| block.lengths(lengths));
+        let model = |ids: &Tensor| {
+            let x = embed(c.vocab_size, c.n_embd).apply_at("wte", ids);
+            let x = learned_positions(c.n_positions).apply_at("wpe", &x).dropout(c.embd_pdrop);
+            norm.apply_at("ln_f", &stack("h", c.n_layer, block).apply(&x))
+        };
+        graph.placed(self.place, || {
+            graph.initialise(
+                |variable| self.initial(variable),
+                || {
+                    let x = graph.scoped("transformer", || model(ids));
+                    generate_token(c.vocab_size).tied("transformer.wte").apply(&x)
+                },
+            )
+        })
+    }
+}
