@@ -28,6 +28,10 @@ impl Fixture {
         self.arrays.get(name)
     }
 
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.arrays.keys().map(String::as_str)
+    }
+
     pub fn get(&self, name: &str) -> &Array {
         self.find(name).unwrap_or_else(|| panic!("the fixture has no {name}"))
     }

@@ -14,6 +14,7 @@ mod errors;
 mod fixture;
 mod hostile;
 mod interop;
+mod lecture_models;
 mod limits;
 mod long;
 mod losses;

@@ -1,0 +1,209 @@
+//! The lecture's models against PyTorch and transformers: output, loss, every gradient, and 20 steps of training, as
+//! `fixtures/models.py` made them.
+
+use crate::fixture::{Fixture, assert_close};
+use wgrad::{
+    autodiff::gradients,
+    chain,
+    graph::Role,
+    models::{
+        BertConfig, Gpt2Config, MarianConfig, Translator, bert, conv_text_classifier, gpt2, lstm_lm, lstm_seq2seq,
+        marian, seq2seq, text_classifier, video_classifier,
+    },
+    nn::*,
+    optim::AdamW,
+    prelude::*,
+    testing::context,
+};
+
+const VOCABULARY: usize = 17;
+const WIDTH: usize = 8;
+
+/// One model of the fixture, in a graph of its own.
+struct Case<'a> {
+    fixture: &'a Fixture,
+    name: &'a str,
+    config: String,
+    graph: Graph,
+}
+
+impl Case<'_> {
+    fn find(&self, key: &str) -> Option<&Array> {
+        self.fixture.find(&format!("{}.{key}", self.name))
+    }
+
+    fn get(&self, key: &str) -> &Array {
+        self.find(key).unwrap_or_else(|| panic!("{} has no {key}", self.name))
+    }
+
+    fn input(&self, key: &str) -> Tensor {
+        let array = self.get(&format!("input.{key}"));
+        self.graph.input_of(key, array.shape(), array.desc().dtype)
+    }
+
+    /// Logits, and their loss against `target`.
+    fn scored(&self, logits: Tensor) -> (Tensor, Tensor) {
+        let classes = logits.size(-1);
+        let target = self.input("target");
+        let loss = logits.reshape([logits.shape().numel() / classes, classes]).cross_entropy(&target.flatten(0, -1));
+        (logits, loss)
+    }
+
+    fn translated(&self, model: impl Translator) -> (Tensor, Tensor) {
+        self.scored(model.logits(&self.input("source"), Some(&self.input("lengths")), &self.input("ids")))
+    }
+
+    fn classified(&self, sequence: impl Layer + 'static, collapse: impl Layer + 'static) -> (Tensor, Tensor) {
+        let net = text_classifier(VOCABULARY, WIDTH, 3, sequence, collapse);
+        self.scored(net.apply(&self.input("ids")))
+    }
+
+    /// The model's output and loss.
+    fn build(&self) -> (Tensor, Tensor) {
+        let bert = || bert(&BertConfig::from_json(&self.config).unwrap()).lengths(&self.input("lengths"));
+        let seq2seq = || seq2seq([VOCABULARY; 2], WIDTH).heads(2).layers(1).hidden(14).dropout(0.0);
+        match self.name {
+            "bert" => {
+                let (bert, ids) = (bert().token_types(&self.input("types")), self.input("ids"));
+                let (y, pooled) = (bert.apply(&ids), bert.pooled(&ids));
+                let loss = (y * self.input("w")).sum_all() + pooled.square().sum_all();
+                (pooled, loss)
+            }
+            "bert_masked_lm" => self.scored(bert().masked_lm(&self.input("ids"))),
+            "bert_classify" => self.scored(bert().classify(&self.input("ids"), 3)),
+            "gpt2" => self.scored(gpt2(&Gpt2Config::from_json(&self.config).unwrap()).apply(&self.input("ids"))),
+            "lstm_lm" => self.scored(lstm_lm(VOCABULARY, WIDTH, 2).apply(&self.input("ids"))),
+            "marian" => self.translated(marian(&MarianConfig::from_json(&self.config).unwrap())),
+            "seq2seq" => self.translated(seq2seq()),
+            "seq2seq_norm_first" => self.translated(seq2seq().norm_first()),
+            "lstm_seq2seq" => self.translated(lstm_seq2seq([VOCABULARY; 2], WIDTH, 2)),
+            "text_rnn_first" => self.classified(simple_rnn(WIDTH), collapse::first()),
+            "text_lstm_last" => self.classified(lstm(WIDTH), collapse::last().lengths(&self.input("lengths"))),
+            "text_gru_attention" => self.classified(gru(WIDTH), collapse::attention().lengths(&self.input("lengths"))),
+            "text_transformer_average" => {
+                let lengths = self.input("lengths");
+                let block = encoder_layer(2, 14).activation(gelu()).lengths(&lengths).dropout(0.0, 0.0, 0.0);
+                let sequence = chain![sinusoidal_positions(), stack("layers", 1, block).named("")];
+                self.classified(sequence, collapse::average().lengths(&lengths))
+            }
+            "conv_text" => self.scored(conv_text_classifier(VOCABULARY, WIDTH, 4, 3).apply(&self.input("ids"))),
+            "video" => self.scored(video_classifier(2, 3).apply(&self.input("x"))),
+            name => panic!("no model is called {name}"),
+        }
+    }
+
+    /// A session of a graph's outputs with the parameters and inputs of the fixture.
+    fn session(&self, outputs: &[(&str, &Tensor)]) -> Session {
+        let plan =
+            self.graph.plan(outputs, context().target()).unwrap_or_else(|error| panic!("{}: {error}", self.name));
+        let weights = Weights::init(context(), &plan, 1).unwrap();
+        let session = Session::new(context(), plan, &weights).unwrap();
+        for variable in self.graph.variables() {
+            let name = &*variable.name;
+            match variable.role {
+                Role::Input => session.write(name, self.get(&format!("input.{name}"))).unwrap(),
+                Role::Parameter => weights.write(name, self.get(&format!("parameter.{name}"))).unwrap(),
+                Role::State if name == "final_logits_bias" => {
+                    weights.write(name, self.get("input.final_logits_bias")).unwrap()
+                }
+                Role::State => {}
+            }
+        }
+        session
+    }
+}
+
+/// The models of the fixture whose names begin so.
+fn compare(prefix: &str) {
+    let fixture = Fixture::open("models");
+    let mut compared = 0;
+    for table in &fixture.table {
+        let name = table["name"].as_str().unwrap();
+        if !name.starts_with(prefix) {
+            continue;
+        }
+        compared += 1;
+        // Without dropout, which draws other numbers than PyTorch's.
+        let config = table["config"].to_string();
+        let case = |mode| Case { fixture: &fixture, name, config: config.clone(), graph: Graph::new(mode) };
+
+        let used = case(Mode::Infer);
+        let (output, loss) = used.build();
+        let parameters = used.graph.parameters();
+        let slopes = gradients(&loss, &parameters);
+        used.graph.check().unwrap_or_else(|error| panic!("{name}: {error}"));
+        let variables = used.graph.variables();
+        let names: Vec<&str> = variables.iter().filter(|v| v.role == Role::Parameter).map(|v| &*v.name).collect();
+        let (beginning, there) = (format!("{name}.parameter."), fixture.names());
+        let mut there: Vec<&str> = there.filter_map(|key| key.strip_prefix(&beginning)).collect();
+        let mut sorted = names.clone();
+        (sorted.sort_unstable(), there.sort_unstable());
+        assert_eq!(sorted, there, "{name}: the names of the parameters");
+
+        let keys: Vec<String> = names.iter().map(|name| format!("gradient.{name}")).collect();
+        let mut outputs = vec![("output", &output), ("loss", &loss)];
+        for (key, slope) in keys.iter().zip(&slopes) {
+            outputs.push((key, slope.as_ref().unwrap_or_else(|| panic!("{name}: no {key}"))));
+        }
+        let session = used.session(&outputs);
+        session.run().unwrap();
+        for (key, _) in &outputs {
+            let found = session.read_blocking(key).unwrap().to_f32();
+            assert_close(&format!("{name} {key}"), &found, &used.get(key).to_f32(), 1e-4);
+        }
+
+        let trained = case(Mode::Train);
+        let loss = trained.build().1;
+        AdamW::new(0.01).minimise(&loss);
+        let session = trained.session(&[("loss", &loss)]);
+        let curve: Vec<f32> = (0..20)
+            .map(|_| {
+                session.run().unwrap();
+                session.read_blocking("loss").unwrap().to_f32()[0]
+            })
+            .collect();
+        assert_close(&format!("{name} losses"), &curve, &trained.get("curve").to_f32(), 1e-3);
+    }
+    assert!(compared > 0, "no model begins with {prefix}");
+}
+
+#[test]
+fn bert_and_its_heads_are_those_of_transformers() {
+    compare("bert");
+}
+
+#[test]
+fn gpt2_is_that_of_transformers() {
+    compare("gpt2");
+}
+
+#[test]
+fn an_lstm_language_model_is_pytorchs() {
+    compare("lstm_lm");
+}
+
+#[test]
+fn marian_is_that_of_transformers() {
+    compare("marian");
+}
+
+#[test]
+fn translation_by_transformers_is_pytorchs() {
+    compare("seq2seq");
+}
+
+#[test]
+fn translation_by_lstms_is_pytorchs() {
+    compare("lstm_seq2seq");
+}
+
+#[test]
+fn text_classifiers_are_pytorchs() {
+    compare("text_");
+    compare("conv_text");
+}
+
+#[test]
+fn a_video_classifier_is_pytorchs() {
+    compare("video");
+}
