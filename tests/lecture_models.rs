@@ -49,6 +49,12 @@ impl Case<'_> {
         (logits, loss)
     }
 
+    /// A result, and the sum of it times `w`.
+    fn weighed(&self, y: Tensor) -> (Tensor, Tensor) {
+        let loss = (&y * self.input("w")).sum_all();
+        (y, loss)
+    }
+
     fn translated(&self, model: impl Translator) -> (Tensor, Tensor) {
         self.scored(model.logits(&self.input("source"), Some(&self.input("lengths")), &self.input("ids")))
     }
@@ -63,6 +69,15 @@ impl Case<'_> {
         let bert = || bert(&BertConfig::from_json(&self.config).unwrap()).lengths(&self.input("lengths"));
         let seq2seq = || seq2seq([VOCABULARY; 2], WIDTH).heads(2).layers(1).hidden(14).dropout(0.0);
         match self.name {
+            "encoder_layer" => {
+                let block = encoder_layer(2, 14).activation(gelu()).norm_first(true).mask(&self.input("mask"));
+                self.weighed(block.dropout(0.0, 0.0, 0.0).apply(&self.input("x")))
+            }
+            "decoder_layer" => {
+                let block = decoder_layer(2, 14, &self.input("memory")).activation(gelu()).norm_first(true);
+                let block = block.mask(&self.input("mask")).memory_mask(&self.input("memory_mask"));
+                self.weighed(block.dropout(0.0, 0.0, 0.0).apply(&self.input("x")))
+            }
             "bert" => {
                 let (bert, ids) = (bert().token_types(&self.input("types")), self.input("ids"));
                 let (y, pooled) = (bert.apply(&ids), bert.pooled(&ids));
@@ -106,7 +121,7 @@ impl Case<'_> {
                 Role::Input => session.write(name, self.get(&format!("input.{name}"))).unwrap(),
                 Role::Parameter => weights.write(name, self.get(&format!("parameter.{name}"))).unwrap(),
                 Role::State if name == "final_logits_bias" => {
-                    weights.write(name, self.get("input.final_logits_bias")).unwrap()
+                    weights.write(name, self.get("input.final_logits_bias")).unwrap();
                 }
                 Role::State => {}
             }
@@ -139,7 +154,8 @@ fn compare(prefix: &str) {
         let (beginning, there) = (format!("{name}.parameter."), fixture.names());
         let mut there: Vec<&str> = there.filter_map(|key| key.strip_prefix(&beginning)).collect();
         let mut sorted = names.clone();
-        (sorted.sort_unstable(), there.sort_unstable());
+        sorted.sort_unstable();
+        there.sort_unstable();
         assert_eq!(sorted, there, "{name}: the names of the parameters");
 
         let keys: Vec<String> = names.iter().map(|name| format!("gradient.{name}")).collect();
@@ -176,6 +192,45 @@ fn compare(prefix: &str) {
         assert_close(&format!("{name} losses"), &curve, &trained.get("curve").to_f32(), 1e-3);
     }
     assert!(compared > 0, "no model begins with {prefix}");
+}
+
+#[test]
+fn layers_of_transformers_are_pytorchs() {
+    compare("encoder_layer");
+    compare("decoder_layer");
+}
+
+#[test]
+fn models_begin_with_the_initial_values_of_their_library() {
+    let graph = Graph::new(Mode::Train);
+    let ids = graph.input_of("ids", [1, 4], DType::U32);
+    bert(&BertConfig { num_hidden_layers: 1, ..BertConfig::default() }).masked_lm(&ids);
+    gpt2(&Gpt2Config { n_layer: 2, ..Gpt2Config::default() }).apply(&ids);
+    seq2seq([100, 100], 64).layers(1).logits(&ids, None, &ids);
+    let expected = [
+        ("bert.embeddings.word_embeddings.weight", Init::NormalBut { std: 0.02, row: 0 }),
+        ("bert.embeddings.position_embeddings.weight", Init::normal(0.02)),
+        ("bert.encoder.layer.0.attention.self.query.weight", Init::normal(0.02)),
+        ("bert.encoder.layer.0.attention.self.query.bias", Init::zeros()),
+        ("bert.encoder.layer.0.output.LayerNorm.weight", Init::ones()),
+        ("cls.predictions.bias", Init::zeros()),
+        ("transformer.wte.weight", Init::normal(0.02)),
+        ("transformer.h.1.attn.c_attn.weight", Init::normal(0.02)),
+        ("transformer.h.1.mlp.c_proj.weight", Init::normal(0.01)),
+        ("transformer.h.1.attn.c_proj.weight", Init::normal(0.01)),
+        ("source_embed.weight", Init::normal(1.0)),
+        ("encoder.layers.0.linear1.weight", Init::xavier(64, 2048)),
+        ("encoder.layers.0.linear1.bias", Init::fan_in(64)),
+        ("decoder.layers.0.multihead_attn.in_proj_weight", Init::xavier(64, 3 * 64)),
+        ("decoder.layers.0.multihead_attn.in_proj_bias", Init::zeros()),
+        ("decoder.layers.0.multihead_attn.out_proj.weight", Init::xavier(64, 64)),
+        ("decoder.layers.0.multihead_attn.out_proj.bias", Init::zeros()),
+    ];
+    graph.check().unwrap();
+    for (name, init) in expected {
+        let variable = graph.variables().into_iter().find(|variable| &*variable.name == name);
+        assert_eq!(variable.unwrap_or_else(|| panic!("{name} is missing")).init, Some(init), "{name}");
+    }
 }
 
 #[test]

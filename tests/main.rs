@@ -18,6 +18,7 @@ mod lecture_models;
 mod limits;
 mod long;
 mod losses;
+mod minilm;
 mod models;
 mod norms;
 #[cfg(feature = "cli")]

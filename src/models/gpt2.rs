@@ -86,7 +86,6 @@ impl Gpt2Config {
 #[derive(Clone, Debug)]
 pub struct Gpt2 {
     config: Gpt2Config,
-    lengths: Option<Tensor>,
     place: Place,
 }
 
@@ -94,18 +93,14 @@ pub struct Gpt2 {
 ///
 /// Ids `u32 [B, T]` → logits of each next token `[B, T, vocab_size]`, with the names of Hugging Face's `GPT2LMHeadModel`.
 /// Where a file has them without `transformer.` (the first ones published), load it with
-/// [`replace("^", "transformer.")`](crate::checkpoint::Load::replace).
+/// [`replace("^", "transformer.")`](crate::checkpoint::Load::replace). No token sees a later one, so padding behind a text
+/// changes none of its logits.
 #[track_caller]
 pub fn gpt2(config: &Gpt2Config) -> Gpt2 {
-    Gpt2 { config: config.clone(), lengths: None, place: Place::here() }
+    Gpt2 { config: config.clone(), place: Place::here() }
 }
 
 impl Gpt2 {
-    /// `u32 [B]`: how many tokens each sequence has; the rest is padding.
-    pub fn lengths(self, lengths: &Tensor) -> Gpt2 {
-        Gpt2 { lengths: Some(lengths.clone()), ..self }
-    }
-
     /// Initial values: what is added to the sums is smaller the more layers there are.
     fn initial(&self, variable: &Variable) -> Option<Init> {
         let std = self.config.initializer_range;
@@ -125,7 +120,6 @@ impl Layer for Gpt2 {
             .norm_first(true)
             .dropout(c.attn_pdrop, 0.0, c.resid_pdrop)
             .causal();
-        let block = self.lengths.iter().fold(block, |block, lengths| block.lengths(lengths));
         let model = |ids: &Tensor| {
             let x = embed(c.vocab_size, c.n_embd).apply_at("wte", ids);
             let x = learned_positions(c.n_positions).apply_at("wpe", &x).dropout(c.embd_pdrop);
