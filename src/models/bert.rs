@@ -1,8 +1,8 @@
 //! BERT (Devlin et al. 2019), with Hugging Face's names and shapes.
 
-use super::config::{Config, initial};
+use super::config::{config, initial};
 use crate::{
-    error::{Error, Place},
+    error::Place,
     graph::{Init, Tensor},
     nn::{
         Activation, BlockNames, Layer, Projections, collapse, embed, gelu, generate_token, layer_norm,
@@ -19,69 +19,22 @@ const NAMES: BlockNames = BlockNames {
     feed_forward: ["intermediate.dense", "output.dense"],
 };
 
-/// The sizes of a BERT: those of `bert-base-uncased` if not said.
-#[derive(Clone, Debug)]
-#[allow(missing_docs)] // named as in config.json
-pub struct BertConfig {
-    pub vocab_size: usize,
-    pub hidden_size: usize,
-    pub num_hidden_layers: usize,
-    pub num_attention_heads: usize,
-    pub intermediate_size: usize,
-    pub hidden_act: Activation,
-    pub layer_norm_eps: f32,
-    pub max_position_embeddings: usize,
-    pub type_vocab_size: usize,
-    pub pad_token_id: usize,
-    pub hidden_dropout_prob: f32,
-    pub attention_probs_dropout_prob: f32,
-    pub initializer_range: f32,
-}
-
-impl Default for BertConfig {
-    fn default() -> BertConfig {
-        BertConfig {
-            vocab_size: 30522,
-            hidden_size: 768,
-            num_hidden_layers: 12,
-            num_attention_heads: 12,
-            intermediate_size: 3072,
-            hidden_act: gelu(),
-            layer_norm_eps: 1e-12,
-            max_position_embeddings: 512,
-            type_vocab_size: 2,
-            pad_token_id: 0,
-            hidden_dropout_prob: 0.1,
-            attention_probs_dropout_prob: 0.1,
-            initializer_range: 0.02,
-        }
-    }
-}
-
-impl BertConfig {
-    /// Reads a Hugging Face `config.json`.
-    ///
-    /// # Errors
-    /// Text that is no JSON, sizes that are missing, an activation that is not known.
-    pub fn from_json(text: &str) -> Result<BertConfig, Error> {
-        let config = Config::parse(text)?;
-        let other = BertConfig::default();
-        Ok(BertConfig {
-            vocab_size: config.size("vocab_size")?,
-            hidden_size: config.size("hidden_size")?,
-            num_hidden_layers: config.size("num_hidden_layers")?,
-            num_attention_heads: config.size("num_attention_heads")?,
-            intermediate_size: config.size("intermediate_size")?,
-            hidden_act: config.activation("hidden_act", "gelu")?,
-            layer_norm_eps: config.number_or("layer_norm_eps", other.layer_norm_eps)?,
-            max_position_embeddings: config.size_or("max_position_embeddings", other.max_position_embeddings)?,
-            type_vocab_size: config.size_or("type_vocab_size", other.type_vocab_size)?,
-            pad_token_id: config.size_or("pad_token_id", other.pad_token_id)?,
-            hidden_dropout_prob: config.number_or("hidden_dropout_prob", other.hidden_dropout_prob)?,
-            attention_probs_dropout_prob: config
-                .number_or("attention_probs_dropout_prob", other.attention_probs_dropout_prob)?,
-            initializer_range: config.number_or("initializer_range", other.initializer_range)?,
-        })
+config! {
+    /// The sizes of a BERT: those of `bert-base-uncased` if not said.
+    "bert" BertConfig {
+        vocab_size: usize = 30522,
+        hidden_size: usize = 768,
+        num_hidden_layers: usize = 12,
+        num_attention_heads: usize = 12,
+        intermediate_size: usize = 3072,
+        hidden_act: Activation = gelu(),
+        layer_norm_eps: f32 = 1e-12,
+        max_position_embeddings: usize = 512,
+        type_vocab_size: usize = 2,
+        pad_token_id: usize = 0,
+        hidden_dropout_prob: f32 = 0.1,
+        attention_probs_dropout_prob: f32 = 0.1,
+        initializer_range: f32 = 0.02,
     }
 }
 
@@ -96,7 +49,7 @@ pub struct Bert {
 
 /// BERT(x) = TransformerBlock^L(EmbedToken(x))
 ///
-/// Ids `u32 [B, T]` → `[B, T, hidden_size]`, with the names of Hugging Face's `BertModel`. The heads are methods; theirs
+/// Ids `u32 [B, T]` → `[B, T, hidden_size]`, with the names of Hugging Face's `BertModel`. The heads are methods; those
 /// of `BertForMaskedLM` and `BertForSequenceClassification` put `bert.` before the names of the model itself.
 ///
 /// ```no_run
@@ -159,7 +112,7 @@ impl Bert {
     /// The mean of the vectors within each length, of norm 1, `[B, hidden_size]`: what sentence-transformers makes.
     pub fn sentence(&self, ids: &Tensor) -> Tensor {
         self.head(ids, || {
-            let average = self.lengths.iter().fold(collapse::average(), |average, lengths| average.lengths(lengths));
+            let average = collapse::average().lengths(self.lengths.as_ref());
             average.apply(&self.apply(ids)).normalize(2.0, -1, 1e-12)
         })
     }
@@ -191,8 +144,8 @@ impl Layer for Bert {
             .names(NAMES)
             .activation(c.hidden_act)
             .norm(layer_norm().eps(c.layer_norm_eps))
-            .dropout(c.attention_probs_dropout_prob, 0.0, c.hidden_dropout_prob);
-        let block = self.lengths.iter().fold(block, |block, lengths| block.lengths(lengths));
+            .dropout(c.attention_probs_dropout_prob, 0.0, c.hidden_dropout_prob)
+            .lengths(self.lengths.as_ref());
         self.head(ids, || {
             let x = ids.graph().scoped("embeddings", || self.embed_token(ids));
             stack("encoder.layer", c.num_hidden_layers, block).apply(&x)

@@ -1,8 +1,8 @@
 //! GPT-2 (Radford et al. 2019), with Hugging Face's names and shapes.
 
-use super::config::{Config, initial};
+use super::config::{config, initial};
 use crate::{
-    error::{Error, Place},
+    error::Place,
     graph::{Init, Tensor, Variable},
     nn::{
         Activation, BlockNames, Layer, Projections, embed, gelu_tanh, generate_token, layer_norm, learned_positions,
@@ -19,66 +19,22 @@ const NAMES: BlockNames = BlockNames {
     feed_forward: ["mlp.c_fc", "mlp.c_proj"],
 };
 
-/// The sizes of a GPT-2: those of the smallest published one if not said.
-#[derive(Clone, Debug)]
-#[allow(missing_docs)] // named as in config.json
-pub struct Gpt2Config {
-    pub vocab_size: usize,
-    pub n_embd: usize,
-    pub n_layer: usize,
-    pub n_head: usize,
-    pub n_positions: usize,
-    pub n_inner: usize,
-    pub activation_function: Activation,
-    pub layer_norm_epsilon: f32,
-    pub embd_pdrop: f32,
-    pub attn_pdrop: f32,
-    pub resid_pdrop: f32,
-    pub initializer_range: f32,
-}
-
-impl Default for Gpt2Config {
-    fn default() -> Gpt2Config {
-        Gpt2Config {
-            vocab_size: 50257,
-            n_embd: 768,
-            n_layer: 12,
-            n_head: 12,
-            n_positions: 1024,
-            n_inner: 3072,
-            activation_function: gelu_tanh(),
-            layer_norm_epsilon: 1e-5,
-            embd_pdrop: 0.1,
-            attn_pdrop: 0.1,
-            resid_pdrop: 0.1,
-            initializer_range: 0.02,
-        }
-    }
-}
-
-impl Gpt2Config {
-    /// Reads a Hugging Face `config.json`.
-    ///
-    /// # Errors
-    /// Text that is no JSON, sizes that are missing, an activation that is not known.
-    pub fn from_json(text: &str) -> Result<Gpt2Config, Error> {
-        let config = Config::parse(text)?;
-        let other = Gpt2Config::default();
-        let n_embd = config.size("n_embd")?;
-        Ok(Gpt2Config {
-            vocab_size: config.size("vocab_size")?,
-            n_embd,
-            n_layer: config.size("n_layer")?,
-            n_head: config.size("n_head")?,
-            n_positions: config.size_or("n_positions", other.n_positions)?,
-            n_inner: config.size_or("n_inner", 4 * n_embd)?,
-            activation_function: config.activation("activation_function", "gelu_new")?,
-            layer_norm_epsilon: config.number_or("layer_norm_epsilon", other.layer_norm_epsilon)?,
-            embd_pdrop: config.number_or("embd_pdrop", other.embd_pdrop)?,
-            attn_pdrop: config.number_or("attn_pdrop", other.attn_pdrop)?,
-            resid_pdrop: config.number_or("resid_pdrop", other.resid_pdrop)?,
-            initializer_range: config.number_or("initializer_range", other.initializer_range)?,
-        })
+config! {
+    /// The sizes of a GPT-2: those of the smallest published one if not said. Four times `n_embd` hidden units if
+    /// `n_inner` is none.
+    "gpt2" Gpt2Config {
+        vocab_size: usize = 50257,
+        n_embd: usize = 768,
+        n_layer: usize = 12,
+        n_head: usize = 12,
+        n_positions: usize = 1024,
+        n_inner: Option<usize> = None,
+        activation_function: Activation = gelu_tanh(),
+        layer_norm_epsilon: f32 = 1e-5,
+        embd_pdrop: f32 = 0.1,
+        attn_pdrop: f32 = 0.1,
+        resid_pdrop: f32 = 0.1,
+        initializer_range: f32 = 0.02,
     }
 }
 
@@ -113,7 +69,7 @@ impl Layer for Gpt2 {
     fn apply(&self, ids: &Tensor) -> Tensor {
         let (c, graph) = (&self.config, ids.graph());
         let norm = layer_norm().eps(c.layer_norm_epsilon);
-        let block = transformer_block(c.n_head, c.n_inner)
+        let block = transformer_block(c.n_head, c.n_inner.unwrap_or(4 * c.n_embd))
             .names(NAMES)
             .activation(c.activation_function)
             .norm(norm)

@@ -2,14 +2,14 @@
 
 use super::{
     Memory, Translator,
-    config::{Config, initial},
+    config::{config, initial},
 };
 use crate::{
     data::TensorDesc,
-    error::{Error, Place},
+    error::Place,
     graph::{Init, Tensor},
     nn::{
-        Activation, BlockNames, Layer, Projections, TransformerBlock, embed, generate_token, silu,
+        Activation, BlockNames, Layer, Projections, TransformerBlock, embed, gelu, generate_token,
         sinusoidal_positions, stack, transformer_block,
     },
 };
@@ -23,73 +23,24 @@ const NAMES: BlockNames = BlockNames {
     feed_forward: ["fc1", "fc2"],
 };
 
-/// The sizes of a MarianMT: those of the published `opus-mt` models if not said.
-#[derive(Clone, Debug)]
-#[allow(missing_docs)] // named as in config.json
-pub struct MarianConfig {
-    pub vocab_size: usize,
-    pub d_model: usize,
-    pub encoder_layers: usize,
-    pub decoder_layers: usize,
-    pub encoder_attention_heads: usize,
-    pub decoder_attention_heads: usize,
-    pub encoder_ffn_dim: usize,
-    pub decoder_ffn_dim: usize,
-    pub activation_function: Activation,
-    pub scale_embedding: bool,
-    pub pad_token_id: usize,
-    pub dropout: f32,
-    pub attention_dropout: f32,
-    pub activation_dropout: f32,
-    pub init_std: f32,
-}
-
-impl Default for MarianConfig {
-    fn default() -> MarianConfig {
-        MarianConfig {
-            vocab_size: 58101,
-            d_model: 512,
-            encoder_layers: 6,
-            decoder_layers: 6,
-            encoder_attention_heads: 8,
-            decoder_attention_heads: 8,
-            encoder_ffn_dim: 2048,
-            decoder_ffn_dim: 2048,
-            activation_function: silu(),
-            scale_embedding: true,
-            pad_token_id: 58100,
-            dropout: 0.1,
-            attention_dropout: 0.0,
-            activation_dropout: 0.0,
-            init_std: 0.02,
-        }
-    }
-}
-
-impl MarianConfig {
-    /// Reads a Hugging Face `config.json`.
-    ///
-    /// # Errors
-    /// Text that is no JSON, sizes that are missing, an activation that is not known.
-    pub fn from_json(text: &str) -> Result<MarianConfig, Error> {
-        let config = Config::parse(text)?;
-        Ok(MarianConfig {
-            vocab_size: config.size("vocab_size")?,
-            d_model: config.size("d_model")?,
-            encoder_layers: config.size("encoder_layers")?,
-            decoder_layers: config.size("decoder_layers")?,
-            encoder_attention_heads: config.size("encoder_attention_heads")?,
-            decoder_attention_heads: config.size("decoder_attention_heads")?,
-            encoder_ffn_dim: config.size("encoder_ffn_dim")?,
-            decoder_ffn_dim: config.size("decoder_ffn_dim")?,
-            activation_function: config.activation("activation_function", "gelu")?,
-            scale_embedding: config.is("scale_embedding"),
-            pad_token_id: config.size("pad_token_id")?,
-            dropout: config.number_or("dropout", 0.1)?,
-            attention_dropout: config.number_or("attention_dropout", 0.0)?,
-            activation_dropout: config.number_or("activation_dropout", 0.0)?,
-            init_std: config.number_or("init_std", 0.02)?,
-        })
+config! {
+    /// The sizes of a MarianMT: what `transformers` takes if not said. Published models are smaller.
+    "marian" MarianConfig {
+        vocab_size: usize = 58101,
+        d_model: usize = 1024,
+        encoder_layers: usize = 12,
+        decoder_layers: usize = 12,
+        encoder_attention_heads: usize = 16,
+        decoder_attention_heads: usize = 16,
+        encoder_ffn_dim: usize = 4096,
+        decoder_ffn_dim: usize = 4096,
+        activation_function: Activation = gelu(),
+        scale_embedding: bool = false,
+        pad_token_id: usize = 58100,
+        dropout: f32 = 0.1,
+        attention_dropout: f32 = 0.0,
+        activation_dropout: f32 = 0.0,
+        init_std: f32 = 0.02,
     }
 }
 
@@ -135,8 +86,7 @@ impl Translator for Marian {
     fn encode(&self, source: &Tensor, lengths: Option<&Tensor>) -> Memory {
         let c = &self.config;
         self.within(source, || {
-            let block = self.block(c.encoder_attention_heads, c.encoder_ffn_dim);
-            let block = lengths.iter().fold(block, |block, lengths| block.lengths(lengths));
+            let block = self.block(c.encoder_attention_heads, c.encoder_ffn_dim).lengths(lengths);
             let states = stack("model.encoder.layers", c.encoder_layers, block).apply(&self.embed_token(source));
             Memory { states, lengths: lengths.cloned(), initial: Vec::new() }
         })
@@ -145,8 +95,8 @@ impl Translator for Marian {
     fn decode(&self, target: &Tensor, memory: &Memory) -> Tensor {
         let c = &self.config;
         self.within(target, || {
-            let block = self.block(c.decoder_attention_heads, c.decoder_ffn_dim).causal().memory(&memory.states);
-            let block = memory.lengths.iter().fold(block, |block, lengths| block.memory_lengths(lengths));
+            let block = self.block(c.decoder_attention_heads, c.decoder_ffn_dim).causal();
+            let block = block.memory(&memory.states).memory_lengths(memory.lengths.as_ref());
             let y = stack("model.decoder.layers", c.decoder_layers, block).apply(&self.embed_token(target));
             let desc = TensorDesc::new([1, c.vocab_size], y.dtype());
             let bias = target.graph().state("final_logits_bias", desc, Init::zeros());

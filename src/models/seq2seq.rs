@@ -80,8 +80,7 @@ impl Seq2Seq {
 impl Translator for Seq2Seq {
     fn encode(&self, source: &Tensor, lengths: Option<&Tensor>) -> Memory {
         source.graph().placed(self.place, || {
-            let block = encoder_layer(self.heads, self.hidden);
-            let block = lengths.iter().fold(block, |block, lengths| block.lengths(lengths));
+            let block = encoder_layer(self.heads, self.hidden).lengths(lengths);
             let x = self.embed_token("source_embed", self.vocabularies[0], source);
             Memory { states: self.layers_of("encoder", block, &x), lengths: lengths.cloned(), initial: Vec::new() }
         })
@@ -90,7 +89,7 @@ impl Translator for Seq2Seq {
     fn decode(&self, target: &Tensor, memory: &Memory) -> Tensor {
         target.graph().placed(self.place, || {
             let block = decoder_layer(self.heads, self.hidden, &memory.states);
-            let block = memory.lengths.iter().fold(block, |block, lengths| block.memory_lengths(lengths));
+            let block = block.memory_lengths(memory.lengths.as_ref());
             let y = self.embed_token("target_embed", self.vocabularies[1], target);
             let y = self.layers_of("decoder", block, &y);
             generate_token(self.vocabularies[1]).bias("bias").apply_at("generator", &y)

@@ -57,8 +57,8 @@ pub fn attention() -> Collapse {
 impl Collapse {
     /// How many vectors of each sequence count, `u32 [B]`; what follows is padding. A sequence without any
     /// collapses to zeros.
-    pub fn lengths(mut self, lengths: &Tensor) -> Collapse {
-        self.lengths = Some(lengths.clone());
+    pub fn lengths<'a>(mut self, lengths: impl Into<Option<&'a Tensor>>) -> Collapse {
+        self.lengths = lengths.into().cloned();
         self
     }
 

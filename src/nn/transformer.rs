@@ -171,8 +171,8 @@ impl TransformerBlock {
     }
 
     /// `u32 [B]`: how many positions of each sequence there are; the rest is padding that none sees.
-    pub fn lengths(mut self, lengths: &Tensor) -> TransformerBlock {
-        self.sight = self.sight.lengths(lengths);
+    pub fn lengths<'a>(mut self, lengths: impl Into<Option<&'a Tensor>>) -> TransformerBlock {
+        self.sight.lengths = lengths.into().cloned();
         self
     }
 
@@ -189,8 +189,9 @@ impl TransformerBlock {
     }
 
     /// `u32 [B]`: how many positions of each memory there are.
-    pub fn memory_lengths(mut self, lengths: &Tensor) -> TransformerBlock {
-        self.memory = self.memory.map(|(memory, sight)| (memory, sight.lengths(lengths)));
+    pub fn memory_lengths<'a>(mut self, lengths: impl Into<Option<&'a Tensor>>) -> TransformerBlock {
+        let lengths = lengths.into().cloned();
+        self.memory = self.memory.map(|(memory, sight)| (memory, Attention { lengths, ..sight }));
         self
     }
 
