@@ -244,6 +244,55 @@ fn gpt2_is_that_of_transformers() {
 }
 
 #[test]
+fn gpt2_reads_token_by_token_what_it_reads_at_once() {
+    let fixture = Fixture::open("models");
+    let table = fixture.table.iter().find(|table| table["name"] == "gpt2").unwrap();
+    let config = table["config"].to_string();
+    let case = || Case { fixture: &fixture, name: "gpt2", config: config.clone(), graph: Graph::new(Mode::Infer) };
+    let model = gpt2(&Gpt2Config::from_json(&config).unwrap());
+    let (ids, expected) = (case().get("input.ids").to_u32(), case().get("output").to_f32());
+
+    // Prompts of three lengths, then a plan for one token at a time; both on the same weights.
+    let starts = [4, 1, 3];
+    let plan = |count: usize| {
+        let graph = Graph::new(Mode::Infer);
+        let (ids, lengths) =
+            (graph.input_of("ids", [3, count], DType::U32), graph.input_of("lengths", [3], DType::U32));
+        let logits = model.clone().cached(9).lengths(&lengths).apply(&ids);
+        graph.plan(&[("logits", &logits)], context().target()).unwrap()
+    };
+    let weights = Weights::init(context(), &plan(4), 1).unwrap();
+    for variable in weights.variables().iter().filter(|variable| variable.role == Role::Parameter) {
+        weights.write(&variable.name, case().get(&format!("parameter.{}", variable.name))).unwrap();
+    }
+    let check = |count: usize, first: [usize; 3], lengths: [u32; 3], found: &[f32]| {
+        for b in 0..3 {
+            for t in 0..lengths[b] as usize {
+                let row = |row: usize| row * VOCABULARY..(row + 1) * VOCABULARY;
+                let (found, expected) = (&found[row(b * count + t)], &expected[row(b * 7 + first[b] + t)]);
+                assert_close(&format!("text {b}, token {}", first[b] + t), found, expected, 1e-4);
+            }
+        }
+    };
+    let run = |session: &Session, count: usize, first: [usize; 3], lengths: [u32; 3]| {
+        let next = |b: usize| (0..count).map(move |t| (b, first[b] + t));
+        let next: Vec<u32> = (0..3).flat_map(next).map(|(b, t)| if t < 7 { ids[b * 7 + t] } else { 0 }).collect();
+        session.write("ids", &Array::from_u32([3, count], &next).unwrap()).unwrap();
+        session.write("lengths", &Array::from_u32([3], &lengths).unwrap()).unwrap();
+        session.run().unwrap();
+        check(count, first, lengths, &session.read_blocking("logits").unwrap().to_f32());
+    };
+    run(&Session::new(context(), plan(4), &weights).unwrap(), 4, [0; 3], starts.map(|start| start as u32));
+    let single = Session::new(context(), plan(1), &weights).unwrap();
+    for token in 0..6 {
+        let first = starts.map(|start| start + token);
+        // A text that has ended stands still.
+        run(&single, 1, first.map(|t| t.min(7)), first.map(|t| u32::from(t < 7)));
+    }
+    assert_eq!(weights.read("position").unwrap().to_u32(), [7; 3]);
+}
+
+#[test]
 fn an_lstm_language_model_is_pytorchs() {
     compare("lstm_lm");
 }

@@ -5,8 +5,8 @@ use crate::{
     error::Place,
     graph::{Init, Tensor, Variable},
     nn::{
-        Activation, BlockNames, Layer, Projections, embed, gelu_tanh, generate_token, layer_norm, learned_positions,
-        stack, transformer_block,
+        Activation, BlockNames, Cache, Layer, Projections, embed, gelu_tanh, generate_token, layer_norm,
+        learned_positions, stack, transformer_block,
     },
 };
 
@@ -42,6 +42,8 @@ config! {
 #[derive(Clone, Debug)]
 pub struct Gpt2 {
     config: Gpt2Config,
+    most: Option<usize>,
+    lengths: Option<Tensor>,
     place: Place,
 }
 
@@ -53,10 +55,21 @@ pub struct Gpt2 {
 /// changes none of its logits.
 #[track_caller]
 pub fn gpt2(config: &Gpt2Config) -> Gpt2 {
-    Gpt2 { config: config.clone(), place: Place::here() }
+    Gpt2 { config: config.clone(), most: None, lengths: None, place: Place::here() }
 }
 
 impl Gpt2 {
+    /// Puts the ids behind those of earlier runs, whose keys and values stay in states: a [`Cache`] for texts of at most
+    /// `most` tokens.
+    pub fn cached(self, most: usize) -> Gpt2 {
+        Gpt2 { most: Some(most), ..self }
+    }
+
+    /// `u32 [B]`: how many ids of each text count; with a cache, the next run goes on behind them.
+    pub fn lengths(self, lengths: &Tensor) -> Gpt2 {
+        Gpt2 { lengths: Some(lengths.clone()), ..self }
+    }
+
     /// Initial values: what is added to the sums is smaller the more layers there are.
     fn initial(&self, variable: &Variable) -> Option<Init> {
         let std = self.config.initializer_range;
@@ -68,6 +81,9 @@ impl Gpt2 {
 impl Layer for Gpt2 {
     fn apply(&self, ids: &Tensor) -> Tensor {
         let (c, graph) = (&self.config, ids.graph());
+        let count = ids.size(-1);
+        let cache = self.most.map(|most| Cache::new(graph, ids.size(0), most));
+        let positions = cache.as_ref().map(|cache| cache.positions(count));
         let norm = layer_norm().eps(c.layer_norm_epsilon);
         let block = transformer_block(c.n_head, c.n_inner.unwrap_or(4 * c.n_embd))
             .names(NAMES)
@@ -75,10 +91,11 @@ impl Layer for Gpt2 {
             .norm(norm)
             .norm_first(true)
             .dropout(c.attn_pdrop, 0.0, c.resid_pdrop)
-            .causal();
+            .causal()
+            .cached(cache.as_ref());
         let model = |ids: &Tensor| {
             let x = embed(c.vocab_size, c.n_embd).apply_at("wte", ids);
-            let x = learned_positions(c.n_positions).apply_at("wpe", &x).dropout(c.embd_pdrop);
+            let x = learned_positions(c.n_positions).at(positions.as_ref()).apply_at("wpe", &x).dropout(c.embd_pdrop);
             norm.apply_at("ln_f", &stack("h", c.n_layer, block).apply(&x))
         };
         graph.placed(self.place, || {
@@ -86,6 +103,9 @@ impl Layer for Gpt2 {
                 |variable| self.initial(variable),
                 || {
                     let x = graph.scoped("transformer", || model(ids));
+                    if let Some(cache) = &cache {
+                        cache.advance(count, self.lengths.as_ref());
+                    }
                     generate_token(c.vocab_size).tied("transformer.wte").apply(&x)
                 },
             )

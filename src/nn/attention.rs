@@ -1,8 +1,8 @@
 //! Attention layers: SelfAttention and its form between two sequences.
 
-use super::{Layer, linear};
+use super::{Cache, Layer, linear};
 use crate::{
-    data::{DType, TensorDesc},
+    data::TensorDesc,
     error::{Error, ErrorKind, Place},
     graph::{Init, Tensor, Variable},
     ops::Attention,
@@ -93,25 +93,24 @@ impl MultiHeadAttention {
     }
 
     /// Attention of new positions `[B, T, embed]` to themselves and to all that came before, in an inference
-    /// graph: keys and values stay in the states `k_cache` and `v_cache` `[B, heads, most, embed/heads]`, the
-    /// number of positions of each sequence in the state `length` `[B]`, which grows by T in every run.
+    /// graph: keys and values stay in the states `k_cache` and `v_cache` `[B, heads, most, embed/heads]`.
     ///
-    /// All of it is read on the GPU, so one plan makes any number of tokens. Where prompts differ in length,
-    /// write the true lengths into `length` after the run that reads the prompts.
-    pub fn attend_cached(&self, x: &Tensor, most: usize) -> Tensor {
+    /// All of it is read on the GPU. The model [advances](Cache::advance) the cache behind its last layer.
+    pub fn attend_cached(&self, x: &Tensor, cache: &Cache) -> Tensor {
         self.within(x, || {
             let graph = x.graph();
             let [q, k, v] = self.project(x, x, x)?.map(|x| x.transpose(1, 2));
-            let [batches, count] = [x.size(0), x.size(1)];
-            let width = self.embed / self.heads;
-            let cache = |name: &str, rows: &Tensor, at: &Tensor| {
-                let desc = TensorDesc::new([batches, self.heads, most, width], x.dtype());
-                graph.append_rows(&graph.state(name, desc, Init::zeros()), rows, at)
+            let [batch, count] = [x.size(0), x.size(1)];
+            let kept = |name: &str, rows: &Tensor| {
+                let shape = [batch, self.heads, cache.most(), self.embed / self.heads];
+                graph.append_rows(
+                    &graph.state(name, TensorDesc::new(shape, x.dtype()), Init::zeros()),
+                    rows,
+                    cache.seen(),
+                )
             };
-            let length = graph.state("length", TensorDesc::new([batches], DType::U32), Init::zeros());
-            let (k, v) = (cache("k_cache", &k, &length), cache("v_cache", &v, &length));
-            let length = graph.advance(&length, count as u32);
-            let y = q.attention(&k, &v, Attention::causal().from_end().lengths(&length));
+            let (k, v) = (kept("k_cache", &k), kept("v_cache", &v));
+            let y = q.attention(&k, &v, Attention::causal().from_end().lengths(&cache.with(count)));
             self.merge(x, &y.transpose(1, 2))
         })
     }

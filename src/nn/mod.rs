@@ -6,6 +6,7 @@
 
 mod activation;
 mod attention;
+mod cache;
 pub mod collapse;
 mod conv;
 mod dropout;
@@ -21,6 +22,7 @@ mod transformer;
 
 pub use activation::{Activation, gelu, gelu_tanh, log_softmax, relu, sigmoid, silu, softmax, softplus, tanh};
 pub use attention::{MultiHeadAttention, Projections, multi_head_attention};
+pub use cache::Cache;
 pub use conv::{Axes, Conv, ConvTranspose, conv, conv_transpose1d, conv_transpose2d, conv_transpose3d, conv1d, conv3d};
 pub use dropout::{Dropout, dropout};
 pub use embed::{Embed, embed};

@@ -11,22 +11,33 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct LearnedPositions {
     most: usize,
-    init: Init,
+    positions: Option<Tensor>,
     place: Place,
 }
 
 /// `x [B, T, E]` plus the first T rows of `weight [most, E]`, drawn from N(0, 0.02²).
 #[track_caller]
 pub fn learned_positions(most: usize) -> LearnedPositions {
-    LearnedPositions { most, init: Init::normal(0.02), place: Place::here() }
+    LearnedPositions { most, positions: None, place: Place::here() }
+}
+
+impl LearnedPositions {
+    /// Where the vectors stand, `u32 [B, T]`, if not at 0 to T − 1.
+    pub fn at<'a>(self, positions: impl Into<Option<&'a Tensor>>) -> LearnedPositions {
+        LearnedPositions { positions: positions.into().cloned(), ..self }
+    }
 }
 
 impl Layer for LearnedPositions {
     fn apply(&self, x: &Tensor) -> Tensor {
         x.graph().placed(self.place, || {
             let Some([_, time, width]) = x.dims("learned_positions", ["B", "T", "E"]) else { return x.clone() };
-            let weight = x.graph().parameter("weight", [self.most, width], self.init);
-            x + weight.slice(0, 0..time).cast(x.dtype())
+            let weight = x.graph().parameter("weight", [self.most, width], Init::normal(0.02));
+            let rows = match &self.positions {
+                Some(positions) => weight.embedding(positions),
+                None => weight.slice(0, 0..time),
+            };
+            x + rows.cast(x.dtype())
         })
     }
 }

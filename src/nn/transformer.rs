@@ -1,6 +1,6 @@
 //! TransformerBlock(x) = AddNorm(FeedForward, AddNorm(SelfAttention, x)).
 
-use super::{Activation, Layer, LayerNorm, Projections, feed_forward, layer_norm, multi_head_attention, relu};
+use super::{Activation, Cache, Layer, LayerNorm, Projections, feed_forward, layer_norm, multi_head_attention, relu};
 use crate::{error::Place, graph::Tensor, ops::Attention};
 
 /// A layer beside which its input goes on, with a norm: see [`add_norm`] and [`pre_norm`].
@@ -90,6 +90,7 @@ pub struct TransformerBlock {
     dropout: [f32; 3],
     sight: Attention,
     memory: Option<(Tensor, Attention)>,
+    cache: Option<Cache>,
     place: Place,
 }
 
@@ -110,6 +111,7 @@ pub fn transformer_block(heads: usize, hidden: usize) -> TransformerBlock {
         dropout: [0.1; 3],
         sight: Attention::default(),
         memory: None,
+        cache: None,
         place: Place::here(),
     }
 }
@@ -170,6 +172,13 @@ impl TransformerBlock {
         self
     }
 
+    /// Puts the sequence behind all that the cache has of it: [`MultiHeadAttention::attend_cached`].
+    ///
+    /// [`MultiHeadAttention::attend_cached`]: super::MultiHeadAttention::attend_cached
+    pub fn cached<'a>(self, cache: impl Into<Option<&'a Cache>>) -> TransformerBlock {
+        TransformerBlock { cache: cache.into().cloned(), ..self }
+    }
+
     /// `u32 [B]`: how many positions of each sequence there are; the rest is padding that none sees.
     pub fn lengths<'a>(mut self, lengths: impl Into<Option<&'a Tensor>>) -> TransformerBlock {
         self.sight.lengths = lengths.into().cloned();
@@ -216,7 +225,10 @@ impl Layer for TransformerBlock {
             }
             let (names, [attention, hidden, _]) = (&self.names, self.dropout);
             let heads = multi_head_attention(x.size(-1), self.heads).projections(names.projections).dropout(attention);
-            let see_itself = |x: &Tensor| heads.attend(x, x, x, self.sight.clone());
+            let see_itself = |x: &Tensor| match &self.cache {
+                Some(cache) => heads.attend_cached(x, cache),
+                None => heads.attend(x, x, x, self.sight.clone()),
+            };
             let feed_forward = feed_forward(self.hidden)
                 .activation(self.activation)
                 .dropout(hidden)
