@@ -109,22 +109,27 @@ impl Case<'_> {
         }
     }
 
+    /// Writes the fixture's parameters, and the bias that Marian has but does not train.
+    fn fill(&self, weights: &Weights) {
+        for variable in weights.variables() {
+            let name = &*variable.name;
+            match variable.role {
+                Role::Parameter => weights.write(name, self.get(&format!("parameter.{name}"))).unwrap(),
+                _ if name == "final_logits_bias" => weights.write(name, self.get(&format!("input.{name}"))).unwrap(),
+                _ => {}
+            }
+        }
+    }
+
     /// A session of a graph's outputs with the parameters and inputs of the fixture.
     fn session(&self, outputs: &[(&str, &Tensor)]) -> Session {
         let plan =
             self.graph.plan(outputs, context().target()).unwrap_or_else(|error| panic!("{}: {error}", self.name));
         let weights = Weights::init(context(), &plan, 1).unwrap();
         let session = Session::new(context(), plan, &weights).unwrap();
-        for variable in self.graph.variables() {
-            let name = &*variable.name;
-            match variable.role {
-                Role::Input => session.write(name, self.get(&format!("input.{name}"))).unwrap(),
-                Role::Parameter => weights.write(name, self.get(&format!("parameter.{name}"))).unwrap(),
-                Role::State if name == "final_logits_bias" => {
-                    weights.write(name, self.get("input.final_logits_bias")).unwrap();
-                }
-                Role::State => {}
-            }
+        self.fill(&weights);
+        for variable in self.graph.variables().iter().filter(|variable| variable.role == Role::Input) {
+            session.write(&variable.name, self.get(&format!("input.{}", variable.name))).unwrap();
         }
         session
     }
@@ -262,9 +267,7 @@ fn gpt2_reads_token_by_token_what_it_reads_at_once() {
         graph.plan(&[("logits", &logits)], context().target()).unwrap()
     };
     let weights = Weights::init(context(), &plan(4), 1).unwrap();
-    for variable in weights.variables().iter().filter(|variable| variable.role == Role::Parameter) {
-        weights.write(&variable.name, case().get(&format!("parameter.{}", variable.name))).unwrap();
-    }
+    case().fill(&weights);
     let check = |count: usize, first: [usize; 3], lengths: [u32; 3], found: &[f32]| {
         for b in 0..3 {
             for t in 0..lengths[b] as usize {
@@ -305,6 +308,41 @@ fn marian_is_that_of_transformers() {
 #[test]
 fn translation_by_transformers_is_pytorchs() {
     compare("seq2seq");
+}
+
+#[test]
+fn translation_goes_on_token_by_token() {
+    let fixture = Fixture::open("models");
+    for name in ["marian", "seq2seq", "seq2seq_norm_first"] {
+        let table = fixture.table.iter().find(|table| table["name"] == name).unwrap();
+        let case =
+            Case { fixture: &fixture, name, config: table["config"].to_string(), graph: Graph::new(Mode::Infer) };
+        let (source, lengths) = (case.input("source"), case.input("lengths"));
+        let token = case.graph.input_of("token", [3, 1], DType::U32);
+        let transformer = seq2seq([VOCABULARY; 2], WIDTH).heads(2).layers(1).hidden(14);
+        let model: Box<dyn Translator> = match name {
+            "marian" => Box::new(marian(&MarianConfig::from_json(&case.config).unwrap())),
+            "seq2seq" => Box::new(transformer),
+            _ => Box::new(transformer.norm_first()),
+        };
+        let logits = model.decode(&token, &model.encode(&source, Some(&lengths)).cached(7));
+        let plan = case.graph.plan(&[("logits", &logits)], context().target()).unwrap();
+        let weights = Weights::init(context(), &plan, 1).unwrap();
+        case.fill(&weights);
+        let session = Session::new(context(), plan, &weights).unwrap();
+        for key in ["source", "lengths"] {
+            session.write(key, case.get(&format!("input.{key}"))).unwrap();
+        }
+        let (ids, expected) = (case.get("input.ids").to_u32(), case.get("output").to_f32());
+        for t in 0..7 {
+            let tokens = [0, 1, 2].map(|b| ids[b * 7 + t]);
+            session.write("token", &Array::from_u32([3, 1], &tokens).unwrap()).unwrap();
+            session.run().unwrap();
+            let found = session.read_blocking("logits").unwrap().to_f32();
+            let row = |b: usize| &expected[(b * 7 + t) * VOCABULARY..(b * 7 + t + 1) * VOCABULARY];
+            assert_close(&format!("{name}, token {t}"), &found, &[0, 1, 2].map(row).concat(), 1e-4);
+        }
+    }
 }
 
 #[test]

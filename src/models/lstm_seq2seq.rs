@@ -39,11 +39,7 @@ impl Translator for LstmSeq2Seq {
         graph.placed(self.place, || {
             let x = embed(self.vocabularies[0], self.width).apply_at("source_embed", source);
             let x = graph.scoped("encoder", || self.lstm.with_states(&x, &[], lengths));
-            Memory {
-                states: x.output,
-                lengths: lengths.cloned(),
-                initial: [Some(x.h), x.c].into_iter().flatten().collect(),
-            }
+            Memory { initial: [Some(x.h), x.c].into_iter().flatten().collect(), ..Memory::new(x.output, lengths) }
         })
     }
 

@@ -64,11 +64,11 @@ pub fn marian(config: &MarianConfig) -> Marian {
 
 impl Marian {
     /// EmbedToken: scaled rows with positions, all sines first.
-    fn embed_token(&self, ids: &Tensor) -> Tensor {
+    fn embed_token(&self, ids: &Tensor, positions: Option<&Tensor>) -> Tensor {
         let c = &self.config;
         let scale = if c.scale_embedding { (c.d_model as f32).sqrt() } else { 1.0 };
         let x = embed(c.vocab_size, c.d_model).padding_idx(c.pad_token_id).apply_at("model.shared", ids) * scale;
-        sinusoidal_positions().sines_first().apply(&x).dropout(c.dropout)
+        sinusoidal_positions().sines_first().at(positions).apply(&x).dropout(c.dropout)
     }
 
     fn block(&self, heads: usize, hidden: usize) -> TransformerBlock {
@@ -87,8 +87,8 @@ impl Translator for Marian {
         let c = &self.config;
         self.within(source, || {
             let block = self.block(c.encoder_attention_heads, c.encoder_ffn_dim).lengths(lengths);
-            let states = stack("model.encoder.layers", c.encoder_layers, block).apply(&self.embed_token(source));
-            Memory { states, lengths: lengths.cloned(), initial: Vec::new() }
+            let states = stack("model.encoder.layers", c.encoder_layers, block).apply(&self.embed_token(source, None));
+            Memory::new(states, lengths)
         })
     }
 
@@ -96,8 +96,12 @@ impl Translator for Marian {
         let c = &self.config;
         self.within(target, || {
             let block = self.block(c.decoder_attention_heads, c.decoder_ffn_dim).causal();
-            let block = block.memory(&memory.states).memory_lengths(memory.lengths.as_ref());
-            let y = stack("model.decoder.layers", c.decoder_layers, block).apply(&self.embed_token(target));
+            let block =
+                block.memory(&memory.states).memory_lengths(memory.lengths.as_ref()).cached(memory.cache.as_ref());
+            let positions = memory.positions(target.size(-1));
+            let y = stack("model.decoder.layers", c.decoder_layers, block)
+                .apply(&self.embed_token(target, positions.as_ref()));
+            memory.advance(target.size(-1));
             let desc = TensorDesc::new([1, c.vocab_size], y.dtype());
             let bias = target.graph().state("final_logits_bias", desc, Init::zeros());
             generate_token(c.vocab_size).tied("model.shared").apply(&y) + bias

@@ -60,9 +60,9 @@ impl Seq2Seq {
         Seq2Seq { norm_first: true, ..self }
     }
 
-    fn embed_token(&self, name: &str, vocabulary: usize, ids: &Tensor) -> Tensor {
+    fn embed_token(&self, name: &str, vocabulary: usize, ids: &Tensor, positions: Option<&Tensor>) -> Tensor {
         let x = embed(vocabulary, self.width).apply_at(name, ids) * (self.width as f32).sqrt();
-        sinusoidal_positions().apply(&x).dropout(self.dropout)
+        sinusoidal_positions().at(positions).apply(&x).dropout(self.dropout)
     }
 
     /// The layers and the norm behind them, under a name.
@@ -81,17 +81,19 @@ impl Translator for Seq2Seq {
     fn encode(&self, source: &Tensor, lengths: Option<&Tensor>) -> Memory {
         source.graph().placed(self.place, || {
             let block = encoder_layer(self.heads, self.hidden).lengths(lengths);
-            let x = self.embed_token("source_embed", self.vocabularies[0], source);
-            Memory { states: self.layers_of("encoder", block, &x), lengths: lengths.cloned(), initial: Vec::new() }
+            let x = self.embed_token("source_embed", self.vocabularies[0], source, None);
+            Memory::new(self.layers_of("encoder", block, &x), lengths)
         })
     }
 
     fn decode(&self, target: &Tensor, memory: &Memory) -> Tensor {
         target.graph().placed(self.place, || {
             let block = decoder_layer(self.heads, self.hidden, &memory.states);
-            let block = block.memory_lengths(memory.lengths.as_ref());
-            let y = self.embed_token("target_embed", self.vocabularies[1], target);
+            let block = block.memory_lengths(memory.lengths.as_ref()).cached(memory.cache.as_ref());
+            let positions = memory.positions(target.size(-1));
+            let y = self.embed_token("target_embed", self.vocabularies[1], target, positions.as_ref());
             let y = self.layers_of("decoder", block, &y);
+            memory.advance(target.size(-1));
             generate_token(self.vocabularies[1]).bias("bias").apply_at("generator", &y)
         })
     }

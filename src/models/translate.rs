@@ -1,6 +1,6 @@
 //! What models that translate have in common.
 
-use crate::graph::Tensor;
+use crate::{graph::Tensor, nn::Cache};
 
 /// What a decoder knows of the source.
 #[derive(Clone, Debug)]
@@ -11,6 +11,34 @@ pub struct Memory {
     pub lengths: Option<Tensor>,
     /// The states a recurrent decoder begins with; none for a transformer.
     pub initial: Vec<Tensor>,
+    /// Where a transformer keeps keys and values of the target's earlier tokens, if it is given it in pieces.
+    pub cache: Option<Cache>,
+}
+
+impl Memory {
+    /// The memory of a transformer's decoder.
+    pub fn new(states: Tensor, lengths: Option<&Tensor>) -> Memory {
+        Memory { states, lengths: lengths.cloned(), initial: Vec::new(), cache: None }
+    }
+
+    /// Lets a transformer's decoder put the target behind those of earlier runs, up to `most` tokens. In inference graphs.
+    #[track_caller]
+    pub fn cached(self, most: usize) -> Memory {
+        let cache = Cache::new(self.states.graph(), self.states.size(0), most);
+        Memory { cache: Some(cache), ..self }
+    }
+
+    /// Counts the tokens of the target behind the decoder's last layer.
+    pub(super) fn advance(&self, count: usize) {
+        if let Some(cache) = &self.cache {
+            cache.advance(count, None);
+        }
+    }
+
+    /// Where `count` tokens of the target stand, if it is given in pieces.
+    pub(super) fn positions(&self, count: usize) -> Option<Tensor> {
+        self.cache.as_ref().map(|cache| cache.positions(count))
+    }
 }
 
 /// A model that generates yᵢ from x and y before i.
@@ -18,7 +46,8 @@ pub trait Translator {
     /// Reads the source ids `u32 [B, S]`, of which `lengths` `u32 [B]` count.
     fn encode(&self, source: &Tensor, lengths: Option<&Tensor>) -> Memory;
 
-    /// Logits of each next token `[B, T, vocabulary]` from the target's ids so far, `u32 [B, T]`.
+    /// Logits of each next token `[B, T, vocabulary]` from the target's ids so far, `u32 [B, T]`; those since the last
+    /// run where the memory is [`cached`](Memory::cached).
     fn decode(&self, target: &Tensor, memory: &Memory) -> Tensor;
 
     /// Both: what training needs.

@@ -43,9 +43,10 @@ impl Layer for LearnedPositions {
 }
 
 /// Adds sines and cosines of each position: see [`sinusoidal_positions`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct SinusoidalPositions {
     apart: bool,
+    positions: Option<Tensor>,
     place: Place,
 }
 
@@ -53,7 +54,7 @@ pub struct SinusoidalPositions {
 /// E is even.
 #[track_caller]
 pub fn sinusoidal_positions() -> SinusoidalPositions {
-    SinusoidalPositions { apart: false, place: Place::here() }
+    SinusoidalPositions { apart: false, positions: None, place: Place::here() }
 }
 
 impl SinusoidalPositions {
@@ -62,30 +63,41 @@ impl SinusoidalPositions {
         self.apart = true;
         self
     }
+
+    /// Where the vectors stand, `u32 [B, T]`, if not at 0 to T − 1.
+    pub fn at<'a>(self, positions: impl Into<Option<&'a Tensor>>) -> SinusoidalPositions {
+        SinusoidalPositions { positions: positions.into().cloned(), ..self }
+    }
 }
 
 impl Layer for SinusoidalPositions {
     fn apply(&self, x: &Tensor) -> Tensor {
         x.graph().placed(self.place, || {
             let Some([_, time, width]) = x.dims("sinusoidal_positions", ["B", "T", "E"]) else { return x.clone() };
-            let angles = angles(x.graph(), time, width);
+            let positions = self.positions.as_ref().map_or_else(|| count(x.graph(), time), |p| p.cast(DType::F32));
+            let angles = angles(&positions, width);
             let (sines, cosines) = (angles.sin(), angles.cos());
             let table = if self.apart {
                 Tensor::concat(&[&sines, &cosines], -1)
             } else {
-                Tensor::stack(&[&sines, &cosines], -1).reshape([time, width / 2 * 2])
+                Tensor::stack(&[&sines, &cosines], -1).flatten(-2, -1)
             };
             x + table.cast(x.dtype())
         })
     }
 }
 
-/// p/10000^(2i/width) for positions p and pairs i: `[time, width/2]`.
-fn angles(graph: &Graph, time: usize, width: usize) -> Tensor {
+/// 0 to time − 1.
+fn count(graph: &Graph, time: usize) -> Tensor {
+    graph.arange(0.0, time as f64, 1.0, DType::F32)
+}
+
+/// p/10000^(2i/width) for positions p `[…, time]` and pairs i: `[…, time, width/2]`.
+fn angles(positions: &Tensor, width: usize) -> Tensor {
     let pairs = width / 2;
     let step = -2.0 / width as f64 * 10_000_f64.ln();
-    let rates = graph.arange(0.0, pairs as f64 * step - step / 2.0, step, DType::F32).exp();
-    graph.arange(0.0, time as f64, 1.0, DType::F32).unsqueeze(1) * rates
+    let rates = positions.graph().arange(0.0, pairs as f64 * step - step / 2.0, step, DType::F32).exp();
+    positions.unsqueeze(-1) * rates
 }
 
 impl Tensor {
@@ -94,7 +106,7 @@ impl Tensor {
     #[track_caller]
     pub fn rotary(&self) -> Tensor {
         let (time, width) = (self.size(-2), self.size(-1));
-        let angles = angles(self.graph(), time, width);
+        let angles = angles(&count(self.graph(), time), width);
         let (sines, cosines) = (angles.sin().cast(self.dtype()), angles.cos().cast(self.dtype()));
         let (a, b) = (self.slice(-1, 0..width / 2), self.slice(-1, width / 2..width));
         Tensor::concat(&[&(&a * &cosines - &b * &sines), &(&b * &cosines + &a * &sines)], -1)
