@@ -5,6 +5,7 @@ use crate::fixture::{Fixture, assert_close};
 use wgrad::{
     autodiff::gradients,
     chain,
+    checkpoint::{self, Load},
     graph::Role,
     models::{
         BertConfig, Gpt2Config, MarianConfig, Translator, bert, conv_text_classifier, gpt2, lstm_lm, lstm_seq2seq,
@@ -241,6 +242,39 @@ fn models_begin_with_the_initial_values_of_their_library() {
 #[test]
 fn bert_and_its_heads_are_those_of_transformers() {
     compare("bert");
+}
+
+#[test]
+fn files_of_bert_load_with_and_without_a_head() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = BertConfig { vocab_size: 11, hidden_size: 8, num_attention_heads: 2, ..BertConfig::default() };
+    let config = BertConfig { num_hidden_layers: 1, intermediate_size: 6, ..config };
+    let weights_of = |head: bool, seed: u64| {
+        let graph = Graph::new(Mode::Infer);
+        let (bert, ids) = (bert(&config), graph.input_of("ids", [1, 3], DType::U32));
+        let y = if head { bert.masked_lm(&ids) } else { bert.pooled(&ids) };
+        Weights::init(context(), &graph.plan(&[("y", &y)], context().target()).unwrap(), seed).unwrap()
+    };
+    let load = Load::new().optional_prefix("bert.");
+    let load = load.allow_missing("pooler.").ignore_unexpected("pooler.");
+    let load = load.allow_missing("cls.").ignore_unexpected("cls.");
+    let name = "encoder.layer.0.attention.self.query.weight";
+    for head in [false, true] {
+        let from = weights_of(head, 1);
+        let path = folder.path().join("model.safetensors");
+        checkpoint::save(&from, &path).unwrap();
+        for other in [false, true] {
+            let to = weights_of(other, 2);
+            load.file(&to, &path).unwrap();
+            let read = |weights: &Weights, head: bool| {
+                weights.read(&format!("{}{name}", if head { "bert." } else { "" })).unwrap().to_f32()
+            };
+            assert_eq!(read(&to, other), read(&from, head));
+            assert_ne!(read(&to, other), read(&weights_of(other, 2), other));
+        }
+    }
+    let strict = Load::new().file(&weights_of(false, 1), folder.path().join("model.safetensors")).unwrap_err();
+    assert!(strict.message().contains(name), "{strict}");
 }
 
 #[test]

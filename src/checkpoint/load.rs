@@ -51,6 +51,7 @@ pub struct Load {
     may_have: Vec<String>,
     model_only: bool,
     replace: Vec<(String, String)>,
+    prefixes: Vec<String>,
 }
 
 impl Load {
@@ -87,11 +88,25 @@ impl Load {
         self
     }
 
-    fn renamed(&self, name: &str) -> String {
-        self.replace.iter().fold(name.to_owned(), |name, (from, to)| match from.strip_prefix('^') {
+    /// Reads a name with this prefix as the same without it, or one without as the same with it, where the weights have
+    /// only the other: files of a bare model and of one with a head then serve each other.
+    pub fn optional_prefix(mut self, prefix: &str) -> Load {
+        self.prefixes.push(prefix.to_owned());
+        self
+    }
+
+    /// What the weights call a name of the file.
+    fn renamed(&self, name: &str, known: impl Fn(&str) -> bool) -> String {
+        let name = self.replace.iter().fold(name.to_owned(), |name, (from, to)| match from.strip_prefix('^') {
             Some(prefix) => name.strip_prefix(prefix).map_or_else(|| name.clone(), |rest| format!("{to}{rest}")),
             None => name.replace(from.as_str(), to),
-        })
+        });
+        let other = |prefix: &String| match name.strip_prefix(prefix.as_str()) {
+            Some(rest) => rest.to_owned(),
+            None => format!("{prefix}{name}"),
+        };
+        let others = self.prefixes.iter().map(other).filter(|other| !known(&name) && known(other));
+        others.last().unwrap_or(name)
     }
 
     /// Loads a file, or the files that an index (`model.safetensors.index.json`, as Hugging Face writes it
@@ -117,16 +132,17 @@ impl Load {
     }
 
     fn all<R: Read + Seek>(&self, weights: &Weights, name: &str, files: &mut [Opened<R>]) -> Result<(), Error> {
+        let variables = weights.variables();
+        let known = |name: &str| variables.iter().any(|variable| &*variable.name == name);
         let mut tensors: BTreeMap<String, (usize, TensorInfo)> = BTreeMap::new();
         for (i, file) in files.iter().enumerate() {
             for (own, info) in file.metadata.tensors() {
-                let renamed = self.renamed(&own);
+                let renamed = self.renamed(&own, known);
                 if tensors.insert(renamed.clone(), (i, info.clone())).is_some() {
                     return Err(refuse(name, format!("has {renamed} twice")));
                 }
             }
         }
-        let variables = weights.variables();
         for (variable, file, info) in self.matching(name, &variables, &tensors)? {
             let bytes = files[file].read(info)?;
             weights.write(&variable.name, &converted(bytes, info.dtype, variable)?)?;

@@ -62,8 +62,9 @@ pub struct Bert {
 /// let plan = graph.plan(&[("y", &y)], context.target())?;
 /// let weights = Weights::init(context, &plan, 0)?;
 /// // A file of a model with a head, with an older library's names, serves as well.
-/// let load = Load::default().replace("^bert.", "").replace(".gamma", ".weight").replace(".beta", ".bias");
-/// let load = ["cls.", "pooler.", "embeddings.position_ids"].iter().fold(load, |load, name| load.ignore_unexpected(name));
+/// let load = Load::new().optional_prefix("bert.").replace(".gamma", ".weight").replace(".beta", ".bias");
+/// let unused = ["pooler.", "bert.pooler.", "cls.", "embeddings.position_ids"];
+/// let load = unused.iter().fold(load, |load, name| load.ignore_unexpected(name));
 /// load.without_training_state().file(&weights, "MiniLM/model.safetensors")?;
 /// # Ok(())
 /// # }

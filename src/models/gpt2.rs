@@ -51,7 +51,7 @@ pub struct Gpt2 {
 ///
 /// Ids `u32 [B, T]` → logits of each next token `[B, T, vocab_size]`, with the names of Hugging Face's `GPT2LMHeadModel`.
 /// Where a file has them without `transformer.` (the first ones published), load it with
-/// [`replace("^", "transformer.")`](crate::checkpoint::Load::replace). No token sees a later one, so padding behind a text
+/// [`optional_prefix("transformer.")`](crate::checkpoint::Load::optional_prefix). No token sees a later one, so padding behind a text
 /// changes none of its logits.
 #[track_caller]
 pub fn gpt2(config: &Gpt2Config) -> Gpt2 {
