@@ -475,6 +475,14 @@ fn mistakes_name_shapes() {
     gradients(&first[0].clone().unwrap().sum_all(), &[x]);
     assert!(graph.check().unwrap_err().message().contains("attention_grad"));
     let graph = Graph::new(Mode::Infer);
+    let [q, k] = [("q", 1), ("k", 60_000)].map(|(name, rows)| graph.input(name, [rows, 64]));
+    let y = q.attention(&k, &k, Attention::default());
+    let target = context().target();
+    assert!(graph.plan(&[("y", &y)], &target.with_class(DeviceClass::Portable)).is_ok());
+    let error = graph.plan(&[("y", &y)], &target.with_class(DeviceClass::Software)).unwrap_err();
+    let expected = "attention: 1 queries and 60000 keys are more than a software driver can go through";
+    assert_eq!(error.message(), expected);
+    let graph = Graph::new(Mode::Infer);
     graph.append_rows(&graph.input("c", [2, 1, 9, 4]), &graph.input("x", [2, 1, 3, 5]), &graph.input_of("at", [2], DType::U32));
     let expected = "append_rows: needs a cache [B, H, Tmax, D], rows [B, H, T, D] and positions [B] or [], not [2, 1, 9, 4], [2, 1, 3, 5] and [2]";
     assert_eq!(graph.check().unwrap_err().message(), expected);
