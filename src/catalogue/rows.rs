@@ -21,15 +21,15 @@ pub(super) const ENTRIES: &[Entry] = &[
     }),
     Entry::several("softmax", "torch.softmax", "exp(x − max x)/Σ exp(x − max x)", |e| {
         let x = rows_of(e);
-        e.forms(vec![x.softmax(-1), x.softmax(0)])
+        e.forms(vec![x.softmax(-1), x.softmax(0), long_rows(e).softmax(-1)])
     }),
     Entry::several("log_softmax", "torch.log_softmax", "x − max x − ln Σ exp(x − max x)", |e| {
         let x = rows_of(e);
-        e.forms(vec![x.log_softmax(-1), x.log_softmax(0)])
+        e.forms(vec![x.log_softmax(-1), x.log_softmax(0), long_rows(e).log_softmax(-1)])
     }),
     Entry::several("argmax", "torch.argmax", "the first index of max x; NaN wins", |e| {
         let x = rows_of(e);
-        e.forms(vec![x.argmax(-1), x.argmax(0)])
+        e.forms(vec![x.argmax(-1), x.argmax(0), long_rows(e).argmax(-1)])
     }),
 ];
 
@@ -42,7 +42,12 @@ fn rows_of(e: &Example) -> Tensor {
     e.x(sizes(e))
 }
 
+/// Rows that a whole workgroup shares, for tests.
+fn long_rows(e: &Example) -> Tensor {
+    e.x([2, 700])
+}
+
 fn reductions(e: &Example, reduce: fn(&Tensor, &[isize]) -> Tensor) -> Vec<Tensor> {
     let x = rows_of(e);
-    e.forms(vec![reduce(&x, &[-1]), reduce(&x, &[0]), reduce(&x, &[])])
+    e.forms(vec![reduce(&x, &[-1]), reduce(&x, &[0]), reduce(&x, &[]), reduce(&long_rows(e), &[-1])])
 }

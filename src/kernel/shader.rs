@@ -44,9 +44,10 @@ macro_rules! library {
 static LIBRARY: &[&Shader] = library![
     "attention"
     "attention_lanes"
+    "attention_wait"
     "chain"
-    "cooperative"
     "combine"
+    "cooperative"
     "correlate"
     "correlation"
     "erf"

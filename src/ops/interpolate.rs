@@ -179,7 +179,7 @@ impl Tensor {
     }
 
     /// [`interpolate`](Tensor::interpolate) to ⌊n·factor⌋ elements along each dimension, with scale = 1/factor:
-    /// `scale_factor` in PyTorch.
+    /// `torch.nn.functional.interpolate` with `scale_factor`.
     ///
     /// # Gradient
     /// As [`interpolate`](Tensor::interpolate).

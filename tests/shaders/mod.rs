@@ -80,6 +80,12 @@ fn graphs(dtype: DType) -> Vec<(Graph, Vec<Tensor>)> {
         let outputs = with_gradients(&graph, vec![y.max_pool2d(wgrad::ops::MaxPool2d::new(2)), y.relu()]);
         graphs.push((graph, outputs));
     }
+    // Groups of one output, with a stride to undo and a long sum over a plane.
+    let graph = Graph::new(Mode::Train);
+    let options = wgrad::ops::Conv2d::default().groups(2).stride([2, 1]);
+    let y = parameter(&graph, "x", &[1, 2, 40, 40]).conv2d(&parameter(&graph, "w", &[2, 1, 3, 3]), None, options);
+    let outputs = with_gradients(&graph, vec![y]);
+    graphs.push((graph, outputs));
     // Index tensors are moved by entry points of their own.
     let graph = Graph::new(Mode::Infer);
     let ids = graph.input_of("ids", [6, 8], DType::U32);
