@@ -202,7 +202,7 @@ fn every_method_that_computes_is_in_the_catalogue_with_docs() {
                     missing.push(name.to_owned());
                 }
                 let named = docs.contains("torch") || docs.contains("No counterpart");
-                if !NOT_OPERATIONS.contains(&name) && !(named && docs.contains("# Gradient")) {
+                if !(NOT_OPERATIONS.contains(&name) || named && docs.contains("# Gradient")) {
                     undocumented.push(name.to_owned());
                 }
                 docs.clear();
