@@ -21,7 +21,7 @@ test: setup tools
 cooperative: tools
 	sh tests/cooperative/run.sh
 
-# What is given to DirectX, by a compiler of its language: two minutes, and a large package.
+# Variants of every kernel as DirectX gets them, by a compiler of that language: a minute, and a large package.
 hlsl:
 	sh tests/shaders/check.sh hlsl
 

@@ -106,8 +106,8 @@ fn shared_rows(
 
 // logsumexp: y = m + l with l = log Σ exp(x − m), of ∞ and −∞ what they are.
 
-@group(0) @binding(5) var<storage, read_write> maximum: array<f32>; // m [outer, inner]
-@group(0) @binding(6) var<storage, read_write> log_sum: array<f32>; // l [outer, inner]
+@group(0) @binding(5) var<storage, read_write> row_largest: array<f32>; // m [outer, inner]
+@group(0) @binding(6) var<storage, read_write> row_log_sum: array<f32>; // l [outer, inner]
 
 fn finite(m: f32) -> f32 {
     return clamp(m, -3.402823e38, 3.402823e38);
@@ -124,8 +124,8 @@ fn logsumexp_rows(
         let start = row_start(row);
         let m = finite(row_maximum(start, 0u, 4u));
         let l = log(sum_exp(start, m, 0u, 4u));
-        maximum[row] = m;
-        log_sum[row] = l;
+        row_largest[row] = m;
+        row_log_sum[row] = l;
         store(row, m + l);
     }
 }
@@ -144,8 +144,8 @@ fn logsumexp_shared_rows(
     let sum = tree(SUM, thread, sum_exp(start, m, first, step));
     if row < p.rows && thread % LANES == 0u {
         let l = log(sum);
-        maximum[row] = m;
-        log_sum[row] = l;
+        row_largest[row] = m;
+        row_log_sum[row] = l;
         store(row, m + l);
     }
 }

@@ -1,6 +1,7 @@
 // y = softmax(scale·q·kᵀ + bias)·v and its gradients on GPUs, in tiles of 32 rows and 64 columns.
 // 64 threads bring 16 columns of both factors to workgroup memory; each thread sums 4×8 numbers from there.
 //#import attention
+//#import attention_wait
 //#import index
 
 const ATTENTION_THREADS = 64u;
@@ -76,9 +77,7 @@ fn attention_accumulate(
         b_staged[to_b + 3u * B_PITCH] = from_b[3];
         workgroupBarrier();
         for (var i = 0u; i < DEPTH; i += 4u) {
-            let at = thread.row * 16u + (l + i) / 4u;
-            let p = attention_turned(array(
-                attention_tile[at], attention_tile[at + 16u], attention_tile[at + 32u], attention_tile[at + 48u]));
+            let p = attention_turned(attention_square_of_tile(thread.row, l + i));
             let j = i * B_PITCH + thread.across;
             attention_add(&block, p[0], b_staged[j], b_staged[j + 8u]);
             attention_add(&block, p[1], b_staged[j + B_PITCH], b_staged[j + B_PITCH + 8u]);

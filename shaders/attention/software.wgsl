@@ -2,16 +2,18 @@
 // Eight threads hold a tile of up to 16 rows in registers.
 //#import attention
 //#import attention_lanes
+//#import attention_wait
 //#import index
 
-fn attention_left(source: u32, rows: AttentionRows, row: u32, column: u32) -> array<vec4<f32>, 4> {
-    return attention_turned(attention_square(source, rows, row, column));
+fn attention_left(source: u32, rows: AttentionRows, row: u32, column: u32) -> AttentionColumns {
+    return AttentionColumns(
+        attention_turned(attention_square(source, rows, row, column)),
+        attention_turned(attention_square(source, rows, row + 4u, column)));
 }
 
-fn attention_left_of_tile(row: u32, column: u32) -> array<vec4<f32>, 4> {
-    let at = row * 16u + column / 4u;
-    return attention_turned(array(
-        attention_tile[at], attention_tile[at + 16u], attention_tile[at + 32u], attention_tile[at + 48u]));
+fn attention_left_of_tile(row: u32, column: u32) -> AttentionColumns {
+    return AttentionColumns(
+        attention_turned(attention_square_of_tile(row, column)), attention_turned(attention_square_of_tile(row + 4u, column)));
 }
 
 @compute @workgroup_size(8)

@@ -1,6 +1,8 @@
 // y = softmax(scale·q·kᵀ + bias)·v and its gradients on software drivers with subgroups.
 // Eight lanes hold a tile of up to 16 rows in registers. Loads cost most there, so each number of the
 // left factor is loaded by one lane and broadcast to the others.
+// The eight are one subgroup, which these drivers run as one vector: what one lane stores the others load
+// without waiting. A barrier would make coroutines of the kernel, which then takes twice the time.
 //#import attention
 //#import attention_lanes
 //#import index
@@ -9,17 +11,30 @@ fn first_lanes(x: f32) -> vec4<f32> {
     return vec4(subgroupBroadcast(x, 0u), subgroupBroadcast(x, 1u), subgroupBroadcast(x, 2u), subgroupBroadcast(x, 3u));
 }
 
-// Subgroups have at least four lanes: the first four load a row each.
-fn broadcast(x: vec4<f32>) -> array<vec4<f32>, 4> {
-    return array(first_lanes(x.x), first_lanes(x.y), first_lanes(x.z), first_lanes(x.w));
+fn next_lanes(x: f32) -> vec4<f32> {
+    return vec4(subgroupBroadcast(x, 4u), subgroupBroadcast(x, 5u), subgroupBroadcast(x, 6u), subgroupBroadcast(x, 7u));
 }
 
-fn attention_left(source: u32, rows: AttentionRows, row: u32, column: u32) -> array<vec4<f32>, 4> {
-    return broadcast(attention_load(source, rows, row + lane % 4u, column));
+// Each lane has a row.
+fn broadcast(x: vec4<f32>) -> AttentionColumns {
+    return AttentionColumns(
+        array(first_lanes(x.x), first_lanes(x.y), first_lanes(x.z), first_lanes(x.w)),
+        array(next_lanes(x.x), next_lanes(x.y), next_lanes(x.z), next_lanes(x.w)),
+    );
 }
 
-fn attention_left_of_tile(row: u32, column: u32) -> array<vec4<f32>, 4> {
-    return broadcast(attention_tile[(row + lane % 4u) * 16u + column / 4u]);
+fn attention_left(source: u32, rows: AttentionRows, row: u32, column: u32) -> AttentionColumns {
+    return broadcast(attention_load(source, rows, row + lane % 8u, column));
+}
+
+fn attention_left_of_tile(row: u32, column: u32) -> AttentionColumns {
+    return broadcast(attention_tile[(row + lane % 8u) * 16u + column / 4u]);
+}
+
+fn attention_wait() {}
+
+fn attention_same(x: u32, index: u32) -> u32 {
+    return x;
 }
 
 var<private> lane: u32;

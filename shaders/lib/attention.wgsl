@@ -123,7 +123,6 @@ struct AttentionHead {
 
 var<private> thread: AttentionThread;
 
-var<workgroup> attention_length: u32;
 // [row, column / 4]
 var<workgroup> attention_tile: array<vec4<f32>, ATTENTION_ROWS * 16u>;
 // [thread across, row / 4]
@@ -160,11 +159,7 @@ fn attention_head(number: u32, index: u32) -> AttentionHead {
     head.mask = sizes.mask + batch * sizes.mask_step.x + of_q * sizes.mask_step.y;
     head.length = sizes.keys;
     if (sizes.flags & LENGTHS) != 0u {
-        workgroupBarrier();
-        if index == 0u {
-            attention_length = min(words[sizes.lengths + batch], sizes.keys);
-        }
-        head.length = workgroupUniformLoad(&attention_length);
+        head.length = min(attention_same(words[sizes.lengths + batch], index), sizes.keys);
     }
     head.key_shift = 0u;
     // Every key is before this.
@@ -215,6 +210,12 @@ fn attention_square(source: u32, rows: AttentionRows, row: u32, column: u32) -> 
     return array(
         attention_load(source, rows, row, column), attention_load(source, rows, row + 1u, column),
         attention_load(source, rows, row + 2u, column), attention_load(source, rows, row + 3u, column));
+}
+
+// Four rows of four neighbours of the tile that the workgroup shares.
+fn attention_square_of_tile(row: u32, column: u32) -> array<vec4<f32>, 4> {
+    let at = row * 16u + column / 4u;
+    return array(attention_tile[at], attention_tile[at + 16u], attention_tile[at + 32u], attention_tile[at + 48u]);
 }
 
 fn attention_turned(x: array<vec4<f32>, 4>) -> array<vec4<f32>, 4> {
@@ -294,7 +295,7 @@ fn attention_logit(head: AttentionHead, score: vec4<f32>, row: u32, column: u32,
 
 // The scores of a block as logits: four rows from `row` on, four columns from `left` and four from `right` on.
 fn attention_logits(head: AttentionHead, s: AttentionBlock, row: u32, left: u32, right: u32, keys_down: bool) -> AttentionBlock {
-    return array(
+    return AttentionBlock(
         attention_logit(head, s[0], row, left, keys_down), attention_logit(head, s[1], row, right, keys_down),
         attention_logit(head, s[2], row + 1u, left, keys_down), attention_logit(head, s[3], row + 1u, right, keys_down),
         attention_logit(head, s[4], row + 2u, left, keys_down), attention_logit(head, s[5], row + 2u, right, keys_down),
@@ -338,7 +339,7 @@ fn attention_dropped(head: AttentionHead, p: AttentionBlock, row: u32, left: u32
     }
     let l = attention_kept(head, row, left, keys_down);
     let r = attention_kept(head, row, right, keys_down);
-    return array(
+    return AttentionBlock(
         p[0] * l[0], p[1] * r[0], p[2] * l[1], p[3] * r[1], p[4] * l[2], p[5] * r[2], p[6] * l[3], p[7] * r[3]);
 }
 
@@ -399,7 +400,7 @@ fn attention_forward(group: u32, index: u32) {
             attention_parts[attention_part(thread.across, row)] = attention_largest(logits);
             s = attention_next(s, logits);
         }
-        workgroupBarrier();
+        attention_wait();
         for (var n = 0u; n < sizes.blocks; n++) {
             let row = thread.row + 4u * n;
             var m = largest[0];
@@ -423,16 +424,16 @@ fn attention_forward(group: u32, index: u32) {
             weight = attention_next_rows(weight, weight[0] * shrink + attention_sums(p));
             s = attention_next(s, p);
         }
-        workgroupBarrier();
+        attention_wait();
         sums = attention_accumulate(sums, V, attention_before(head.v, end), key, column, index);
-        workgroupBarrier();
+        attention_wait();
     }
 
     for (var n = 0u; n < sizes.blocks; n++) {
         attention_parts[attention_part(thread.across, thread.row + 4u * n)] = weight[0];
         weight = attention_next_rows(weight, weight[0]);
     }
-    workgroupBarrier();
+    attention_wait();
     for (var n = 0u; n < sizes.blocks; n++) {
         let row = thread.row + 4u * n;
         var total = vec4<f32>();
@@ -532,9 +533,9 @@ fn attention_backward_q(group: u32, index: u32) {
             s = attention_next(s, s.a);
             dp = attention_next(dp, dp.a);
         }
-        workgroupBarrier();
+        attention_wait();
         sums = attention_accumulate(sums, K, attention_before(head.k, end), key, column, index);
-        workgroupBarrier();
+        attention_wait();
     }
     for (var n = 0u; n < sizes.blocks; n++) {
         var block = sums.a;
@@ -574,16 +575,16 @@ fn attention_backward_kv(group: u32, index: u32) {
                 s = attention_next(s, s.a);
                 dp = attention_next(dp, block.slopes);
             }
-            workgroupBarrier();
+            attention_wait();
             dv_sums = attention_accumulate(dv_sums, DY, head.y, query, column, index);
-            workgroupBarrier();
+            attention_wait();
             for (var n = 0u; n < sizes.blocks; n++) {
                 attention_share(dp.a, thread.row + 4u * n);
                 dp = attention_next(dp, dp.a);
             }
-            workgroupBarrier();
+            attention_wait();
             dk_sums = attention_accumulate(dk_sums, Q, head.q, query, column, index);
-            workgroupBarrier();
+            attention_wait();
         }
     }
     for (var n = 0u; n < sizes.blocks; n++) {
@@ -642,12 +643,12 @@ fn attention_backward_bias(group: u32, index: u32) {
             dp = attention_next(dp, dp.a);
         }
     }
-    workgroupBarrier();
+    attention_wait();
     for (var n = 0u; n < sizes.blocks; n++) {
         attention_share(sums.a, thread.row + 4u * n);
         sums = attention_next(sums, sums.a);
     }
-    workgroupBarrier();
+    attention_wait();
     let start = (part * sizes.bias_batches * sizes.bias_heads + of_bias) * sizes.bias_queries;
     for (var c = index; c < min(ATTENTION_SIDE, sizes.keys - key); c += ATTENTION_THREADS) {
         var sum = 0.0;

@@ -1,9 +1,15 @@
 // Tiles of attention held by eight threads side by side, each with all rows and eight columns, without memory that
-// they share but for the weights. The importing file defines `attention_left` and `attention_left_of_tile`: four rows
+// they share but for the weights. The importing file defines `attention_left` and `attention_left_of_tile`: eight rows
 // of four numbers of the left factor, as columns.
 const ATTENTION_THREADS = 8u;
 const ATTENTION_ROWS = 16u;
 const ATTENTION_BLOCKS = 4u;
+
+// Four columns of eight rows.
+struct AttentionColumns {
+    top: array<vec4<f32>, 4>,
+    bottom: array<vec4<f32>, 4>,
+}
 
 fn attention_stand(index: u32) {
     thread = AttentionThread(0u, index, 8u * index, 8u * index + 4u);
@@ -20,11 +26,13 @@ fn attention_scores(
     for (var d = 0u; d < a.width; d += 4u) {
         let left = attention_turned(attention_square(of_b, b, column + thread.left, d));
         let right = attention_turned(attention_square(of_b, b, column + thread.right, d));
-        attention_add_square(&s0, attention_left(of_a, a, row, d), left, right);
+        let upper = attention_left(of_a, a, row, d);
+        attention_add_square(&s0, upper.top, left, right);
         if BLOCKS > 1u {
-            attention_add_square(&s1, attention_left(of_a, a, row + 4u, d), left, right);
-            attention_add_square(&s2, attention_left(of_a, a, row + 8u, d), left, right);
-            attention_add_square(&s3, attention_left(of_a, a, row + 12u, d), left, right);
+            attention_add_square(&s1, upper.bottom, left, right);
+            let lower = attention_left(of_a, a, row + 8u, d);
+            attention_add_square(&s2, lower.top, left, right);
+            attention_add_square(&s3, lower.bottom, left, right);
         }
     }
     return AttentionTile(s0, s1, s2, s3);
@@ -41,11 +49,13 @@ fn attention_accumulate(
     for (var l = 0u; l < min(ATTENTION_SIDE, b.count - row); l += 4u) {
         let left = attention_square(of_b, b, row + l, column + thread.left);
         let right = attention_square(of_b, b, row + l, column + thread.right);
-        attention_add_square(&s0, attention_left_of_tile(0u, l), left, right);
+        let upper = attention_left_of_tile(0u, l);
+        attention_add_square(&s0, upper.top, left, right);
         if BLOCKS > 1u {
-            attention_add_square(&s1, attention_left_of_tile(4u, l), left, right);
-            attention_add_square(&s2, attention_left_of_tile(8u, l), left, right);
-            attention_add_square(&s3, attention_left_of_tile(12u, l), left, right);
+            attention_add_square(&s1, upper.bottom, left, right);
+            let lower = attention_left_of_tile(8u, l);
+            attention_add_square(&s2, lower.top, left, right);
+            attention_add_square(&s3, lower.bottom, left, right);
         }
     }
     return AttentionTile(s0, s1, s2, s3);

@@ -101,13 +101,16 @@ fn target(
 ) -> Target {
     // Cooperative matrices are of a subgroup, and are told apart by its number in the workgroup.
     let needed = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX | wgpu::Features::SUBGROUP;
+    let class = match info.device_type {
+        wgpu::DeviceType::Cpu => DeviceClass::Software,
+        wgpu::DeviceType::DiscreteGpu => DeviceClass::Discrete,
+        _ => DeviceClass::Portable,
+    };
+    // Kernels for software drivers let the eight threads of a workgroup be one subgroup.
+    let wide = !class.is_software() || info.subgroup_min_size >= 8;
     Target {
-        class: match info.device_type {
-            wgpu::DeviceType::Cpu => DeviceClass::Software,
-            wgpu::DeviceType::DiscreteGpu => DeviceClass::Discrete,
-            _ => DeviceClass::Portable,
-        },
-        subgroups: features.contains(wgpu::Features::SUBGROUP),
+        class,
+        subgroups: features.contains(wgpu::Features::SUBGROUP) && wide,
         f16: features.contains(wgpu::Features::SHADER_F16),
         cooperative: adapter
             .filter(|_| features.contains(needed))

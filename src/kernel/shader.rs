@@ -44,6 +44,7 @@ macro_rules! library {
 static LIBRARY: &[&Shader] = library![
     "attention"
     "attention_lanes"
+    "attention_wait"
     "chain"
     "combine"
     "cooperative"

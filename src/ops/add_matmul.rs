@@ -125,15 +125,16 @@ mod tests {
             (0.0, 3.0, [&[], &[1, 33], &[33, 1]]),
             (2.0, 0.0, [&[2, 1, 65], &[2, 70, 9], &[2, 9, 65]]),
         ] {
-            Check::new(
+            let check = Check::new(
                 |[c, a, b]: [Tensor; 3]| c.add_matmul(&a, &b, beta, alpha),
                 |[c, a, b]: [Numbers; 3]| {
                     let (beta, alpha) = (f64::from(beta), f64::from(alpha));
                     product(&a, &b).zip(&c, |product, c| beta * c + alpha * product)
                 },
-            )
-            .shapes(shapes)
-            .run();
+            );
+            // Drivers take seconds to compile each kernel: halves where the sum broadcasts.
+            let check = check.shapes(shapes);
+            if shapes[0].len() == 1 { check.run() } else { check.no_half().run() }
         }
     }
 

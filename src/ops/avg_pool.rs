@@ -296,9 +296,11 @@ mod tests {
     use crate::{
         autodiff::gradients,
         graph::{Graph, Mode},
+        data::Array,
         kernel::DeviceClass,
-        ops::windows,
-        testing::{Check, Numbers, context},
+        ops::{map::tests::assert_numbers, windows},
+        plan::PlanOptions,
+        testing::{Check, Numbers, context, run_on},
     };
     use proptest::prelude::*;
 
@@ -434,6 +436,33 @@ mod tests {
         .shapes([[1, 2, 5, 6]])
         .no_half()
         .run();
+    }
+
+    #[test]
+    fn nan_and_infinities_stay_in_their_windows() {
+        for class in [DeviceClass::Software, DeviceClass::Portable] {
+            let graph = Graph::new(Mode::Infer);
+            let x = graph.input("x", [1, 12]);
+            let y = x.avg_pool1d(AvgPool1d::new(2));
+            let dx = gradients(&(&y * &graph.input("dy", [1, 6])).sum_all(), &[x]).remove(0).unwrap();
+            let (nan, inf) = (f32::NAN, f32::INFINITY);
+            let inputs = [
+                ("dy", Array::from_f32([1, 6], &[1.0, inf, 2.0, nan, -inf, 4.0]).unwrap()),
+                ("x", Array::from_f32([1, 12], &[1.0, 2.0, inf, 1.0, nan, 0.0, 3.0, 3.0, inf, -inf, 5.0, -7.0]).unwrap()),
+            ];
+            let target = context().target().with_class(class);
+            let found = run_on(&graph, &[("dx", &dx), ("y", &y)], &inputs, &target, PlanOptions::default()).unwrap();
+            assert_numbers(&found[1].to_f32(), &[1.5, inf, nan, 3.0, nan, -1.0]);
+            let dx = [0.5, 0.5, inf, inf, 1.0, 1.0, nan, nan, -inf, -inf, 2.0, 2.0];
+            assert_numbers(&found[0].to_f32(), &dx);
+        }
+    }
+
+    #[test]
+    fn what_follows_is_fused() {
+        let options = AvgPool2d::new(3).stride([2, 1]).padding([1, 1]);
+        let op = move |[x]: [Tensor; 1]| x.avg_pool2d(options).tanh();
+        Check::new(op, move |[x]: [Numbers; 1]| definition(&x, options).map(f64::tanh)).shapes([[2, 3, 7, 10]]).run();
     }
 
     #[test]

@@ -388,6 +388,33 @@ mod tests {
         }
     }
 
+    #[test]
+    fn large_logits_lose_nothing_with_weights_and_probabilities() {
+        let target = targets(6, 4);
+        let weights = |x: &Tensor| x.graph().full([4], 2.0, x.dtype());
+        let sum = CrossEntropy::new().reduction(Reduction::Sum).label_smoothing(0.1);
+        Check::new(
+            |[x]: [Tensor; 1]| {
+                let target = x.graph().input_of("target", [6], DType::U32);
+                sum.clone().weight(&weights(&x)).apply(&x, &target)
+            },
+            |[x]| Numbers::new([], vec![2.0 * losses(&x, &target, 0.1).sum()]),
+        )
+        .shapes([[6, 4]])
+        .index("target", [6], &target)
+        .range(-1e4, 1e4)
+        .no_half()
+        .run();
+        Check::new(
+            |[x]: [Tensor; 1]| sum.clone().weight(&weights(&x)).apply(&x, &x.graph().full([6, 4], 0.25, x.dtype())),
+            |[x]| Numbers::new([], vec![2.0 * losses(&x, &[0; 6], 1.0).sum()]),
+        )
+        .shapes([[6, 4]])
+        .range(-1e4, 1e4)
+        .no_half()
+        .run();
+    }
+
     /// Loss and gradient of two rows of three classes, on both classes of device.
     fn two_rows(options: &CrossEntropy, logits: [f32; 6], target: [u32; 2]) -> Vec<(Vec<f32>, Vec<f32>)> {
         let graph = Graph::new(Mode::Infer);

@@ -72,11 +72,19 @@ fn graphs(dtype: DType) -> Vec<(Graph, Vec<Tensor>)> {
             graphs.push((graph, outputs));
         }
     }
+    // Groups; few outputs of long sums.
+    for (x, w, groups) in [([2, 4, 9, 9], [8, 2, 3, 3], 2), ([1, 200, 5, 5], [2, 200, 3, 3], 1)] {
+        let graph = Graph::new(Mode::Train);
+        let options = wgrad::ops::Conv2d { groups, ..Default::default() };
+        let y = parameter(&graph, "x", &x).conv2d(&parameter(&graph, "w", &w), None, options);
+        let outputs = with_gradients(&graph, vec![y.max_pool2d(wgrad::ops::MaxPool2d::new(2)), y.relu()]);
+        graphs.push((graph, outputs));
+    }
+    // Groups of one output, with a stride to undo and a long sum over a plane.
     let graph = Graph::new(Mode::Train);
-    let x = parameter(&graph, "x", &[2, 4, 9, 9]);
-    let options = wgrad::ops::Conv2d { groups: 2, ..Default::default() };
-    let y = x.conv2d(&parameter(&graph, "w", &[8, 2, 3, 3]), None, options);
-    let outputs = with_gradients(&graph, vec![y.max_pool2d(wgrad::ops::MaxPool2d::new(2)), y.relu()]);
+    let options = wgrad::ops::Conv2d::default().groups(2).stride([2, 1]);
+    let y = parameter(&graph, "x", &[1, 2, 40, 40]).conv2d(&parameter(&graph, "w", &[2, 1, 3, 3]), None, options);
+    let outputs = with_gradients(&graph, vec![y]);
     graphs.push((graph, outputs));
     // Index tensors are moved by entry points of their own.
     let graph = Graph::new(Mode::Infer);

@@ -45,13 +45,13 @@ impl NllLoss {
         NllLoss { weight: Some(weight.clone()), ..self }
     }
 
-    /// −w[t]·x[t] of logarithms of probabilities `x [N, C, d…]` and class indices `target [N, d…]`, `u32`: a
+    /// `−w[t]·x[t]` of logarithms of probabilities `x [N, C, d…]` and class indices `target [N, d…]`, `u32`: a
     /// scalar, or `[N, d…]` without reduction.
     ///
     /// A row whose target is not below C, and is not the ignored index, has loss and gradient NaN.
     ///
     /// # Gradient
-    /// −w[t] at the target's class, 0 elsewhere; a second one exists, and is 0.
+    /// `−w[t]` at the target's class, 0 elsewhere; a second one exists, and is 0.
     ///
     /// # Errors
     /// Recorded in the graph: a target or weights whose shapes do not fit x.
@@ -119,7 +119,7 @@ impl MultiMargin {
         MultiMargin { weight: Some(weight.clone()), ..self }
     }
 
-    /// w[t]·Σ max(0, margin − x[t] + x[k])ᵖ/C over the k ≠ t of scores `x [N, C]` and class indices
+    /// `w[t]·Σ max(0, margin − x[t] + x[k])ᵖ/C` over the k ≠ t of scores `x [N, C]` and class indices
     /// `target [N]`, `u32`: a scalar, or `[N]` without reduction.
     ///
     /// A row whose target is not below C has loss and gradient NaN.

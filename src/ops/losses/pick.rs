@@ -101,7 +101,7 @@ impl Op for Spread {
 }
 
 impl Tensor {
-    /// x[n, t[n, …], …] for class indices `target [N, d…]` of `self [N, C, d…]`, or w[t] of `self [C]`,
+    /// `x[n, t[n, …], …]` for class indices `target [N, d…]` of `self [N, C, d…]`, or `w[t]` of `self [C]`,
     /// through which no gradient flows; 0 where the target is the ignored class, NaN where it is none.
     #[track_caller]
     pub(in crate::ops) fn pick(&self, target: &Tensor, ignored: Option<u32>) -> Tensor {
