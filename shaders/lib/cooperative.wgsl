@@ -1,8 +1,9 @@
 // A product by cooperative matrices: the threads of a subgroup hold a square of each factor and of the sums
 // together. The file that imports this says how large the squares are (SIDE) and names their types, CoopLeft,
-// CoopRight and CoopSums. What the factors are is said by cooperative_matmul or cooperative_correlation: how four
-// numbers of a tile of a or of b are loaded and of y stored (coop_a, coop_b, coop_store), what all threads need for
-// that (coop_prepare), where it is (CoopTile), and whether a tile lies transposed (TRANSPOSED_A, TRANSPOSED_B).
+// CoopRight and CoopSums. What the factors are is said by cooperative_matmul or cooperative_correlation: where a
+// tile is (CoopTile), how four numbers of a or of b are loaded and of y stored (coop_a, coop_b, coop_store), what all
+// threads prepare for the next k's (coop_prepare), whether a factor lies transposed (TRANSPOSED_A, TRANSPOSED_B), and
+// how many numbers a tile of b takes then (COOP_B_LENGTH).
 // A workgroup computes 4 by 8 squares of y in four blocks of 2 by 4, one for each of its subgroups; where it has
 // fewer, they go over k again for the blocks that are left.
 
