@@ -19,7 +19,6 @@ mod long;
 mod losses;
 mod models;
 mod norms;
-#[cfg(feature = "cli")]
 mod operations;
 mod optimizers;
 mod plan;
