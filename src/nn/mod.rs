@@ -5,6 +5,7 @@
 //! Functions and closures from tensor to tensor are layers too.
 
 mod activation;
+pub mod collapse;
 mod attention;
 mod conv;
 mod dropout;
@@ -13,6 +14,7 @@ mod layer;
 mod linear;
 mod norm;
 mod pool;
+mod position;
 mod recurrent;
 
 pub use activation::{Activation, gelu, gelu_tanh, log_softmax, relu, sigmoid, silu, softmax, softplus, tanh};
@@ -22,6 +24,7 @@ pub use dropout::{Dropout, dropout};
 pub use embed::{Embed, embed};
 pub use layer::{Chain, Flatten, Layer, Named, Placed, flatten};
 pub use linear::{FeedForward, Linear, feed_forward, linear};
+pub use position::{LearnedPositions, SinusoidalPositions, learned_positions, sinusoidal_positions};
 pub use norm::{BatchNorm, GroupNorm, LayerNorm, RmsNorm, batch_norm, group_norm, instance_norm, layer_norm, rms_norm};
 pub use pool::{
     AdaptiveAvgPool, AvgPool, GlobalAvgPool, MaxPool, Upsample, adaptive_avg_pool, avg_pool, avg_pool1d, avg_pool3d,
