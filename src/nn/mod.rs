@@ -5,8 +5,8 @@
 //! Functions and closures from tensor to tensor are layers too.
 
 mod activation;
-pub mod collapse;
 mod attention;
+pub mod collapse;
 mod conv;
 mod dropout;
 mod embed;
@@ -24,10 +24,10 @@ pub use dropout::{Dropout, dropout};
 pub use embed::{Embed, embed};
 pub use layer::{Chain, Flatten, Layer, Named, Placed, flatten};
 pub use linear::{FeedForward, Linear, feed_forward, linear};
-pub use position::{LearnedPositions, SinusoidalPositions, learned_positions, sinusoidal_positions};
 pub use norm::{BatchNorm, GroupNorm, LayerNorm, RmsNorm, batch_norm, group_norm, instance_norm, layer_norm, rms_norm};
 pub use pool::{
     AdaptiveAvgPool, AvgPool, GlobalAvgPool, MaxPool, Upsample, adaptive_avg_pool, avg_pool, avg_pool1d, avg_pool3d,
     global_avg_pool, max_pool, max_pool1d, max_pool3d, upsample,
 };
+pub use position::{LearnedPositions, SinusoidalPositions, learned_positions, sinusoidal_positions};
 pub use recurrent::{Rnn, RnnStates, gru, lstm, relu_rnn, simple_rnn};
