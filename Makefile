@@ -17,11 +17,11 @@ test: setup tools
 	sh scripts/examples.sh
 	sh scripts/wasm.sh
 
-# Products by cooperative matrices, on a software driver that has them.
+# Products and convolutions by cooperative matrices, on a software driver that has them.
 cooperative: tools
 	sh tests/cooperative/run.sh
 
-# What is given to DirectX, by a compiler of its language: two minutes, and a large package.
+# Variants of every kernel as DirectX gets them, by a compiler of that language: a minute, and a large package.
 hlsl:
 	sh tests/shaders/check.sh hlsl
 

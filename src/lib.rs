@@ -45,7 +45,7 @@
 //! operations of its own the way the library does, and tests them with [`testing::check_op`].
 
 pub mod autodiff;
-#[cfg(feature = "cli")]
+#[cfg(not(target_arch = "wasm32"))]
 pub mod catalogue;
 pub mod checkpoint;
 #[cfg(feature = "cli")]
@@ -55,7 +55,7 @@ pub mod error;
 pub mod gpu;
 pub mod graph;
 pub mod kernel;
-#[cfg(feature = "cli")]
+#[cfg(not(target_arch = "wasm32"))]
 pub mod measure;
 pub mod models;
 pub mod nn;

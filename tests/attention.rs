@@ -2,7 +2,12 @@
 
 use crate::fixture::{Fixture, assert_close};
 use wgrad::{
-    autodiff::gradients, graph::Role, kernel::DeviceClass, nn::multi_head_attention, ops::Attention, prelude::*,
+    autodiff::gradients,
+    graph::Role,
+    kernel::DeviceClass,
+    nn::{Cache, multi_head_attention},
+    ops::Attention,
+    prelude::*,
     testing::context,
 };
 
@@ -100,4 +105,53 @@ fn attention_and_its_layer_are_pytorchs() {
             }
         }
     }
+}
+
+#[test]
+fn a_layer_with_a_cache_continues_its_sequence() {
+    let (tokens, width) = (5, 8);
+    let layer = multi_head_attention(width, 2).causal();
+    let plan = |count: usize, cached: bool| {
+        let graph = Graph::new(Mode::Infer);
+        let x = graph.input("x", [2, count, width]);
+        let y = if cached {
+            let cache = Cache::new(&graph, 2, tokens);
+            let y = graph.scoped("attn", || layer.attend_cached(&x, &cache));
+            cache.advance(count, None);
+            y
+        } else {
+            layer.apply_at("attn", &x)
+        };
+        graph.plan(&[("y", &y)], context().target()).unwrap()
+    };
+    let whole = plan(tokens, false);
+    let weights = Weights::init(context(), &whole, 1).unwrap();
+    weights.extend(&plan(1, true)).unwrap();
+    let numbers: Vec<f32> = (0..2 * tokens * width).map(|i| (i as f32 * 0.7).sin()).collect();
+    let rows = |all: &[f32], t: usize| -> Vec<f32> {
+        (0..2).flat_map(|b| all[(b * tokens + t) * width..][..width].to_vec()).collect()
+    };
+    let session = Session::new(context(), whole, &weights).unwrap();
+    session.write("x", &Array::from_f32([2, tokens, width], &numbers).unwrap()).unwrap();
+    session.run().unwrap();
+    let expected = session.read_blocking("y").unwrap().to_f32();
+    let session = Session::new(context(), plan(1, true), &weights).unwrap();
+    for t in 0..tokens {
+        session.write("x", &Array::from_f32([2, 1, width], &rows(&numbers, t)).unwrap()).unwrap();
+        session.run().unwrap();
+        let found = session.read_blocking("y").unwrap().to_f32();
+        assert_close(&format!("token {t}"), &found, &rows(&expected, t), 1e-5);
+    }
+}
+
+#[test]
+fn a_layer_says_what_does_not_fit() {
+    let message = |embed: usize, heads: usize, shape: &[usize]| {
+        let graph = Graph::new(Mode::Infer);
+        multi_head_attention(embed, heads).apply(&graph.input("x", shape));
+        graph.check().unwrap_err().message().to_owned()
+    };
+    assert_eq!(message(10, 4, &[2, 3, 10]), "multi_head_attention: 10 is not a multiple of 4 heads");
+    assert_eq!(message(8, 0, &[2, 3, 8]), "multi_head_attention: 8 is not a multiple of 0 heads");
+    assert_eq!(message(8, 4, &[3, 8]), "query: needs dimensions [B, T, E], not shape [3, 8]");
 }

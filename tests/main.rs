@@ -21,7 +21,6 @@ mod losses;
 mod minilm;
 mod models;
 mod norms;
-#[cfg(feature = "cli")]
 mod operations;
 mod optimizers;
 mod plan;

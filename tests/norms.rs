@@ -169,3 +169,33 @@ fn memory_is_read_and_written_as_little_as_can_be() {
     assert_eq!(cost(Mode::Infer, &nn::batch_norm()), [(2, 2), (4, 3)]);
     assert_eq!(cost(Mode::Infer, &nn::group_norm(8)), [(5, 3), (15, 10)]);
 }
+
+#[test]
+fn groups_longer_than_a_software_drivers_loops() {
+    const LONG: usize = 700_000;
+    let x: Vec<f32> =
+        (0..LONG).map(|i| 1e3 + ((i as u32).wrapping_mul(2_654_435_761) >> 8) as f32 / 16_777_216.0).collect();
+    // The variance of every `step`-th number, in f64.
+    let expected = |first: usize, step: usize| {
+        let own: Vec<f64> = x.iter().skip(first).step_by(step).map(|&x| f64::from(x)).collect();
+        let mean = own.iter().sum::<f64>() / own.len() as f64;
+        own.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / own.len() as f64
+    };
+    let close = |found: f32, expected: f64| {
+        assert!((f64::from(found) / expected - 1.0).abs() < 1e-5, "{found}, not {expected}");
+    };
+    for target in targets() {
+        for (rows, columns) in [(1, LONG), (LONG / 2, 2), (LONG / 4, 4)] {
+            let graph = Graph::new(Mode::Infer);
+            let input = graph.input("x", [rows, columns]);
+            let dims: &[isize] = if rows == 1 { &[1] } else { &[0] };
+            let y = input.var(dims, false, false);
+            let written = [("x", Array::from_f32([rows, columns], &x).unwrap())];
+            let found = run_on(&graph, &[("y", &y)], &written, &target, PlanOptions::default()).unwrap();
+            let kept = if rows == 1 { 1 } else { columns };
+            for (i, found) in found[0].to_f32().into_iter().enumerate() {
+                close(found, expected(i, kept));
+            }
+        }
+    }
+}

@@ -295,7 +295,7 @@ fn attention_logit(head: AttentionHead, score: vec4<f32>, row: u32, column: u32,
 
 // The scores of a block as logits: four rows from `row` on, four columns from `left` and four from `right` on.
 fn attention_logits(head: AttentionHead, s: AttentionBlock, row: u32, left: u32, right: u32, keys_down: bool) -> AttentionBlock {
-    return array(
+    return AttentionBlock(
         attention_logit(head, s[0], row, left, keys_down), attention_logit(head, s[1], row, right, keys_down),
         attention_logit(head, s[2], row + 1u, left, keys_down), attention_logit(head, s[3], row + 1u, right, keys_down),
         attention_logit(head, s[4], row + 2u, left, keys_down), attention_logit(head, s[5], row + 2u, right, keys_down),
@@ -339,7 +339,7 @@ fn attention_dropped(head: AttentionHead, p: AttentionBlock, row: u32, left: u32
     }
     let l = attention_kept(head, row, left, keys_down);
     let r = attention_kept(head, row, right, keys_down);
-    return array(
+    return AttentionBlock(
         p[0] * l[0], p[1] * r[0], p[2] * l[1], p[3] * r[1], p[4] * l[2], p[5] * r[2], p[6] * l[3], p[7] * r[3]);
 }
 

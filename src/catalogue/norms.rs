@@ -83,7 +83,7 @@ fn rows(e: &Example) -> [Tensor; 3] {
 
 /// Images of 64 channels, their weight and bias.
 fn images(e: &Example) -> [Tensor; 3] {
-    let (n, channels, side) = (e.pick(2, 2, 8, 32), e.pick(4, 64, 64, 64), e.pick(3, 28, 56, 56));
+    let (n, channels, side) = (e.pick(2, 2, 8, 32), e.pick(4, 64, 64, 64), e.pick(12, 28, 56, 56));
     [e.x([n, channels, side, side]), e.x([channels]), e.x([channels])]
 }
 

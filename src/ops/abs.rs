@@ -7,6 +7,12 @@ const ABS: Map = Map::new("abs", shader!("abs"), "abs_of", |at| one(at.dy(0) * a
 
 impl Tensor {
     /// |x|, `torch.abs`; its gradient is 0 at 0.
+    ///
+    /// # Gradient
+    /// dy·sign(x), 0 at 0.
+    ///
+    /// # Errors
+    /// Recorded in the graph: an index tensor.
     #[track_caller]
     pub fn abs(&self) -> Tensor {
         ABS.of(&[self])

@@ -4,12 +4,24 @@ use crate::graph::Tensor;
 
 impl Tensor {
     /// x where x > 0, else `slope`·x, `torch.nn.functional.leaky_relu` (Maas et al. 2013; 0.01 is usual).
+    ///
+    /// # Gradient
+    /// dy where x > 0, else `slope`·dy.
+    ///
+    /// # Errors
+    /// Recorded in the graph: an index tensor.
     #[track_caller]
     pub fn leaky_relu(&self, slope: f32) -> Tensor {
         self.gt(&self.graph().constant(0.0, self.dtype())).where_(self, &(self * slope))
     }
 
     /// x where x > 0, else `alpha`·(eˣ − 1), `torch.nn.functional.elu` (Clevert et al. 2015; 1 is usual).
+    ///
+    /// # Gradient
+    /// dy where x > 0, else dy·`alpha`·eˣ.
+    ///
+    /// # Errors
+    /// Recorded in the graph: an index tensor.
     #[track_caller]
     pub fn elu(&self, alpha: f32) -> Tensor {
         // The other branch must stay finite: its gradient is multiplied by 0, not left out.
@@ -18,12 +30,24 @@ impl Tensor {
     }
 
     /// 1.0507·elu(x) with alpha 1.6733, `torch.nn.functional.selu` (Klambauer et al. 2017).
+    ///
+    /// # Gradient
+    /// 1.0507 times that of [`elu`](Tensor::elu).
+    ///
+    /// # Errors
+    /// Recorded in the graph: an index tensor.
     #[track_caller]
     pub fn selu(&self) -> Tensor {
         self.elu(1.673_263_2) * 1.050_701
     }
 
     /// min(max(x, 0), 6), `torch.nn.functional.relu6`; no gradient flows at 0 and 6.
+    ///
+    /// # Gradient
+    /// dy where 0 < x < 6, else 0.
+    ///
+    /// # Errors
+    /// Recorded in the graph: an index tensor.
     #[track_caller]
     pub fn relu6(&self) -> Tensor {
         let bound = |value| self.graph().constant(value, self.dtype());
@@ -32,30 +56,60 @@ impl Tensor {
     }
 
     /// relu6(x + 3)/6, `torch.nn.functional.hardsigmoid` (Howard et al. 2019).
+    ///
+    /// # Gradient
+    /// dy/6 where −3 < x < 3, else 0.
+    ///
+    /// # Errors
+    /// Recorded in the graph: an index tensor.
     #[track_caller]
     pub fn hardsigmoid(&self) -> Tensor {
         (self + 3.0).relu6() * (1.0 / 6.0)
     }
 
     /// x·hardsigmoid(x), `torch.nn.functional.hardswish` (Howard et al. 2019).
+    ///
+    /// # Gradient
+    /// dy·(hardsigmoid(x) + x/6 where −3 < x < 3).
+    ///
+    /// # Errors
+    /// Recorded in the graph: an index tensor.
     #[track_caller]
     pub fn hardswish(&self) -> Tensor {
         self * self.hardsigmoid()
     }
 
     /// x·tanh(softplus(x)), `torch.nn.functional.mish` (Misra 2019).
+    ///
+    /// # Gradient
+    /// That of its parts.
+    ///
+    /// # Errors
+    /// Recorded in the graph: an index tensor.
     #[track_caller]
     pub fn mish(&self) -> Tensor {
         self * self.softplus().tanh()
     }
 
     /// ln σ(x), `torch.nn.functional.logsigmoid`.
+    ///
+    /// # Gradient
+    /// dy·σ(−x).
+    ///
+    /// # Errors
+    /// Recorded in the graph: an index tensor.
     #[track_caller]
     pub fn logsigmoid(&self) -> Tensor {
         -(-self).softplus()
     }
 
     /// x/(1 + |x|), `torch.nn.functional.softsign`.
+    ///
+    /// # Gradient
+    /// dy/(1 + |x|)².
+    ///
+    /// # Errors
+    /// Recorded in the graph: an index tensor.
     #[track_caller]
     pub fn softsign(&self) -> Tensor {
         self / (self.abs() + 1.0)

@@ -7,12 +7,24 @@ const ADD: Map = Map::new("add", shader!("add"), "add", |at| two(at, || at.dy(0)
 
 impl Tensor {
     /// a + b, `torch.add`; also the operator `a + b`. Shapes broadcast.
+    ///
+    /// # Gradient
+    /// dy to both, summed over what was repeated.
+    ///
+    /// # Errors
+    /// Recorded in the graph: shapes that do not broadcast, mixed element types, index tensors.
     #[track_caller]
     pub fn add(&self, other: &Tensor) -> Tensor {
         ADD.of(&[self, other])
     }
 
     /// Every element plus a number, `torch.add`; also the operator `x + 1.0`.
+    ///
+    /// # Gradient
+    /// dy.
+    ///
+    /// # Errors
+    /// Recorded in the graph: an index tensor.
     #[track_caller]
     pub fn add_scalar(&self, number: f32) -> Tensor {
         self.add(&self.graph().constant(number, self.dtype()))

@@ -59,6 +59,9 @@ impl Graph {
     /// assert_eq!(graph.arange(0.0, 10.0, 3.0, DType::U32).shape(), [4].into());
     /// ```
     ///
+    /// # Gradient
+    /// None: there is nothing to differentiate.
+    ///
     /// # Errors
     /// Recorded in the graph: a step of 0 or away from `end`, or numbers that are not the type's.
     #[track_caller]
@@ -80,6 +83,9 @@ impl Graph {
     }
 
     /// `count` numbers in equal steps from `start` to `end`, both included: `[count]`, `torch.linspace`.
+    ///
+    /// # Gradient
+    /// None: there is nothing to differentiate.
     ///
     /// # Errors
     /// Recorded in the graph: an index type.

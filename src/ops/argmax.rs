@@ -47,7 +47,10 @@ impl Op for Argmax {
 impl Tensor {
     /// The index of the largest element along `dim`, `u32`, without that dimension: `torch.argmax`.
     ///
-    /// Of equal elements the first counts; NaN is larger than every number. It has no gradient.
+    /// Of equal elements the first counts; NaN is larger than every number.
+    ///
+    /// # Gradient
+    /// None: indices have no gradient.
     ///
     /// # Errors
     /// Recorded in the graph: a dimension that does not exist or has no elements, or an index tensor.
@@ -58,7 +61,10 @@ impl Tensor {
 
     /// The index of the smallest element along `dim`, `u32`, without that dimension: `torch.argmin`.
     ///
-    /// Of equal elements the first counts; NaN is smaller than every number. It has no gradient.
+    /// Of equal elements the first counts; NaN is smaller than every number.
+    ///
+    /// # Gradient
+    /// None: indices have no gradient.
     ///
     /// # Errors
     /// Recorded in the graph: a dimension that does not exist or has no elements, or an index tensor.

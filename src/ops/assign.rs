@@ -43,6 +43,9 @@ impl Graph {
     ///
     /// What reads the old value must be written before; a later reader is an error of planning.
     ///
+    /// # Gradient
+    /// None: asking for one through it is an error that names it.
+    ///
     /// # Errors
     /// Recorded in the graph: a value of another shape or element type.
     #[track_caller]

@@ -45,6 +45,9 @@ impl Tensor {
     ///
     /// To `f16` they are rounded to the nearest, to ±∞ beyond its range. To `u32` they are cut off
     /// towards 0 and to the type's range, NaN to 0, and no gradient flows.
+    ///
+    /// # Gradient
+    /// dy in the type of x; none to and from indices.
     #[track_caller]
     pub fn cast(&self, dtype: DType) -> Tensor {
         if self.dtype() == dtype {

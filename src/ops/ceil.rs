@@ -7,6 +7,12 @@ const CEIL: Map = Map::new("ceil", shader!("ceil"), "ceil_of", |_| Gradients::of
 
 impl Tensor {
     /// The smallest whole number that is not below x, `torch.ceil`. No gradient flows through it.
+    ///
+    /// # Gradient
+    /// None flows: 0 everywhere.
+    ///
+    /// # Errors
+    /// Recorded in the graph: an index tensor.
     #[track_caller]
     pub fn ceil(&self) -> Tensor {
         CEIL.of(&[self])

@@ -63,6 +63,12 @@ impl Tensor {
     ///
     /// Either bound may be infinite; where `low` exceeds `high` the result is `high`. The gradient is 1
     /// within the bounds and on them, 0 outside.
+    ///
+    /// # Gradient
+    /// dy where low ≤ x ≤ high, else 0.
+    ///
+    /// # Errors
+    /// Recorded in the graph: an index tensor.
     #[track_caller]
     pub fn clamp(&self, low: f32, high: f32) -> Tensor {
         self.graph().apply1(Clamp { low, high }, &[self])

@@ -62,36 +62,72 @@ impl Op for Compare {
 /// NaN equals nothing, itself included, and has no order. No gradient flows through a mask.
 impl Tensor {
     /// a = b, `torch.eq`.
+    ///
+    /// # Gradient
+    /// None: masks have no gradient.
+    ///
+    /// # Errors
+    /// Recorded in the graph: shapes that do not broadcast, mixed element types.
     #[track_caller]
     pub fn eq(&self, other: &Tensor) -> Tensor {
         self.compare(Relation::Eq, other)
     }
 
     /// a ≠ b, `torch.ne`.
+    ///
+    /// # Gradient
+    /// None: masks have no gradient.
+    ///
+    /// # Errors
+    /// Recorded in the graph: shapes that do not broadcast, mixed element types.
     #[track_caller]
     pub fn ne(&self, other: &Tensor) -> Tensor {
         self.compare(Relation::Ne, other)
     }
 
     /// a < b, `torch.lt`.
+    ///
+    /// # Gradient
+    /// None: masks have no gradient.
+    ///
+    /// # Errors
+    /// Recorded in the graph: shapes that do not broadcast, mixed element types.
     #[track_caller]
     pub fn lt(&self, other: &Tensor) -> Tensor {
         self.compare(Relation::Lt, other)
     }
 
     /// a ≤ b, `torch.le`.
+    ///
+    /// # Gradient
+    /// None: masks have no gradient.
+    ///
+    /// # Errors
+    /// Recorded in the graph: shapes that do not broadcast, mixed element types.
     #[track_caller]
     pub fn le(&self, other: &Tensor) -> Tensor {
         self.compare(Relation::Le, other)
     }
 
     /// a > b, `torch.gt`.
+    ///
+    /// # Gradient
+    /// None: masks have no gradient.
+    ///
+    /// # Errors
+    /// Recorded in the graph: shapes that do not broadcast, mixed element types.
     #[track_caller]
     pub fn gt(&self, other: &Tensor) -> Tensor {
         self.compare(Relation::Gt, other)
     }
 
     /// a ≥ b, `torch.ge`.
+    ///
+    /// # Gradient
+    /// None: masks have no gradient.
+    ///
+    /// # Errors
+    /// Recorded in the graph: shapes that do not broadcast, mixed element types.
     #[track_caller]
     pub fn ge(&self, other: &Tensor) -> Tensor {
         self.compare(Relation::Ge, other)

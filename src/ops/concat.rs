@@ -83,6 +83,13 @@ impl Tensor {
     ///
     /// Without any tensor there is no graph to record the mistake in: the result belongs to a graph of
     /// its own that has it, and is refused where it is used.
+    ///
+    /// # Gradient
+    /// The part of dy that came from each tensor.
+    ///
+    /// # Errors
+    /// Recorded in the graph: no tensors, mixed element types, shapes that differ in another dimension, a
+    /// dimension that does not exist.
     #[track_caller]
     pub fn concat(tensors: &[&Tensor], dim: isize) -> Tensor {
         match tensors {

@@ -7,6 +7,12 @@ const COS: Map = Map::new("cos", shader!("cos"), "cos_of", |at| one(-(at.dy(0) *
 
 impl Tensor {
     /// The cosine of x in radians, `torch.cos`, to 10⁻⁷ for |x| ≤ 10⁵.
+    ///
+    /// # Gradient
+    /// −dy·sin x.
+    ///
+    /// # Errors
+    /// Recorded in the graph: an index tensor.
     #[track_caller]
     pub fn cos(&self) -> Tensor {
         COS.of(&[self])

@@ -298,6 +298,12 @@ impl Tensor {
     }
 
     /// [`cross_entropy`](Tensor::cross_entropy) with options.
+    ///
+    /// # Gradient
+    /// As [`cross_entropy`](Tensor::cross_entropy).
+    ///
+    /// # Errors
+    /// Recorded in the graph: as [`cross_entropy`](Tensor::cross_entropy).
     #[track_caller]
     pub fn cross_entropy_with(&self, target: &Tensor, options: CrossEntropy) -> Tensor {
         options.apply(self, target)

@@ -29,6 +29,9 @@ impl Op for Detach {
 
 impl Tensor {
     /// The same numbers, through which no gradient flows, `torch.Tensor.detach`. It costs nothing.
+    ///
+    /// # Gradient
+    /// None flows, on purpose.
     #[track_caller]
     pub fn detach(&self) -> Tensor {
         self.graph().apply1(Detach, &[self])

@@ -8,6 +8,12 @@ const DIV: Map =
 
 impl Tensor {
     /// a/b for each element, `torch.div`; also the operator `a / b`. Shapes broadcast.
+    ///
+    /// # Gradient
+    /// dy/b and −dy·a/b², summed over what was repeated.
+    ///
+    /// # Errors
+    /// Recorded in the graph: shapes that do not broadcast, mixed element types, index tensors.
     #[track_caller]
     pub fn div(&self, other: &Tensor) -> Tensor {
         DIV.of(&[self, other])

@@ -66,6 +66,9 @@ impl Tensor {
     /// otherwise, another choice in every step; in an inference graph the input itself,
     /// `torch.nn.functional.dropout` (Srivastava et al. 2014).
     ///
+    /// # Gradient
+    /// dy·b/(1 − p) with the same b.
+    ///
     /// # Errors
     /// Recorded in the graph: a probability outside 0..=1.
     #[track_caller]

@@ -236,7 +236,8 @@ impl Tensor {
         self.graph().apply1(options, &[self, ids])
     }
 
-    /// Σ dy\[i\] over the i at which this tensor of ids is v, for each of `rows` v: `[rows, width]` from `[count, width]`.
+    /// Σ dy\[i\] over the i at which this tensor of ids is v, for each of `rows` v: `[rows, width]` from
+    /// `[count, width]`.
     #[track_caller]
     pub(super) fn summed_rows(&self, dy: &Tensor, rows: usize) -> Tensor {
         let op = EmbeddingGrad { rows, width: dy.shape()[1], padding_idx: None };

@@ -9,6 +9,12 @@ const ERF_GRAD: Map = Map::new("erf_grad", shader!("erf"), "erf_grad", |at| one(
 
 impl Tensor {
     /// The error function 2/√π ∫₀ˣ e^(−t²) dt, `torch.erf`.
+    ///
+    /// # Gradient
+    /// dy·2/√π·e^(−x²).
+    ///
+    /// # Errors
+    /// Recorded in the graph: an index tensor.
     #[track_caller]
     pub fn erf(&self) -> Tensor {
         ERF.of(&[self])

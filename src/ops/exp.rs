@@ -7,6 +7,12 @@ const EXP: Map = Map::new("exp", shader!("exp"), "exp_of", |at| one(at.dy(0) * a
 
 impl Tensor {
     /// eˣ, `torch.exp`.
+    ///
+    /// # Gradient
+    /// dy·y.
+    ///
+    /// # Errors
+    /// Recorded in the graph: an index tensor.
     #[track_caller]
     pub fn exp(&self) -> Tensor {
         EXP.of(&[self])

@@ -41,6 +41,12 @@ impl Tensor {
     /// `torch.Tensor.expand`.
     ///
     /// Arithmetic broadcasts by itself and does not need it.
+    ///
+    /// # Gradient
+    /// dy summed over what was repeated.
+    ///
+    /// # Errors
+    /// Recorded in the graph: a shape that x does not broadcast to.
     #[track_caller]
     pub fn expand(&self, shape: impl Into<Shape>) -> Tensor {
         let shape = shape.into();

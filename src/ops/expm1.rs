@@ -7,6 +7,12 @@ const EXPM1: Map = Map::new("expm1", shader!("expm1"), "expm1_of", |at| one(at.d
 
 impl Tensor {
     /// eˣ − 1, `torch.expm1`: exact also where x is small.
+    ///
+    /// # Gradient
+    /// dy·(y + 1).
+    ///
+    /// # Errors
+    /// Recorded in the graph: an index tensor.
     #[track_caller]
     pub fn expm1(&self) -> Tensor {
         EXPM1.of(&[self])

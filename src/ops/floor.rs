@@ -7,6 +7,12 @@ const FLOOR: Map = Map::new("floor", shader!("floor"), "floor_of", |_| Gradients
 
 impl Tensor {
     /// The largest whole number that is not above x, `torch.floor`. No gradient flows through it.
+    ///
+    /// # Gradient
+    /// None flows: 0 everywhere.
+    ///
+    /// # Errors
+    /// Recorded in the graph: an index tensor.
     #[track_caller]
     pub fn floor(&self) -> Tensor {
         FLOOR.of(&[self])

@@ -36,6 +36,9 @@ impl Op for Full {
 
 impl Graph {
     /// One number without dimensions, which broadcasts to any shape. It costs no memory.
+    ///
+    /// # Gradient
+    /// None: there is nothing to differentiate.
     #[track_caller]
     pub fn constant(&self, value: f32, dtype: DType) -> Tensor {
         self.full([], value, dtype)
@@ -44,6 +47,9 @@ impl Graph {
     /// A number in every element, cut off towards 0 for `u32`, `torch.full`.
     ///
     /// It takes memory only where something other than pointwise work reads it.
+    ///
+    /// # Gradient
+    /// None: there is nothing to differentiate.
     #[track_caller]
     pub fn full(&self, shape: impl Into<Shape>, value: f32, dtype: DType) -> Tensor {
         let value = if dtype.is_float() { Scalar::F32(value) } else { Scalar::U32(value as u32) };

@@ -13,6 +13,12 @@ const GELU_GRAD: Map = Map::new("gelu_grad", shader!("gelu"), "gelu_grad", |at| 
 
 impl Tensor {
     /// x·Φ(x) by the error function (Hendrycks and Gimpel 2016), `torch.nn.functional.gelu`.
+    ///
+    /// # Gradient
+    /// dy·(Φ(x) + x·φ(x)).
+    ///
+    /// # Errors
+    /// Recorded in the graph: an index tensor.
     #[track_caller]
     pub fn gelu(&self) -> Tensor {
         GELU.of(&[self])

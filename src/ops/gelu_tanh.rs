@@ -23,6 +23,12 @@ const CUBIC: f32 = 0.044_715;
 impl Tensor {
     /// The approximation of [`gelu`](Tensor::gelu) by tanh that GPT-2 uses, `torch.nn.functional.gelu` with
     /// `approximate="tanh"`.
+    ///
+    /// # Gradient
+    /// dy times the derivative of the formula.
+    ///
+    /// # Errors
+    /// Recorded in the graph: an index tensor.
     #[track_caller]
     pub fn gelu_tanh(&self) -> Tensor {
         GELU_TANH.of(&[self])

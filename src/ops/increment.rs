@@ -33,6 +33,12 @@ impl Op for Increment {
 
 impl Graph {
     /// Adds one to a `u32` variable in place and returns the new value.
+    ///
+    /// # Gradient
+    /// None: it changes a counter.
+    ///
+    /// # Errors
+    /// Recorded in the graph: a tensor that is no `u32` variable.
     #[track_caller]
     pub fn increment(&self, counter: &Tensor) -> Tensor {
         self.apply1(Increment, &[counter])

@@ -7,6 +7,12 @@ const LOG: Map = Map::new("log", shader!("log"), "log_of", |at| one(at.dy(0) / a
 
 impl Tensor {
     /// ln x, `torch.log`; −∞ at 0, NaN below.
+    ///
+    /// # Gradient
+    /// dy/x.
+    ///
+    /// # Errors
+    /// Recorded in the graph: an index tensor.
     #[track_caller]
     pub fn log(&self) -> Tensor {
         LOG.of(&[self])

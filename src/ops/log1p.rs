@@ -7,6 +7,12 @@ const LOG1P: Map = Map::new("log1p", shader!("log1p"), "log1p_of", |at| one(at.d
 
 impl Tensor {
     /// ln(1 + x), `torch.log1p`: exact also where x is small; NaN below −1.
+    ///
+    /// # Gradient
+    /// dy/(1 + x).
+    ///
+    /// # Errors
+    /// Recorded in the graph: an index tensor.
     #[track_caller]
     pub fn log1p(&self) -> Tensor {
         LOG1P.of(&[self])

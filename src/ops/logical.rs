@@ -30,18 +30,36 @@ impl Op for Logical {
 
 impl Tensor {
     /// 1 where the mask is 0, else 0, `torch.logical_not`.
+    ///
+    /// # Gradient
+    /// None: masks have no gradient.
+    ///
+    /// # Errors
+    /// Recorded in the graph: a floating point tensor.
     #[track_caller]
     pub fn logical_not(&self) -> Tensor {
         self.graph().apply1(Logical("logical_not"), &[self])
     }
 
     /// 1 where both masks are not 0, else 0, `torch.logical_and`. Shapes broadcast.
+    ///
+    /// # Gradient
+    /// None: masks have no gradient.
+    ///
+    /// # Errors
+    /// Recorded in the graph: floating point tensors, shapes that do not broadcast.
     #[track_caller]
     pub fn logical_and(&self, other: &Tensor) -> Tensor {
         self.graph().apply1(Logical("logical_and"), &[self, other])
     }
 
     /// 1 where either mask is not 0, else 0, `torch.logical_or`. Shapes broadcast.
+    ///
+    /// # Gradient
+    /// None: masks have no gradient.
+    ///
+    /// # Errors
+    /// Recorded in the graph: floating point tensors, shapes that do not broadcast.
     #[track_caller]
     pub fn logical_or(&self, other: &Tensor) -> Tensor {
         self.graph().apply1(Logical("logical_or"), &[self, other])

@@ -130,6 +130,9 @@ impl Tensor {
     /// [`max_pool1d`](Tensor::max_pool1d) and where each maximum is, as
     /// [`max_pool2d_with_index`](Tensor::max_pool2d_with_index).
     ///
+    /// # Gradient
+    /// That of the maxima, as [`max_pool1d`](Tensor::max_pool1d); indices have none.
+    ///
     /// # Errors
     /// As [`max_pool2d`](Tensor::max_pool2d).
     #[track_caller]
@@ -140,6 +143,9 @@ impl Tensor {
     /// [`max_pool2d`](Tensor::max_pool2d) and where each maximum is: a `u32` tensor with h·W + w for each element of
     /// y, `return_indices` in PyTorch. A window that holds nothing but padding has `u32::MAX`.
     ///
+    /// # Gradient
+    /// That of the maxima, as [`max_pool2d`](Tensor::max_pool2d); indices have none.
+    ///
     /// # Errors
     /// As [`max_pool2d`](Tensor::max_pool2d).
     #[track_caller]
@@ -149,6 +155,9 @@ impl Tensor {
 
     /// [`max_pool3d`](Tensor::max_pool3d) and where each maximum is: (d·H + h)·W + w, as
     /// [`max_pool2d_with_index`](Tensor::max_pool2d_with_index).
+    ///
+    /// # Gradient
+    /// That of the maxima, as [`max_pool3d`](Tensor::max_pool3d); indices have none.
     ///
     /// # Errors
     /// As [`max_pool2d`](Tensor::max_pool2d).

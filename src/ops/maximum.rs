@@ -19,6 +19,12 @@ impl Tensor {
     /// The larger of each two elements, NaN where either is, `torch.maximum`. Shapes broadcast.
     ///
     /// Where both are equal each gets half of the gradient.
+    ///
+    /// # Gradient
+    /// dy to the larger operand, half to each of equal ones, summed over what was repeated.
+    ///
+    /// # Errors
+    /// Recorded in the graph: shapes that do not broadcast, mixed element types, index tensors.
     #[track_caller]
     pub fn maximum(&self, other: &Tensor) -> Tensor {
         MAXIMUM.of(&[self, other])

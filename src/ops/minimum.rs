@@ -19,6 +19,12 @@ impl Tensor {
     /// The smaller of each two elements, NaN where either is, `torch.minimum`. Shapes broadcast.
     ///
     /// Where both are equal each gets half of the gradient.
+    ///
+    /// # Gradient
+    /// dy to the smaller operand, half to each of equal ones, summed over what was repeated.
+    ///
+    /// # Errors
+    /// Recorded in the graph: shapes that do not broadcast, mixed element types, index tensors.
     #[track_caller]
     pub fn minimum(&self, other: &Tensor) -> Tensor {
         MINIMUM.of(&[self, other])

@@ -7,12 +7,24 @@ const MUL: Map = Map::new("mul", shader!("mul"), "mul", |at| two(at, || at.dy(0)
 
 impl Tensor {
     /// a·b for each element, `torch.mul`; also the operator `a * b`. Shapes broadcast.
+    ///
+    /// # Gradient
+    /// dy·b and dy·a, summed over what was repeated.
+    ///
+    /// # Errors
+    /// Recorded in the graph: shapes that do not broadcast, mixed element types, index tensors.
     #[track_caller]
     pub fn mul(&self, other: &Tensor) -> Tensor {
         MUL.of(&[self, other])
     }
 
     /// Every element times a number, `torch.mul`; also the operator `x * 2.0`.
+    ///
+    /// # Gradient
+    /// dy times the number.
+    ///
+    /// # Errors
+    /// Recorded in the graph: an index tensor.
     #[track_caller]
     pub fn mul_scalar(&self, number: f32) -> Tensor {
         self.mul(&self.graph().constant(number, self.dtype()))

@@ -7,6 +7,12 @@ const NEG: Map = Map::new("neg", shader!("neg"), "neg", |at| one(-at.dy(0)));
 
 impl Tensor {
     /// −x, `torch.neg`; also the operator `-x`.
+    ///
+    /// # Gradient
+    /// −dy.
+    ///
+    /// # Errors
+    /// Recorded in the graph: an index tensor.
     #[track_caller]
     pub fn neg(&self) -> Tensor {
         NEG.of(&[self])

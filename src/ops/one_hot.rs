@@ -38,6 +38,9 @@ impl Tensor {
     /// The result is `u32`, as PyTorch's is an integer; a [`cast`](Tensor::cast) behind it costs nothing. An id that
     /// is not below `classes` gives a row of zeros. It has no gradient.
     ///
+    /// # Gradient
+    /// None: indices have no gradient.
+    ///
     /// # Errors
     /// Recorded in the graph: ids that are not `u32`.
     #[track_caller]

@@ -36,6 +36,12 @@ impl Graph {
     ///
     /// It depends on the seed, the step and how many random operations the graph has before it, and is the same on
     /// every driver. The indices are sorted by 64 random bits each.
+    ///
+    /// # Gradient
+    /// None: indices have no gradient.
+    ///
+    /// # Errors
+    /// Recorded in the graph: a length above 4294967295.
     #[track_caller]
     pub fn permutation(&self, n: usize) -> Tensor {
         let ([low, high], step, stream) = (self.seed(), self.step(), self.next_stream());

@@ -166,6 +166,12 @@ impl Tensor {
 
     /// The dimensions in another order: dimension `i` of the result is dimension `order[i]` of this
     /// tensor, `torch.permute`.
+    ///
+    /// # Gradient
+    /// dy in the old order.
+    ///
+    /// # Errors
+    /// Recorded in the graph: an order that does not name each dimension once.
     #[track_caller]
     pub fn permute(&self, order: &[usize]) -> Tensor {
         if self.is_failed() {
@@ -188,6 +194,12 @@ impl Tensor {
     }
 
     /// Two dimensions exchanged: `torch.transpose`.
+    ///
+    /// # Gradient
+    /// dy with the same two exchanged.
+    ///
+    /// # Errors
+    /// Recorded in the graph: a dimension that does not exist.
     #[track_caller]
     pub fn transpose(&self, a: isize, b: isize) -> Tensor {
         if self.is_failed() {
@@ -208,6 +220,12 @@ impl Tensor {
     }
 
     /// The last two dimensions exchanged, as `.mT` in PyTorch.
+    ///
+    /// # Gradient
+    /// dyᵀ.
+    ///
+    /// # Errors
+    /// Recorded in the graph: fewer than two dimensions.
     #[track_caller]
     pub fn t(&self) -> Tensor {
         self.transpose(-2, -1)

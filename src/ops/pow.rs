@@ -12,6 +12,12 @@ impl Tensor {
     /// aᵇ, `torch.pow`; shapes broadcast.
     ///
     /// A negative base has whole powers only, NaN for others; x⁰ is 1 whatever x is.
+    ///
+    /// # Gradient
+    /// dy·b·aᵇ⁻¹ and dy·aᵇ·ln a, summed over what was repeated.
+    ///
+    /// # Errors
+    /// Recorded in the graph: shapes that do not broadcast, mixed element types, index tensors.
     #[track_caller]
     pub fn pow(&self, exponent: &Tensor) -> Tensor {
         POW.of(&[self, exponent])
@@ -19,6 +25,12 @@ impl Tensor {
 
     /// Every element to the power of a number, `torch.pow`, by way of square, square root and reciprocal
     /// where it is one.
+    ///
+    /// # Gradient
+    /// dy·p·xᵖ⁻¹.
+    ///
+    /// # Errors
+    /// Recorded in the graph: an index tensor.
     #[track_caller]
     pub fn powf(&self, exponent: f32) -> Tensor {
         match exponent {

@@ -220,6 +220,9 @@ impl Graph {
     ///
     /// Each is as probable as the others up to 2⁻³².
     ///
+    /// # Gradient
+    /// None: there is nothing to differentiate.
+    ///
     /// # Errors
     /// Recorded in the graph: an empty range.
     #[track_caller]

@@ -7,6 +7,12 @@ const RECIP: Map = Map::new("recip", shader!("recip"), "recip", |at| one(-at.dy(
 
 impl Tensor {
     /// 1/x, `torch.reciprocal`.
+    ///
+    /// # Gradient
+    /// −dy·y².
+    ///
+    /// # Errors
+    /// Recorded in the graph: an index tensor.
     #[track_caller]
     pub fn recip(&self) -> Tensor {
         RECIP.of(&[self])

@@ -404,6 +404,12 @@ impl Tensor {
     /// Reduced dimensions have size 1 in the result with `keepdim`, else they are gone. The sum of
     /// nothing is 0. Sums are kept in `f32` and added in a fixed order. A value may exceed one
     /// binding of the device.
+    ///
+    /// # Gradient
+    /// dy, repeated.
+    ///
+    /// # Errors
+    /// Recorded in the graph: a dimension that does not exist or is named twice, an index tensor.
     #[track_caller]
     pub fn sum(&self, dims: &[isize], keepdim: bool) -> Tensor {
         self.reduce_dims(Kind::Sum, dims, keepdim)
@@ -412,6 +418,12 @@ impl Tensor {
     /// The mean along `dims`, along all dimensions if there are none: `torch.mean`.
     ///
     /// The mean of nothing is NaN.
+    ///
+    /// # Gradient
+    /// dy/n, repeated.
+    ///
+    /// # Errors
+    /// Recorded in the graph: as [`sum`](Tensor::sum).
     #[track_caller]
     pub fn mean(&self, dims: &[isize], keepdim: bool) -> Tensor {
         self.reduce_dims(Kind::Mean, dims, keepdim)
@@ -421,6 +433,12 @@ impl Tensor {
     ///
     /// NaN wins over every number. Equal maxima share the gradient evenly. There must be something to
     /// compare.
+    ///
+    /// # Gradient
+    /// dy shared evenly by equal maxima.
+    ///
+    /// # Errors
+    /// Recorded in the graph: as [`sum`](Tensor::sum), and nothing to compare.
     #[track_caller]
     pub fn max(&self, dims: &[isize], keepdim: bool) -> Tensor {
         self.reduce_dims(Kind::Max, dims, keepdim)
@@ -428,6 +446,12 @@ impl Tensor {
 
     /// The minimum along `dims`, along all dimensions if there are none: `torch.amin`; see
     /// [`max`](Tensor::max).
+    ///
+    /// # Gradient
+    /// dy shared evenly by equal minima.
+    ///
+    /// # Errors
+    /// Recorded in the graph: as [`max`](Tensor::max).
     #[track_caller]
     pub fn min(&self, dims: &[isize], keepdim: bool) -> Tensor {
         self.reduce_dims(Kind::Min, dims, keepdim)
@@ -502,12 +526,24 @@ impl Tensor {
     }
 
     /// The sum of all elements, a scalar: `torch.sum`.
+    ///
+    /// # Gradient
+    /// dy everywhere.
+    ///
+    /// # Errors
+    /// Recorded in the graph: an index tensor.
     #[track_caller]
     pub fn sum_all(&self) -> Tensor {
         self.sum(&[], false)
     }
 
     /// The mean of all elements, a scalar: `torch.mean`.
+    ///
+    /// # Gradient
+    /// dy/n everywhere.
+    ///
+    /// # Errors
+    /// Recorded in the graph: an index tensor.
     #[track_caller]
     pub fn mean_all(&self) -> Tensor {
         self.mean(&[], false)
@@ -515,6 +551,12 @@ impl Tensor {
 
     /// Σ x² over all elements, a scalar: the square of the norm, without an array of squares.
     /// No counterpart in PyTorch.
+    ///
+    /// # Gradient
+    /// 2·dy·x.
+    ///
+    /// # Errors
+    /// Recorded in the graph: an index tensor.
     #[track_caller]
     pub fn sum_squares(&self) -> Tensor {
         self.reduce_dims(Kind::SumSquares, &[], false)
@@ -524,6 +566,12 @@ impl Tensor {
     /// the gradient of a broadcast operand needs: `torch.Tensor.sum_to_size`.
     ///
     /// `shape` must broadcast to this tensor's shape.
+    ///
+    /// # Gradient
+    /// dy, repeated.
+    ///
+    /// # Errors
+    /// Recorded in the graph: a shape that does not broadcast to that of x.
     #[track_caller]
     pub fn sum_to(&self, shape: &Shape) -> Tensor {
         let own = self.shape();

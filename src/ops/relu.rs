@@ -14,6 +14,12 @@ const RELU_GRAD: Map = Map::new("relu_grad", shader!("relu"), "relu_grad", |at| 
 
 impl Tensor {
     /// max(0, x), `torch.relu`; its gradient is 0 at 0.
+    ///
+    /// # Gradient
+    /// dy where x > 0, else 0.
+    ///
+    /// # Errors
+    /// Recorded in the graph: an index tensor.
     #[track_caller]
     pub fn relu(&self) -> Tensor {
         RELU.of(&[self])

@@ -7,7 +7,8 @@ use crate::{
 };
 
 impl Tensor {
-    /// The tensor `counts[d]` times along each dimension, those in front being new: `torch.Tensor.repeat`, `torch.tile`.
+    /// The tensor `counts[d]` times along each dimension, those in front being new: `torch.Tensor.repeat`,
+    /// `torch.tile`.
     ///
     /// # Gradient
     /// The sum over all copies.

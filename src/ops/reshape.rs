@@ -37,6 +37,12 @@ impl Op for Reshape {
 
 impl Tensor {
     /// The same elements in row-major order under another shape with as many elements: `torch.reshape`.
+    ///
+    /// # Gradient
+    /// dy in the old shape.
+    ///
+    /// # Errors
+    /// Recorded in the graph: a shape with another number of elements.
     #[track_caller]
     pub fn reshape(&self, shape: impl Into<Shape>) -> Tensor {
         let shape = shape.into();
@@ -62,6 +68,12 @@ impl Tensor {
     }
 
     /// The dimensions `from` to `to`, both included, as one: `torch.flatten`.
+    ///
+    /// # Gradient
+    /// dy in the old shape.
+    ///
+    /// # Errors
+    /// Recorded in the graph: a dimension that does not exist.
     #[track_caller]
     pub fn flatten(&self, from: isize, to: isize) -> Tensor {
         self.view("flatten", |shape| {
@@ -75,6 +87,12 @@ impl Tensor {
     }
 
     /// Without the dimension `dim`, whose size must be 1: `torch.squeeze`.
+    ///
+    /// # Gradient
+    /// dy in the old shape.
+    ///
+    /// # Errors
+    /// Recorded in the graph: a dimension that does not exist or is not 1.
     #[track_caller]
     pub fn squeeze(&self, dim: isize) -> Tensor {
         self.view("squeeze", |shape| {
@@ -88,6 +106,12 @@ impl Tensor {
 
     /// With a dimension of size 1 in front of dimension `dim`, behind all of them for −1:
     /// `torch.unsqueeze`.
+    ///
+    /// # Gradient
+    /// dy in the old shape.
+    ///
+    /// # Errors
+    /// Recorded in the graph: a position beyond the last.
     #[track_caller]
     pub fn unsqueeze(&self, dim: isize) -> Tensor {
         self.view("unsqueeze", |shape| {

@@ -7,6 +7,12 @@ const ROUND: Map = Map::new("round", shader!("round"), "round_of", |_| Gradients
 
 impl Tensor {
     /// The nearest whole number, the even one where two are as near, `torch.round`. No gradient flows through it.
+    ///
+    /// # Gradient
+    /// None flows: 0 everywhere.
+    ///
+    /// # Errors
+    /// Recorded in the graph: an index tensor.
     #[track_caller]
     pub fn round(&self) -> Tensor {
         ROUND.of(&[self])

@@ -8,6 +8,12 @@ const RSQRT: Map =
 
 impl Tensor {
     /// 1/√x, `torch.rsqrt`; ∞ at 0, NaN below.
+    ///
+    /// # Gradient
+    /// −dy·y³/2.
+    ///
+    /// # Errors
+    /// Recorded in the graph: an index tensor.
     #[track_caller]
     pub fn rsqrt(&self) -> Tensor {
         RSQRT.of(&[self])

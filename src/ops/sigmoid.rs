@@ -7,6 +7,12 @@ const SIGMOID: Map = Map::new("sigmoid", shader!("sigmoid"), "sigmoid", |at| one
 
 impl Tensor {
     /// 1/(1 + e⁻ˣ), `torch.sigmoid`.
+    ///
+    /// # Gradient
+    /// dy·y·(1 − y).
+    ///
+    /// # Errors
+    /// Recorded in the graph: an index tensor.
     #[track_caller]
     pub fn sigmoid(&self) -> Tensor {
         SIGMOID.of(&[self])

@@ -10,6 +10,12 @@ const SIGN: Map = Map::new("sign", shader!("sign"), "sign_of", |_| Gradients::of
 
 impl Tensor {
     /// The sign of each number, 0 for 0 and NaN, `torch.sign`. No gradient flows through it.
+    ///
+    /// # Gradient
+    /// None flows: 0 everywhere.
+    ///
+    /// # Errors
+    /// Recorded in the graph: an index tensor.
     #[track_caller]
     pub fn sign(&self) -> Tensor {
         SIGN.of(&[self])

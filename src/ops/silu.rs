@@ -13,6 +13,12 @@ const SILU_GRAD: Map = Map::new("silu_grad", shader!("silu"), "silu_grad", |at| 
 
 impl Tensor {
     /// x·σ(x), also called swish (Elfwing et al. 2017), `torch.nn.functional.silu`.
+    ///
+    /// # Gradient
+    /// dy·σ(x)·(1 + x·(1 − σ(x))).
+    ///
+    /// # Errors
+    /// Recorded in the graph: an index tensor.
     #[track_caller]
     pub fn silu(&self) -> Tensor {
         SILU.of(&[self])

@@ -7,6 +7,12 @@ const SIN: Map = Map::new("sin", shader!("sin"), "sin_of", |at| one(at.dy(0) * a
 
 impl Tensor {
     /// The sine of x in radians, `torch.sin`, to 10⁻⁷ for |x| ≤ 10⁵.
+    ///
+    /// # Gradient
+    /// dy·cos x.
+    ///
+    /// # Errors
+    /// Recorded in the graph: an index tensor.
     #[track_caller]
     pub fn sin(&self) -> Tensor {
         SIN.of(&[self])

@@ -108,6 +108,12 @@ impl Ranges {
 
 impl Tensor {
     /// A range of dimension `dim`, `torch.narrow`: `x[:, 1:3]` is `x.slice(1, 1..3)`.
+    ///
+    /// # Gradient
+    /// dy within the range, 0 outside.
+    ///
+    /// # Errors
+    /// Recorded in the graph: a dimension that does not exist, a range beyond its end.
     #[track_caller]
     pub fn slice(&self, dim: isize, range: impl RangeBounds<usize>) -> Tensor {
         if self.is_failed() {

@@ -194,12 +194,24 @@ impl Tensor {
     ///
     /// The maximum is subtracted first, so no input overflows. Elements of −∞ get 0; where all are −∞,
     /// and where one is NaN or ∞, the result is NaN.
+    ///
+    /// # Gradient
+    /// y·(dy − Σ dy·y).
+    ///
+    /// # Errors
+    /// Recorded in the graph: a dimension that does not exist, an index tensor.
     #[track_caller]
     pub fn softmax(&self, dim: isize) -> Tensor {
         self.softmax_of(dim, false)
     }
 
     /// x − log Σ exp(x) along `dim`: `torch.log_softmax`; see [`softmax`](Tensor::softmax).
+    ///
+    /// # Gradient
+    /// dy − exp(y)·Σ dy.
+    ///
+    /// # Errors
+    /// Recorded in the graph: as [`softmax`](Tensor::softmax).
     #[track_caller]
     pub fn log_softmax(&self, dim: isize) -> Tensor {
         self.softmax_of(dim, true)

@@ -7,6 +7,12 @@ const SOFTPLUS: Map = Map::new("softplus", shader!("softplus"), "softplus", |at|
 
 impl Tensor {
     /// log(1 + eˣ), `torch.nn.functional.softplus` with its default β = 1; from about 17 on it is x itself.
+    ///
+    /// # Gradient
+    /// dy·σ(x).
+    ///
+    /// # Errors
+    /// Recorded in the graph: an index tensor.
     #[track_caller]
     pub fn softplus(&self) -> Tensor {
         SOFTPLUS.of(&[self])

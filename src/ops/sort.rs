@@ -179,6 +179,9 @@ impl Tensor {
     /// Equal elements (also −0 and 0) keep their order in both directions; NaN is larger than every number. Indices
     /// sort too. It has no gradient.
     ///
+    /// # Gradient
+    /// None: indices have no gradient.
+    ///
     /// # Errors
     /// Recorded in the graph: a dimension that does not exist.
     #[track_caller]

@@ -7,6 +7,12 @@ const SQRT: Map = Map::new("sqrt", shader!("sqrt"), "sqrt_of", |at| one(at.dy(0)
 
 impl Tensor {
     /// √x, `torch.sqrt`; NaN below 0.
+    ///
+    /// # Gradient
+    /// dy/(2·y).
+    ///
+    /// # Errors
+    /// Recorded in the graph: an index tensor.
     #[track_caller]
     pub fn sqrt(&self) -> Tensor {
         SQRT.of(&[self])

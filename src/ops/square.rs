@@ -7,6 +7,12 @@ const SQUARE: Map = Map::new("square", shader!("square"), "square", |at| one(at.
 
 impl Tensor {
     /// x², `torch.square`.
+    ///
+    /// # Gradient
+    /// 2·dy·x.
+    ///
+    /// # Errors
+    /// Recorded in the graph: an index tensor.
     #[track_caller]
     pub fn square(&self) -> Tensor {
         SQUARE.of(&[self])

@@ -7,6 +7,12 @@ const SUB: Map = Map::new("sub", shader!("sub"), "sub", |at| two(at, || at.dy(0)
 
 impl Tensor {
     /// a − b, `torch.sub`; also the operator `a - b`. Shapes broadcast.
+    ///
+    /// # Gradient
+    /// dy and −dy, summed over what was repeated.
+    ///
+    /// # Errors
+    /// Recorded in the graph: shapes that do not broadcast, mixed element types, index tensors.
     #[track_caller]
     pub fn sub(&self, other: &Tensor) -> Tensor {
         SUB.of(&[self, other])

@@ -7,6 +7,12 @@ const TANH: Map = Map::new("tanh", shader!("tanh"), "tanh_safe", |at| one(at.dy(
 
 impl Tensor {
     /// tanh x, `torch.tanh`.
+    ///
+    /// # Gradient
+    /// dy·(1 − y²).
+    ///
+    /// # Errors
+    /// Recorded in the graph: an index tensor.
     #[track_caller]
     pub fn tanh(&self) -> Tensor {
         TANH.of(&[self])

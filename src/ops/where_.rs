@@ -42,6 +42,12 @@ impl Op for Where {
 
 impl Tensor {
     /// `a` where this mask is not 0, else `b`, `torch.where`; numbers or indices. Shapes broadcast.
+    ///
+    /// # Gradient
+    /// dy to the operand that was taken, summed over what was repeated.
+    ///
+    /// # Errors
+    /// Recorded in the graph: shapes that do not broadcast, a mask that is not `u32`, mixed element types.
     #[track_caller]
     pub fn where_(&self, a: &Tensor, b: &Tensor) -> Tensor {
         self.graph().apply1(Where { dtype: a.dtype() }, &[self, a, b])

@@ -120,6 +120,16 @@ fn known_lies(module: &Module, source: &str) -> Result<(), String> {
             return Err("atomics of floats do not compile for DirectX, and add in any order".to_owned());
         }
     }
+    // `array(x, y)` is of another type to naga than an alias of the same array, which neither SPIR-V nor HLSL take.
+    let mut arrays = Vec::new();
+    for (_, ty) in module.types.iter() {
+        if let TypeInner::Array { base, size: size @ naga::ArraySize::Constant(_), .. } = ty.inner {
+            if arrays.contains(&(base, size)) {
+                return Err(format!("an array type has two names, one of them {:?}", ty.name));
+            }
+            arrays.push((base, size));
+        }
+    }
     if source.lines().any(|line| line.split("//").next().unwrap_or(line).contains("subgroupBarrier")) {
         return Err("subgroupBarrier is not valid SPIR-V".to_owned());
     }
@@ -182,6 +192,9 @@ fn bad_kernels_are_refused() {
         &[],
         "some threads only",
     );
+    let pair = "alias Pair = array<f32, 2>; fn pair() -> Pair { return array(1.0, 2.0); }
+        @compute @workgroup_size(8) fn main() { _ = pair(); }";
+    says(pair, &[], "two names");
     let atomic = "//\n@group(0) @binding(0) var<storage, read_write> x: array<atomic<f32>>;
         @compute @workgroup_size(8) fn main() { atomicAdd(&x[0], 1.0); }";
     assert!(!refusal(atomic, &[]).is_empty());

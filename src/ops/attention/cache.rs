@@ -96,6 +96,12 @@ impl Graph {
     }
 
     /// Adds `count` to a `u32` variable in place and returns the new value.
+    ///
+    /// # Gradient
+    /// None: it changes a counter.
+    ///
+    /// # Errors
+    /// Recorded in the graph: a tensor that is no `u32` variable.
     #[track_caller]
     pub fn advance(&self, counter: &Tensor, count: u32) -> Tensor {
         self.apply1(Advance { count }, &[counter])

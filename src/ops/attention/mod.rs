@@ -39,7 +39,8 @@ pub struct Attention {
     pub mask: Option<Tensor>,
     /// Added to the scaled scores; broadcasts to [B, H, Tq, Tk].
     pub bias: Option<Tensor>,
-    /// `u32` [B]: how many keys of each batch there are (all, where it says more), the rest is padding. Read on the GPU.
+    /// `u32`, `[B]`: how many keys of each batch there are (all, where it says more), the rest is padding.
+    /// Read on the GPU.
     pub lengths: Option<Tensor>,
     /// What scores are multiplied by; 1/√D if not said.
     pub scale: Option<f32>,

@@ -3,7 +3,7 @@
 use super::Attention;
 use crate::{
     autodiff::gradients,
-    kernel::DeviceClass,
+    kernel::{DeviceClass, Target},
     ops::random::tests::philox,
     plan::PlanOptions,
     prelude::*,
@@ -475,7 +475,37 @@ fn mistakes_name_shapes() {
     gradients(&first[0].clone().unwrap().sum_all(), &[x]);
     assert!(graph.check().unwrap_err().message().contains("attention_grad"));
     let graph = Graph::new(Mode::Infer);
+    let [q, k] = [("q", 1), ("k", 60_000)].map(|(name, rows)| graph.input(name, [rows, 64]));
+    let y = q.attention(&k, &k, Attention::default());
+    let target = context().target();
+    assert!(graph.plan(&[("y", &y)], &target.with_class(DeviceClass::Portable)).is_ok());
+    let error = graph.plan(&[("y", &y)], &target.with_class(DeviceClass::Software)).unwrap_err();
+    let expected = "attention: 1 queries and 60000 keys are more than a software driver can go through";
+    assert_eq!(error.message(), expected);
+    let graph = Graph::new(Mode::Infer);
     graph.append_rows(&graph.input("c", [2, 1, 9, 4]), &graph.input("x", [2, 1, 3, 5]), &graph.input_of("at", [2], DType::U32));
     let expected = "append_rows: needs a cache [B, H, Tmax, D], rows [B, H, T, D] and positions [B] or [], not [2, 1, 9, 4], [2, 1, 3, 5] and [2]";
     assert_eq!(graph.check().unwrap_err().message(), expected);
+}
+
+#[test]
+fn software_drivers_without_subgroups_compute_the_same() {
+    let graph = Graph::new(Mode::Infer);
+    let [q, k, v] = ["q", "k", "v"].map(|name| graph.parameter(name, [2, 2, 70, 12], Init::normal(1.0)));
+    let lengths = graph.input_of("n", [2], DType::U32);
+    let y = q.attention(&k, &v, Attention::causal().lengths(&lengths));
+    let slopes = gradients(&y.square().sum_all(), &[q, k, v]);
+    let outputs: Vec<(&str, &Tensor)> =
+        ["y", "dq", "dk", "dv"].into_iter().zip(std::iter::once(&y).chain(slopes.iter().flatten())).collect();
+    let software = context().target().with_class(DeviceClass::Software);
+    let [with, without] = [true, false].map(|subgroups| {
+        let target = Target { subgroups: subgroups && software.subgroups, ..software.clone() };
+        let lengths = Array::from_u32([2], &[66, 3]).unwrap();
+        run_on(&graph, &outputs, &[("n", lengths)], &target, PlanOptions::default()).unwrap()
+    });
+    for ((name, _), (with, without)) in outputs.iter().zip(with.iter().zip(&without)) {
+        for (a, b) in with.to_f32().iter().zip(without.to_f32()) {
+            assert!((a - b).abs() < 1e-5 * (1.0 + b.abs()), "{name}: {a} and {b}");
+        }
+    }
 }

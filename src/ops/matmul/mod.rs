@@ -125,7 +125,12 @@ impl Tensor {
     /// Sums are `f32` whatever the element type is. The order of summation depends on the shapes and
     /// the [`Target`] only. GPUs that list cooperative matrices of the element type use those.
     ///
-    /// Refuses shapes that do not fit, scalars, and factors of different element types.
+    /// # Gradient
+    /// dy·bᵀ and aᵀ·dy, summed over repeated batches.
+    ///
+    /// # Errors
+    /// Recorded in the graph: scalars, inner sizes that differ, batches that do not broadcast, mixed
+    /// element types, index tensors.
     #[track_caller]
     pub fn matmul(&self, other: &Tensor) -> Tensor {
         if self.is_failed() || other.is_failed() {
@@ -158,7 +163,11 @@ impl Tensor {
     ///
     /// `[…, in]` with `weight` `[out, in]` and `bias` `[out]` is `[…, out]`.
     ///
-    /// Refuses a weight that is no matrix or has another number of columns than `x`.
+    /// # Gradient
+    /// dy·W, dyᵀ·x and Σ dy.
+    ///
+    /// # Errors
+    /// Recorded in the graph: a weight or bias that does not fit the last dimension, mixed element types.
     #[track_caller]
     pub fn linear(&self, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
         if self.is_failed() || weight.is_failed() {
