@@ -5,7 +5,7 @@ use wgrad::{
     autodiff::gradients,
     graph::Role,
     kernel::DeviceClass,
-    nn::{Cache, multi_head_attention},
+    nn::{Cache, MultiHeadAttention, multi_head_attention},
     ops::Attention,
     prelude::*,
     testing::context,
@@ -109,8 +109,14 @@ fn attention_and_its_layer_are_pytorchs() {
 
 #[test]
 fn a_layer_with_a_cache_continues_its_sequence() {
+    let layer = multi_head_attention(8, 2).causal();
+    let [plain, rotary] = [layer, layer.rotary(true)].map(continues);
+    assert_ne!(plain, rotary);
+}
+
+/// Compares a layer that reads token by token with the same that reads all at once; the result.
+fn continues(layer: MultiHeadAttention) -> Vec<f32> {
     let (tokens, width) = (5, 8);
-    let layer = multi_head_attention(width, 2).causal();
     let plan = |count: usize, cached: bool| {
         let graph = Graph::new(Mode::Infer);
         let x = graph.input("x", [2, count, width]);
@@ -142,6 +148,7 @@ fn a_layer_with_a_cache_continues_its_sequence() {
         let found = session.read_blocking("y").unwrap().to_f32();
         assert_close(&format!("token {t}"), &found, &rows(&expected, t), 1e-5);
     }
+    expected
 }
 
 #[test]

@@ -9,7 +9,21 @@ use crate::{
 ///
 /// Ids `u32 [B, T]` → logits of each next token `[B, T, vocabulary]`; the last of them are those of Collapse. `sequence`
 /// is causal: [`lstm`], [`gru`](crate::nn::gru), or a stack of causal [`transformer_block`](crate::nn::transformer_block)s
-/// behind positions. Layers `embed`, `sequence` and `generator`.
+/// with positions. Layers `embed`, `sequence` and `generator`.
+///
+/// Translation as a prefix language model is the same over source, separator and target, with a loss for the target only.
+///
+/// ```
+/// # use wgrad::{models::language_model, nn::*, prelude::*};
+/// let graph = Graph::new(Mode::Train);
+/// let ids = graph.input_of("ids", [4, 32], DType::U32);
+/// let blocks = stack("layers", 2, transformer_block(4, 256).norm_first(true).rotary().causal());
+/// let logits = language_model(1000, 64, blocks).apply(&ids);
+/// // −100 where a token has no next one, and for those of the source.
+/// let loss = logits.flatten(0, 1).cross_entropy(&graph.input_of("next", [4 * 32], DType::U32));
+/// # graph.check().unwrap();
+/// # assert_eq!((logits.shape(), loss.rank()), ([4, 32, 1000].into(), 0));
+/// ```
 #[track_caller]
 pub fn language_model(vocabulary: usize, width: usize, sequence: impl Layer + 'static) -> impl Layer {
     Placed::new(chain![

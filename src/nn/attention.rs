@@ -17,6 +17,7 @@ pub struct MultiHeadAttention {
     bias: bool,
     causal: bool,
     dropout: f32,
+    rotary: bool,
     projections: Projections,
     place: Place,
 }
@@ -56,7 +57,7 @@ pub enum Projections {
 #[track_caller]
 pub fn multi_head_attention(embed: usize, heads: usize) -> MultiHeadAttention {
     let (projections, place) = (Projections::Packed, Place::here());
-    MultiHeadAttention { embed, heads, bias: true, causal: false, dropout: 0.0, projections, place }
+    MultiHeadAttention { embed, heads, bias: true, causal: false, dropout: 0.0, rotary: false, projections, place }
 }
 
 impl MultiHeadAttention {
@@ -75,6 +76,11 @@ impl MultiHeadAttention {
         MultiHeadAttention { dropout: probability, ..self }
     }
 
+    /// Turns queries and keys by their positions: [`Tensor::rotary`].
+    pub fn rotary(self, rotary: bool) -> MultiHeadAttention {
+        MultiHeadAttention { rotary, ..self }
+    }
+
     /// Weights of other names or another order, each weight U(±1/√embed) as a linear layer's.
     pub fn projections(self, projections: Projections) -> MultiHeadAttention {
         MultiHeadAttention { projections, ..self }
@@ -85,6 +91,8 @@ impl MultiHeadAttention {
     pub fn attend(&self, query: &Tensor, key: &Tensor, value: &Tensor, options: Attention) -> Tensor {
         self.within(query, || {
             let [q, k, v] = self.project(query, key, value)?;
+            let turned = |x: &Tensor| x.transpose(1, 2).rotary().transpose(1, 2);
+            let (q, k) = if self.rotary { (turned(&q), turned(&k)) } else { (q, k) };
             let causal = options.causal || self.causal;
             let dropout = options.dropout.max(self.dropout);
             let y = q.attention(&k, &v, Attention { causal, dropout, heads_last: true, ..options });
@@ -101,6 +109,8 @@ impl MultiHeadAttention {
             let graph = x.graph();
             let [q, k, v] = self.project(x, x, x)?.map(|x| x.transpose(1, 2));
             let [batch, count] = [x.size(0), x.size(1)];
+            let turned = |x: &Tensor| x.rotary_at(&cache.positions(count).unsqueeze(1));
+            let (q, k) = if self.rotary { (turned(&q), turned(&k)) } else { (q, k) };
             let kept = |name: &str, rows: &Tensor| {
                 let shape = [batch, self.heads, cache.most(), self.embed / self.heads];
                 graph.append_rows(

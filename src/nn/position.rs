@@ -105,8 +105,14 @@ impl Tensor {
     /// positions (Su et al. 2021) in the order of Hugging Face's Llama. D is even. No counterpart in PyTorch.
     #[track_caller]
     pub fn rotary(&self) -> Tensor {
-        let (time, width) = (self.size(-2), self.size(-1));
-        let angles = angles(&count(self.graph(), time), width);
+        self.rotary_at(&count(self.graph(), self.size(-2)))
+    }
+
+    /// [`rotary`](Tensor::rotary) with the position of each vector, `[…, T]`. No counterpart in PyTorch.
+    #[track_caller]
+    pub fn rotary_at(&self, positions: &Tensor) -> Tensor {
+        let width = self.size(-1);
+        let angles = angles(&positions.cast(DType::F32), width);
         let (sines, cosines) = (angles.sin().cast(self.dtype()), angles.cos().cast(self.dtype()));
         let (a, b) = (self.slice(-1, 0..width / 2), self.slice(-1, width / 2..width));
         Tensor::concat(&[&(&a * &cosines - &b * &sines), &(&b * &cosines + &a * &sines)], -1)

@@ -86,6 +86,7 @@ pub struct TransformerBlock {
     activation: Activation,
     norm: LayerNorm,
     norm_first: bool,
+    rotary: bool,
     /// Probabilities for weights of attention, the hidden units, and what is added.
     dropout: [f32; 3],
     sight: Attention,
@@ -108,6 +109,7 @@ pub fn transformer_block(heads: usize, hidden: usize) -> TransformerBlock {
         activation: relu(),
         norm: layer_norm(),
         norm_first: false,
+        rotary: false,
         dropout: [0.1; 3],
         sight: Attention::default(),
         memory: None,
@@ -158,6 +160,11 @@ impl TransformerBlock {
     /// x + f(LN(x)) instead of LN(x + f(x)): PyTorch's `norm_first`.
     pub fn norm_first(self, first: bool) -> TransformerBlock {
         TransformerBlock { norm_first: first, ..self }
+    }
+
+    /// Turns queries and keys of the sequence itself by their positions: [`Tensor::rotary`].
+    pub fn rotary(self) -> TransformerBlock {
+        TransformerBlock { rotary: true, ..self }
     }
 
     /// Probability that something is dropped in training: for the weights of attention, the hidden units, and
@@ -225,9 +232,10 @@ impl Layer for TransformerBlock {
             }
             let (names, [attention, hidden, _]) = (&self.names, self.dropout);
             let heads = multi_head_attention(x.size(-1), self.heads).projections(names.projections).dropout(attention);
+            let itself = heads.rotary(self.rotary);
             let see_itself = |x: &Tensor| match &self.cache {
-                Some(cache) => heads.attend_cached(x, cache),
-                None => heads.attend(x, x, x, self.sight.clone()),
+                Some(cache) => itself.attend_cached(x, cache),
+                None => itself.attend(x, x, x, self.sight.clone()),
             };
             let feed_forward = feed_forward(self.hidden)
                 .activation(self.activation)
