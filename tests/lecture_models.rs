@@ -245,6 +245,20 @@ fn bert_and_its_heads_are_those_of_transformers() {
 }
 
 #[test]
+fn published_models_have_their_number_of_parameters() {
+    let count = |build: &dyn Fn(&Tensor) -> Tensor| {
+        let graph = Graph::new(Mode::Infer);
+        build(&graph.input_of("ids", [1, 4], DType::U32));
+        graph.check().unwrap();
+        graph.parameters().iter().map(|parameter| parameter.shape().numel()).sum::<usize>()
+    };
+    assert_eq!(count(&|ids| bert(&BertConfig::default()).pooled(ids)), 109_482_240);
+    assert_eq!(count(&|ids| gpt2(&Gpt2Config::default()).apply(ids)), 124_439_808);
+    let around = 2 * 10 * 512 + 10 * 512 + 10;
+    assert_eq!(count(&|ids| seq2seq([10, 10], 512).logits(ids, None, ids)), 44_140_544 + around);
+}
+
+#[test]
 fn files_of_bert_load_with_and_without_a_head() {
     let folder = tempfile::tempdir().unwrap();
     let config = BertConfig { vocab_size: 11, hidden_size: 8, num_attention_heads: 2, ..BertConfig::default() };

@@ -50,9 +50,9 @@ pub struct Gpt2 {
 /// LanguageModel(x) = GenerateToken(LN(TransformerBlock^L(EmbedToken(x)))), causal, norms in front
 ///
 /// Ids `u32 [B, T]` → logits of each next token `[B, T, vocab_size]`, with the names of Hugging Face's `GPT2LMHeadModel`.
-/// Where a file has them without `transformer.` (the first ones published), load it with
-/// [`optional_prefix("transformer.")`](crate::checkpoint::Load::optional_prefix). No token sees a later one, so padding behind a text
-/// changes none of its logits.
+/// Files that have them without `transformer.` (the first ones published) load with
+/// [`optional_prefix("transformer.")`](crate::checkpoint::Load::optional_prefix). No token sees a later one, so padding
+/// behind a text changes none of its logits.
 #[track_caller]
 pub fn gpt2(config: &Gpt2Config) -> Gpt2 {
     Gpt2 { config: config.clone(), most: None, lengths: None, place: Place::here() }
@@ -76,12 +76,9 @@ impl Gpt2 {
         let added = variable.name.ends_with("c_proj.weight");
         initial(if added { std / (2.0 * self.config.n_layer as f32).sqrt() } else { std })(variable)
     }
-}
 
-impl Layer for Gpt2 {
-    fn apply(&self, ids: &Tensor) -> Tensor {
-        let (c, graph) = (&self.config, ids.graph());
-        let count = ids.size(-1);
+    fn model(&self, ids: &Tensor) -> Tensor {
+        let (c, graph, count) = (&self.config, ids.graph(), ids.size(-1));
         let cache = self.most.map(|most| Cache::new(graph, ids.size(0), most));
         let positions = cache.as_ref().map(|cache| cache.positions(count));
         let norm = layer_norm().eps(c.layer_norm_epsilon);
@@ -93,22 +90,21 @@ impl Layer for Gpt2 {
             .dropout(c.attn_pdrop, 0.0, c.resid_pdrop)
             .causal()
             .cached(cache.as_ref());
-        let model = |ids: &Tensor| {
+        let x = graph.scoped("transformer", || {
             let x = embed(c.vocab_size, c.n_embd).apply_at("wte", ids);
             let x = learned_positions(c.n_positions).at(positions.as_ref()).apply_at("wpe", &x).dropout(c.embd_pdrop);
             norm.apply_at("ln_f", &stack("h", c.n_layer, block).apply(&x))
-        };
-        graph.placed(self.place, || {
-            graph.initialise(
-                |variable| self.initial(variable),
-                || {
-                    let x = graph.scoped("transformer", || model(ids));
-                    if let Some(cache) = &cache {
-                        cache.advance(count, self.lengths.as_ref());
-                    }
-                    generate_token(c.vocab_size).tied("transformer.wte").apply(&x)
-                },
-            )
-        })
+        });
+        if let Some(cache) = &cache {
+            cache.advance(count, self.lengths.as_ref());
+        }
+        generate_token(c.vocab_size).tied("transformer.wte").apply(&x)
+    }
+}
+
+impl Layer for Gpt2 {
+    fn apply(&self, ids: &Tensor) -> Tensor {
+        let graph = ids.graph();
+        graph.placed(self.place, || graph.initialise(|variable| self.initial(variable), || self.model(ids)))
     }
 }

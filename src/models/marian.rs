@@ -95,12 +95,14 @@ impl Translator for Marian {
     fn decode(&self, target: &Tensor, memory: &Memory) -> Tensor {
         let c = &self.config;
         self.within(target, || {
-            let block = self.block(c.decoder_attention_heads, c.decoder_ffn_dim).causal();
-            let block =
-                block.memory(&memory.states).memory_lengths(memory.lengths.as_ref()).cached(memory.cache.as_ref());
-            let positions = memory.positions(target.size(-1));
-            let y = stack("model.decoder.layers", c.decoder_layers, block)
-                .apply(&self.embed_token(target, positions.as_ref()));
+            let block = self
+                .block(c.decoder_attention_heads, c.decoder_ffn_dim)
+                .causal()
+                .memory(&memory.states)
+                .memory_lengths(memory.lengths.as_ref())
+                .cached(memory.cache.as_ref());
+            let y = self.embed_token(target, memory.positions(target.size(-1)).as_ref());
+            let y = stack("model.decoder.layers", c.decoder_layers, block).apply(&y);
             memory.advance(target.size(-1));
             let desc = TensorDesc::new([1, c.vocab_size], y.dtype());
             let bias = target.graph().state("final_logits_bias", desc, Init::zeros());
