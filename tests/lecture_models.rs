@@ -259,6 +259,43 @@ fn published_models_have_their_number_of_parameters() {
 }
 
 #[test]
+fn a_transformer_learns_with_dropout() {
+    let (graph, used) = (Graph::new(Mode::Train), Graph::new(Mode::Infer));
+    let model = seq2seq([VOCABULARY; 2], 16).heads(2).layers(1).hidden(32).norm_first();
+    let loss_in = |graph: &Graph| {
+        let [source, target, next] = ["source", "target", "next"].map(|name| graph.input_of(name, [4, 5], DType::U32));
+        model.logits(&source, None, &target).flatten(0, 1).cross_entropy(&next.flatten(0, 1))
+    };
+    let (loss, without) = (loss_in(&graph), loss_in(&used));
+    AdamW::new(0.01).minimise(&loss);
+    let plan = graph.plan(&[("loss", &loss)], context().target()).unwrap();
+    let weights = Weights::init(context(), &plan, 3).unwrap();
+    let session = Session::new(context(), plan, &weights).unwrap();
+    let plan = used.plan(&[("loss", &without)], context().target()).unwrap();
+    let used = Session::new(context(), plan, &weights).unwrap();
+    // The target is the source backwards.
+    let source: Vec<u32> = (0..20).map(|i| 1 + i * 7 % 16).collect();
+    let next: Vec<u32> = source.chunks(5).flat_map(|row| row.iter().rev()).copied().collect();
+    let target: Vec<u32> = next.chunks(5).flat_map(|row| [&[0], &row[..4]].concat()).collect();
+    let loss = |session: &Session| {
+        session.run().unwrap();
+        session.read_blocking("loss").unwrap().to_f32()[0]
+    };
+    for session in [&session, &used] {
+        for (name, ids) in [("source", &source), ("target", &target), ("next", &next)] {
+            session.write(name, &Array::from_u32([4, 5], ids).unwrap()).unwrap();
+        }
+    }
+    let (whole, dropped) = (loss(&used), loss(&session));
+    assert_ne!(dropped, whole, "nothing was dropped");
+    for _ in 0..60 {
+        session.run().unwrap();
+    }
+    let last = loss(&used);
+    assert!(last < 0.3 * whole, "the loss is {last}, at first it was {whole}");
+}
+
+#[test]
 fn files_of_bert_load_with_and_without_a_head() {
     let folder = tempfile::tempdir().unwrap();
     let config = BertConfig { vocab_size: 11, hidden_size: 8, num_attention_heads: 2, ..BertConfig::default() };
