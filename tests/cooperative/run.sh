@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs the tests of products, and those kept for it, on a software driver that has cooperative matrices.
+# Runs the tests of products and attention, and those kept for it, on a software driver that has cooperative matrices.
 # Where that cannot be had, says why and ends well: SKIPPED stands in front of the reason.
 set -eu
 cd "$(dirname "$0")/../.."
@@ -37,4 +37,5 @@ run() {
         --config "target.$host.runner = ['$loader', '--library-path', '$libraries']" "$@"
 }
 run --lib ops::matmul
+run --lib ops::attention
 run --test main -- --include-ignored cooperative::
