@@ -241,7 +241,9 @@ const ATTENDED: [Attended; 7] = [
 #[ignore = "make cooperative runs it on a driver that has cooperative matrices, or says why there is none"]
 fn attention_by_listed_matrices_matches_the_portable_kernels() {
     assert!(context().target().cooperative.contains(&CooperativeMatrix::square(8, DType::F16)), "{REASON}");
-    ATTENDED.iter().for_each(|case| check_attention(8, case));
+    for case in &ATTENDED {
+        check_attention(8, case);
+    }
 }
 
 #[test]
@@ -249,5 +251,7 @@ fn attention_by_listed_matrices_matches_the_portable_kernels() {
 fn attention_by_matrices_of_real_gpus_matches_the_portable_kernels() {
     assert!(context().target().class.is_software(), "matrices that are not listed are for a software driver only");
     assert!(!context().target().cooperative.is_empty(), "{REASON}");
-    ATTENDED.iter().for_each(|case| check_attention(16, case));
+    for case in &ATTENDED {
+        check_attention(16, case);
+    }
 }
