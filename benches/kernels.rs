@@ -39,6 +39,9 @@ fn both(
 
 /// Some tensors of an example, unless the device refuses the size or there is nothing to do.
 fn run(bench: &mut Bench, name: &str, example: &Example, outputs: &[Tensor]) -> Result<(), Error> {
+    if outputs.is_empty() {
+        return Ok(());
+    }
     let names: Vec<String> = (0..outputs.len()).map(|i| i.to_string()).collect();
     let outputs: Vec<(&str, &Tensor)> = names.iter().map(String::as_str).zip(outputs).collect();
     match session(&bench.context, example.graph(), &outputs) {

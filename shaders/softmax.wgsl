@@ -53,6 +53,34 @@ fn sum_exp(start: u32, m: f32, first: u32, step: u32) -> f32 {
     return (total.x + total.y) + (total.z + total.w);
 }
 
+// The maximum and Σ exp(x − maximum) in one pass: what is summed so far is scaled when a larger element comes.
+fn maximum_and_sum(start: u32) -> vec2<f32> {
+    var m = -3.402823e38;
+    var total = vec4(0.0);
+    for (var k = 0u; k < p.n; k += 16u) {
+        let a = load_within(start, k);
+        let b = load_within(start, k + 4u);
+        let c = load_within(start, k + 8u);
+        let d = load_within(start, k + 12u);
+        let four = max(max(a, b), max(c, d));
+        let larger = max(m, max(max(four.x, four.y), max(four.z, four.w)));
+        total *= exp(m - larger);
+        total += keep(k, exp(a - larger)) + keep(k + 4u, exp(b - larger));
+        total += keep(k + 8u, exp(c - larger)) + keep(k + 12u, exp(d - larger));
+        m = larger;
+    }
+    return vec2(m, (total.x + total.y) + (total.z + total.w));
+}
+
+// The four elements from k on; past the end, the last ones again.
+fn load_within(start: u32, k: u32) -> vec4<f32> {
+    return load_x(start, select(k, min(k, p.n - 4u), ALIGNED));
+}
+
+fn keep(k: u32, value: vec4<f32>) -> vec4<f32> {
+    return select(vec4(0.0), value, row_has(k));
+}
+
 fn write(start: u32, m: f32, sum: f32, first: u32, step: u32) {
     let logarithm = log(sum);
     for (var k = first; k < p.n; k += step) {
@@ -82,8 +110,8 @@ fn rows(
     let row = workgroup_index(group, groups) * 64u + thread;
     if row < p.rows {
         let start = row_start(row);
-        let m = row_maximum(start, 0u, 4u);
-        write(start, m, sum_exp(start, m, 0u, 4u), 0u, 4u);
+        let found = maximum_and_sum(start);
+        write(start, found.x, found.y, 0u, 4u);
     }
 }
 

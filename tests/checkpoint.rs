@@ -293,3 +293,47 @@ fn outcome(bytes: &[u8]) -> bool {
     thread_local!(static MODEL: Weights = model());
     MODEL.with(|weights| load_bytes(weights, bytes).err().is_none_or(|error| error.is_checkpoint()))
 }
+
+/// A file with these tensors of `f32`.
+fn write(path: &Path, tensors: &[(&str, &[usize], &[f32])]) {
+    let bytes: Vec<Vec<u8>> =
+        tensors.iter().map(|(_, _, x)| x.iter().flat_map(|x| x.to_le_bytes()).collect()).collect();
+    let views = tensors.iter().zip(&bytes).map(|((name, shape, _), bytes)| {
+        ((*name).to_owned(), TensorView::new(Dtype::F32, shape.to_vec(), bytes).unwrap())
+    });
+    fs::write(path, safetensors::serialize(views, None).unwrap()).unwrap();
+}
+
+#[test]
+fn a_model_in_several_files_loads_by_its_index_and_under_other_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    write(&at("model-1.safetensors"), &[("bert.head.gamma", &[2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0])]);
+    write(&at("model-2.safetensors"), &[("bert.head.b", &[3], &[7.0, 8.0, 9.0])]);
+    let index = r#"{"metadata": {"total_size": 36},
+        "weight_map": {"bert.head.gamma": "model-1.safetensors", "bert.head.b": "model-2.safetensors"}}"#;
+    fs::write(at("model.safetensors.index.json"), index).unwrap();
+    let weights = model();
+    let load = Load::new().replace("^bert.", "").replace("gamma", "w");
+    load.file(&weights, at("model.safetensors.index.json")).unwrap();
+    assert_eq!(weights.read("head.w").unwrap().to_f32(), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+    assert_eq!(weights.read("head.b").unwrap().to_f32(), [7.0, 8.0, 9.0]);
+
+    let mistake = |text: &str| {
+        fs::write(at("wrong.json"), text).unwrap();
+        let error = load.file(&weights, at("wrong.json")).unwrap_err();
+        assert!(error.is_checkpoint());
+        error.to_string().replace(&folder.path().display().to_string(), "")
+    };
+    let form = "/wrong.json: is no index of safetensors files: it needs a weight_map from names to files beside it";
+    assert_eq!(mistake("{}"), form);
+    assert_eq!(mistake(r#"{"weight_map": {"a": 1}}"#), form);
+    assert_eq!(mistake(r#"{"weight_map": {"a": "../model-1.safetensors"}}"#), form);
+    assert!(mistake(r#"{"weight_map": {"a": "none.safetensors"}}"#).starts_with("/none.safetensors: cannot be opened"));
+    assert!(mistake("[").starts_with("/wrong.json: is no index of safetensors files: EOF"));
+    let missing = mistake(r#"{"weight_map": {"bert.head.b": "model-2.safetensors"}}"#);
+    assert_eq!(missing, "/wrong.json: does not fit the weights\n  missing: head.w");
+    let twice = Load::new().replace("bert.head.gamma", "x").replace("bert.head.b", "x");
+    let error = twice.file(&weights, at("model.safetensors.index.json")).unwrap_err().to_string();
+    assert!(error.ends_with("has x twice"), "{error}");
+}

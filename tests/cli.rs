@@ -59,6 +59,11 @@ fn the_same_seed_gives_the_same_checkpoint_and_resuming_the_same_bits() {
     ));
     let sum: f64 = shown[0]["probabilities"].as_array().unwrap().iter().map(|p| p.as_f64().unwrap()).sum();
     assert!((sum - 1.0).abs() < 1e-5 && shown[0]["label"] == 7, "{}", shown[0]);
+    let held = lines(&wgrad(folder.path(), &["inspect", "a.safetensors", "--json"]));
+    let named = |name: &str| held[0]["tensors"].as_array().unwrap().iter().find(|t| t["name"] == name).unwrap().clone();
+    assert_eq!(named("0.weight")["shape"], serde_json::json!([16, 1, 3, 3]));
+    assert_eq!(named("step")["dtype"], "U32");
+    assert!(text(&wgrad(folder.path(), &["inspect", "a.safetensors"])).contains("8.linear1.weight"));
     let shown = text(&wgrad(folder.path(), &["predict", "digits", "--checkpoint", "a.safetensors", "--index", "17"]));
     assert!(shown.contains("digit 17: taken for"), "{shown}");
 
@@ -92,6 +97,21 @@ fn operations_are_timed_against_the_roofline() {
 }
 
 #[test]
+fn a_summary_counts_what_is_known_of_alexnet() {
+    let folder = tempfile::tempdir().unwrap();
+    let found = lines(&wgrad(folder.path(), &["summary", "alexnet", "--batch", "2", "--json"]));
+    assert_eq!(found[0]["parameters"], 61_100_840);
+    let layers = found[0]["layers"].as_array().unwrap();
+    let named = |name: &str| layers.iter().find(|layer| layer["layer"] == name).unwrap();
+    assert_eq!(named("features.0")["output"], serde_json::json!([2, 64, 55, 55]));
+    assert_eq!(named("classifier.6")["parameters"], 4_097_000);
+    // 0.714 · 10⁹ multiply-adds for an image, as the literature counts them.
+    let flops = found[0]["inference"]["flops"].as_f64().unwrap();
+    assert!((flops / 4.0 / 0.714e9 - 1.0).abs() < 0.01, "{flops}");
+    assert!(text(&wgrad(folder.path(), &["summary", "digits"])).contains("parameters, batch 1"));
+}
+
+#[test]
 fn a_profile_has_a_row_for_each_layer_and_a_slice_for_each_dispatch() {
     let folder = tempfile::tempdir().unwrap();
     let arguments = ["profile", "digits", "--batch", "4", "--train", "--runs", "2", "--trace", "t.json", "--json"];
@@ -120,4 +140,6 @@ fn wrong_files_are_named() {
     assert!(mistake(&output).starts_with("error: bad.safetensors: "), "{}", mistake(&output));
     let output = wgrad(folder.path(), &["predict", "digits", "--checkpoint", "none.safetensors", "--index", "0"]);
     assert!(mistake(&output).starts_with("error: none.safetensors: "), "{}", mistake(&output));
+    let output = wgrad(folder.path(), &["inspect", "bad.safetensors"]);
+    assert!(mistake(&output).starts_with("error: bad.safetensors: is no whole"), "{}", mistake(&output));
 }

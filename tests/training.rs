@@ -1,6 +1,7 @@
 //! Optimizers against PyTorch's, and training that can be stopped, resumed and repeated.
 
 use crate::fixture::{Fixture, assert_close};
+use std::sync::atomic::{AtomicBool, Ordering};
 use wgrad::{
     chain, checkpoint,
     graph::Role,
@@ -9,6 +10,7 @@ use wgrad::{
     optim::{Adam, AdamW, Optimizer, Rule, Schedule, Sgd, Update},
     prelude::*,
     testing::context,
+    train::{Ended, Event, Goal, Table, Training},
 };
 
 /// The optimizer of a run of `fixtures/make.py`.
@@ -293,4 +295,104 @@ fn mistakes_are_said_in_full() {
     let said =
         mistake(Mode::Train, |graph, loss| Sgd::new(0.1).update(&[(graph.parameters()[0].clone(), loss.clone())]));
     assert_eq!(said, "minimise: the gradient of w is f32[], the parameter f32[2]");
+}
+
+/// A linear regression that learns y = 2x − 1 from 12 examples, its session and its data.
+fn regression(seed: u64) -> (Session, Weights, Table) {
+    let graph = Graph::new(Mode::Train);
+    let (x, y) = (graph.input("x", [4, 1]), graph.input("y", [4, 1]));
+    let loss = (linear(1).apply(&x).dropout(0.1) - &y).square().mean_all();
+    Adam::new(0.05).minimise(&loss);
+    let plan = graph.plan(&[("loss", &loss)], context().target()).unwrap();
+    let weights = Weights::init(context(), &plan, seed).unwrap();
+    let session = Session::new(context(), plan, &weights).unwrap();
+    let x: Vec<f32> = (0..13).map(|i| i as f32 / 6.0).collect();
+    let y: Vec<f32> = x.iter().map(|x| 2.0 * x - 1.0).collect();
+    let column = |numbers: &[f32]| Array::from_f32([13, 1], numbers).unwrap();
+    let table = Table::new([("x", column(&x)), ("y", column(&y))]).unwrap();
+    (session, weights, table)
+}
+
+fn all(weights: &Weights) -> Vec<(String, Array)> {
+    weights.variables().iter().map(|v| (v.name.to_string(), weights.read(&v.name).unwrap())).collect()
+}
+
+#[test]
+fn a_training_that_was_stopped_anywhere_goes_on_with_the_same_bits() {
+    let (session, weights, table) = regression(3);
+    let (whole, ended) = Training::new(&session, &weights, &table, 4).epochs(5).seed(7).run(|_| Ok(())).unwrap();
+    assert_eq!((whole.epochs.len(), ended), (5, Ended::Done));
+    assert_eq!(whole.epochs[4].step, 15);
+    let expected = all(&weights);
+
+    let folder = tempfile::tempdir().unwrap();
+    let mut steps = Vec::new();
+    for stop in [2, 3, 4, 8, 15] {
+        // Other initial values from the second run on: the checkpoint's count.
+        let (session, weights, table) = regression(if stop == 2 { 3 } else { stop + 100 });
+        let training = Training::new(&session, &weights, &table, 4).epochs(5).seed(7).checkpoints(folder.path());
+        let (history, ended) = training
+            .stop_after(stop)
+            .run(|event| {
+                if let Event::Step { step, .. } = event {
+                    steps.push(step);
+                }
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(ended, if stop == 15 { Ended::Done } else { Ended::Stopped });
+        if stop == 15 {
+            assert!(all(&weights) == expected, "stopping and resuming gives other bits");
+            assert_eq!(history, whole);
+        }
+    }
+    assert_eq!(steps, (1..=15).collect::<Vec<u64>>());
+    let mut files: Vec<String> =
+        std::fs::read_dir(folder.path()).unwrap().map(|f| f.unwrap().file_name().into_string().unwrap()).collect();
+    files.sort();
+    assert_eq!(files, ["step-00000012.safetensors", "step-00000015.safetensors"]);
+}
+
+#[test]
+fn a_switch_stops_and_a_watched_figure_ends_a_training() {
+    let (session, weights, table) = regression(1);
+    let switch = AtomicBool::new(false);
+    let folder = tempfile::tempdir().unwrap();
+    let training = Training::new(&session, &weights, &table, 4).epochs(100).checkpoints(folder.path()).switch(&switch);
+    let mut saved = 0;
+    let (_, ended) = training
+        .run(|event| {
+            match event {
+                Event::Step { step: 7, .. } => switch.store(true, Ordering::Relaxed),
+                Event::Saved(_) => saved += 1,
+                _ => {}
+            }
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!((ended, saved), (Ended::Stopped, 3));
+    assert!(folder.path().join("step-00000007.safetensors").exists());
+
+    let (session, weights, table) = regression(1);
+    let folder = tempfile::tempdir().unwrap();
+    let mut figures = [3.0, 2.0, 2.5, 2.0, 9.0, 1.0].into_iter();
+    let (history, ended) = Training::new(&session, &weights, &table, 4)
+        .epochs(100)
+        .checkpoints(folder.path())
+        .keep(1)
+        .validate(|| Ok(vec![("valid_loss".to_owned(), figures.next().unwrap())]))
+        .watch("valid_loss", Goal::Lowest, 3)
+        .run(|_| Ok(()))
+        .unwrap();
+    assert_eq!((history.series("valid_loss"), ended), (vec![3.0, 2.0, 2.5, 2.0, 9.0], Ended::NoProgress));
+    assert!(folder.path().join("best.safetensors").exists());
+    let best = checkpoint::inspect(folder.path().join("best.safetensors")).unwrap();
+    assert!(best.tensors.iter().any(|tensor| tensor.name == "step"));
+
+    let (session, weights, table) = regression(1);
+    let training = Training::new(&session, &weights, &table, 4).watch("accuracy", Goal::Highest, 3);
+    let error = training.run(|_| Ok(())).unwrap_err().to_string();
+    assert_eq!(error, "the training watches \"accuracy\", which it does not measure");
+    let error = Training::new(&session, &weights, &table, 14).run(|_| Ok(())).unwrap_err().to_string();
+    assert_eq!(error, "batches of 14 cannot be taken from 13 examples");
 }

@@ -87,19 +87,6 @@ fn outer_product(pixels: vec4<f32>, outputs: vec4<f32>) -> mat4x4<f32> {
     return mat4x4<f32>(pixels * outputs.x, pixels * outputs.y, pixels * outputs.z, pixels * outputs.w);
 }
 
-// One step of the whole sum: what it adds to the source's row and column, to the place in x and in w, and to its plane.
-struct Step {
-    place: vec4<u32>,
-    depth: u32,
-    inside: bool,
-}
-
-fn find_step(number: u32, depth: u32, range: Part, counts: vec4<u32>) -> Step {
-    let width = range.inner_end - range.inner;
-    let steps = find_steps(range.first + number / width, range.inner + number % width, counts);
-    return Step(find_place(steps), steps.x * sizes.top_depth, number < depth);
-}
-
 @compute @workgroup_size(256)
 fn correlation(
     @builtin(workgroup_id) group: vec3<u32>,

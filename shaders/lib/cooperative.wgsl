@@ -1,7 +1,11 @@
 // A product by cooperative matrices: the threads of a subgroup hold a square of each factor and of the sums
 // together. The file that imports this says how large the squares are (SIDE) and names their types, CoopLeft,
-// CoopRight and CoopSums. A workgroup computes 4 by 8 squares of y in four blocks of 2 by 4, one for each of its
-// subgroups; where it has fewer, they go over k again for the blocks that are left.
+// CoopRight and CoopSums. What the factors are is said by cooperative_matmul or cooperative_correlation: where a
+// tile is (CoopTile), how four numbers of a or of b are loaded and of y stored (coop_a, coop_b, coop_store), what all
+// threads prepare for the next k's (coop_prepare), whether a factor lies transposed (TRANSPOSED_A, TRANSPOSED_B), and
+// how many numbers a tile of b takes then (COOP_B_LENGTH).
+// A workgroup computes 4 by 8 squares of y in four blocks of 2 by 4, one for each of its subgroups; where it has
+// fewer, they go over k again for the blocks that are left.
 
 const COOP_THREADS = 128u;
 const COOP_BLOCKS = 4u;
@@ -16,8 +20,8 @@ const COOP_ROW_PITCH = COOP_ROWS + 8u;
 const COOP_COLUMN_PITCH = COOP_COLUMNS + 8u;
 
 // [row, k] or [k, row]; [column, k] or [k, column]
-var<workgroup> coop_a: array<real, COOP_ROWS * COOP_K_PITCH>;
-var<workgroup> coop_b: array<real, COOP_COLUMNS * COOP_K_PITCH>;
+var<workgroup> coop_a_tile: array<real, COOP_ROWS * COOP_K_PITCH>;
+var<workgroup> coop_b_tile: array<real, COOP_B_LENGTH>;
 // [block, row, column]: one square of each block on its way to y
 var<workgroup> coop_y: array<f32, COOP_BLOCKS * SIDE * SIDE>;
 
@@ -36,14 +40,14 @@ fn coop_b_place(i: u32) -> vec2<u32> {
     return vec2(i % (COOP_COLUMNS / 4u) * 4u, i / (COOP_COLUMNS / 4u));
 }
 
-fn coop_a_load(tile: MatmulTile, k: u32, i: u32) -> vec4<f32> {
+fn coop_a_load(tile: CoopTile, k: u32, i: u32) -> vec4<f32> {
     let place = coop_a_place(i);
-    return matmul_a(tile, tile.row + place.x, k + place.y);
+    return coop_a(tile, place.x, k + place.y);
 }
 
-fn coop_b_load(tile: MatmulTile, k: u32, i: u32) -> vec4<f32> {
+fn coop_b_load(tile: CoopTile, k: u32, i: u32) -> vec4<f32> {
     let place = coop_b_place(i);
-    return matmul_b(tile, tile.column + place.x, k + place.y);
+    return coop_b(tile, place.x, k + place.y);
 }
 
 fn coop_a_keep(i: u32, x: vec4<f32>) {
@@ -52,10 +56,10 @@ fn coop_a_keep(i: u32, x: vec4<f32>) {
     if TRANSPOSED_A {
         at = place.y * COOP_ROW_PITCH + place.x;
     }
-    coop_a[at] = real(x.x);
-    coop_a[at + 1u] = real(x.y);
-    coop_a[at + 2u] = real(x.z);
-    coop_a[at + 3u] = real(x.w);
+    coop_a_tile[at] = real(x.x);
+    coop_a_tile[at + 1u] = real(x.y);
+    coop_a_tile[at + 2u] = real(x.z);
+    coop_a_tile[at + 3u] = real(x.w);
 }
 
 fn coop_b_keep(i: u32, x: vec4<f32>) {
@@ -64,30 +68,30 @@ fn coop_b_keep(i: u32, x: vec4<f32>) {
     if TRANSPOSED_B {
         at = place.x * COOP_K_PITCH + place.y;
     }
-    coop_b[at] = real(x.x);
-    coop_b[at + 1u] = real(x.y);
-    coop_b[at + 2u] = real(x.z);
-    coop_b[at + 3u] = real(x.w);
+    coop_b_tile[at] = real(x.x);
+    coop_b_tile[at + 1u] = real(x.y);
+    coop_b_tile[at + 2u] = real(x.z);
+    coop_b_tile[at + 3u] = real(x.w);
 }
 
 // The square of a from a row and a k of the tile on.
 fn coop_left(row: u32, k: u32) -> CoopLeft {
     if TRANSPOSED_A {
-        return coopLoad<CoopLeft>(&coop_a[k * COOP_ROW_PITCH + row], COOP_ROW_PITCH);
+        return coopLoad<CoopLeft>(&coop_a_tile[k * COOP_ROW_PITCH + row], COOP_ROW_PITCH);
     }
-    return coopLoadT<CoopLeft>(&coop_a[row * COOP_K_PITCH + k], COOP_K_PITCH);
+    return coopLoadT<CoopLeft>(&coop_a_tile[row * COOP_K_PITCH + k], COOP_K_PITCH);
 }
 
 // The square of b from a column and a k of the tile on.
 fn coop_right(column: u32, k: u32) -> CoopRight {
     if TRANSPOSED_B {
-        return coopLoad<CoopRight>(&coop_b[column * COOP_K_PITCH + k], COOP_K_PITCH);
+        return coopLoad<CoopRight>(&coop_b_tile[column * COOP_K_PITCH + k], COOP_K_PITCH);
     }
-    return coopLoadT<CoopRight>(&coop_b[k * COOP_COLUMN_PITCH + column], COOP_COLUMN_PITCH);
+    return coopLoadT<CoopRight>(&coop_b_tile[k * COOP_COLUMN_PITCH + column], COOP_COLUMN_PITCH);
 }
 
-fn coop_product(group: u32, thread: u32, subgroup: u32, subgroups: u32) {
-    var tile = matmul_tile(group, COOP_ROWS, COOP_COLUMNS);
+fn coop_product(whole: CoopTile, thread: u32, subgroup: u32, subgroups: u32) {
+    var tile = whole;
     if !tile.inside {
         // No return: every thread has to reach the barriers and the cooperative operations.
         tile.end = tile.begin;
@@ -108,6 +112,8 @@ fn coop_product(group: u32, thread: u32, subgroup: u32, subgroups: u32) {
         var s5 = CoopSums();
         var s6 = CoopSums();
         var s7 = CoopSums();
+        coop_prepare(tile, tile.begin, thread);
+        workgroupBarrier();
         var a0 = coop_a_load(tile, tile.begin, thread);
         var a1 = coop_a_load(tile, tile.begin, thread + COOP_THREADS);
         var b0 = coop_b_load(tile, tile.begin, thread);
@@ -122,9 +128,10 @@ fn coop_product(group: u32, thread: u32, subgroup: u32, subgroups: u32) {
             coop_b_keep(thread + COOP_THREADS, b1);
             coop_b_keep(thread + 2u * COOP_THREADS, b2);
             coop_b_keep(thread + 3u * COOP_THREADS, b3);
+            let next = k + COOP_DEPTH;
+            coop_prepare(tile, next, thread);
             workgroupBarrier();
             // The next vectors are on their way while these are worked on.
-            let next = k + COOP_DEPTH;
             a0 = coop_a_load(tile, next, thread);
             a1 = coop_a_load(tile, next, thread + COOP_THREADS);
             b0 = coop_b_load(tile, next, thread);
@@ -162,7 +169,7 @@ fn coop_product(group: u32, thread: u32, subgroup: u32, subgroups: u32) {
                 let down = i * 4u / SIDE % SIDE + (owner / 2u * 2u + square / 4u) * SIDE;
                 let right = i * 4u % SIDE + (owner % 2u * 4u + square % 4u) * SIDE;
                 let sums = vec4(coop_y[4u * i], coop_y[4u * i + 1u], coop_y[4u * i + 2u], coop_y[4u * i + 3u]);
-                matmul_store(tile, tile.row + down, tile.column + right, sums);
+                coop_store(tile, down, right, sums);
             }
             s0 = s1;
             s1 = s2;

@@ -160,6 +160,19 @@ fn find_place(steps: vec4<u32>) -> vec4<u32> {
     return place + steps.x * sizes.top;
 }
 
+// One step of the whole sum: what it adds to the source's row and column, to the place in x and in w, and to its plane.
+struct Step {
+    place: vec4<u32>,
+    depth: u32,
+    inside: bool,
+}
+
+fn find_step(number: u32, depth: u32, range: Part, counts: vec4<u32>) -> Step {
+    let width = range.inner_end - range.inner;
+    let steps = find_steps(range.first + number / width, range.inner + number % width, counts);
+    return Step(find_place(steps), steps.x * sizes.top_depth, number < depth);
+}
+
 // A way through a part's steps: where it is, without the inner loop.
 struct Walk {
     outer: u32,

@@ -1,8 +1,8 @@
 // y[i, j] = Σ_k a[i, k]·b[k, j] by cooperative matrices of 16 rows and columns.
 //#enable wgpu_cooperative_matrix
-//#import cooperative
-//#import matrix
 //#import chain
+//#import cooperative
+//#import cooperative_matmul
 //#import index
 
 const SIDE = 16u;
@@ -18,5 +18,6 @@ fn main(
     @builtin(subgroup_id) subgroup: u32,
     @builtin(num_subgroups) subgroups: u32,
 ) {
-    coop_product(workgroup_index(group, groups), thread, subgroup, subgroups);
+    let tile = matmul_tile(workgroup_index(group, groups), COOP_ROWS, COOP_COLUMNS);
+    coop_product(tile, thread, subgroup, subgroups);
 }

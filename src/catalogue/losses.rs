@@ -8,7 +8,7 @@ use crate::{
 
 pub(super) const ENTRIES: &[Entry] = &[
     Entry::several("cross_entropy", "torch.nn.functional.cross_entropy", "−mean log softmax(x) at the target", |e| {
-        let (rows, classes) = (e.pick(5, 128, 512, 2048), e.pick(13, 1000, 1000, 30_000));
+        let (rows, classes) = (e.pick(5, 128, 512, 2048), e.pick(13, 1000, 1000, 10_000));
         let (x, target) = (e.x([rows, classes]), e.ids([rows], classes));
         let mut all = vec![x.cross_entropy(&target)];
         if e.is_tiny() {
@@ -21,7 +21,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         all
     }),
     Entry::several("nll_loss", "torch.nn.functional.nll_loss", "−mean x at the target", |e| {
-        let (rows, classes) = (e.pick(5, 128, 512, 2048), e.pick(13, 1000, 1000, 30_000));
+        let (rows, classes) = (e.pick(5, 128, 512, 2048), e.pick(13, 1000, 1000, 10_000));
         let (x, target) = (e.x([rows, classes]), e.ids([rows], classes));
         let mut all = vec![x.nll_loss(&target, Reduction::Mean)];
         if e.is_tiny() {

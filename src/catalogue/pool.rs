@@ -100,7 +100,8 @@ pub(super) const ENTRIES: &[Entry] = &[
         e.forms(modes.map(|mode| x.pad(&pads, mode)).collect())
     }),
     Entry::several("unfold", "torch.nn.functional.unfold", "the elements of every window as a column", |e| {
-        let (x, options) = (image(e), Unfold::new(3).padding([1, 1]));
+        let side = e.pick(5, 28, 56, 112);
+        let (x, options) = (e.x([1, e.pick(2, 16, 32, 64), side, side]), Unfold::new(3).padding([1, 1]));
         e.forms(vec![x.unfold(options), x.unfold(options.dilation([2, 2]))])
     }),
     Entry::new("fold", "torch.nn.functional.fold", "every column added to the elements of its window", |e| {

@@ -10,7 +10,7 @@ use crate::{
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt::Write,
     fs::File,
     io::{Read, Seek, SeekFrom},
@@ -50,6 +50,7 @@ pub struct Load {
     may_lack: Vec<String>,
     may_have: Vec<String>,
     model_only: bool,
+    replace: Vec<(String, String)>,
 }
 
 impl Load {
@@ -77,7 +78,24 @@ impl Load {
         self
     }
 
-    /// Loads a file.
+    /// Reads `from` as `to` wherever it stands in a name of the file, before names are compared: files of
+    /// other libraries call a layer's `weight` `gamma`, or put a prefix in front of everything.
+    ///
+    /// Several replacements follow one another; one of `^bert.` is for the beginning of a name only.
+    pub fn replace(mut self, from: &str, to: &str) -> Load {
+        self.replace.push((from.to_owned(), to.to_owned()));
+        self
+    }
+
+    fn renamed(&self, name: &str) -> String {
+        self.replace.iter().fold(name.to_owned(), |name, (from, to)| match from.strip_prefix('^') {
+            Some(prefix) => name.strip_prefix(prefix).map_or_else(|| name.clone(), |rest| format!("{to}{rest}")),
+            None => name.replace(from.as_str(), to),
+        })
+    }
+
+    /// Loads a file, or the files that an index (`model.safetensors.index.json`, as Hugging Face writes it
+    /// for a model in several files) names.
     ///
     /// Floating point numbers (`F32`, `F16`, `BF16`) are converted to each variable's type, `I64` to `u32`. Nothing is
     /// written to the weights unless everything fits, and memory is needed for one tensor at a time.
@@ -86,27 +104,31 @@ impl Load {
     /// A file that cannot be read or is no whole safetensors file; one error with every name that is
     /// missing or unexpected and every other shape or type; an error of the device.
     pub fn file(&self, weights: &Weights, path: impl AsRef<Path>) -> Result<(), Error> {
-        let name = file_name(path.as_ref());
-        let file =
-            File::open(path).map_err(|error| refuse(&name, format!("cannot be opened: {error}")).caused_by(error))?;
-        self.reader(weights, &name, file)
+        let path = path.as_ref();
+        self.all(weights, &file_name(path), &mut open(path)?)
     }
 
     /// [`file`](Load::file) for bytes from elsewhere; `name` is what messages call them.
     ///
     /// # Errors
     /// As [`file`](Load::file).
-    pub fn reader(&self, weights: &Weights, name: &str, mut source: impl Read + Seek) -> Result<(), Error> {
-        let (begin, metadata) = header(name, &mut source)?;
-        let tensors: BTreeMap<String, &TensorInfo> = metadata.tensors().into_iter().collect();
+    pub fn reader(&self, weights: &Weights, name: &str, source: impl Read + Seek) -> Result<(), Error> {
+        self.all(weights, name, &mut [Opened::new(name, source)?])
+    }
+
+    fn all<R: Read + Seek>(&self, weights: &Weights, name: &str, files: &mut [Opened<R>]) -> Result<(), Error> {
+        let mut tensors: BTreeMap<String, (usize, TensorInfo)> = BTreeMap::new();
+        for (i, file) in files.iter().enumerate() {
+            for (own, info) in file.metadata.tensors() {
+                let renamed = self.renamed(&own);
+                if tensors.insert(renamed.clone(), (i, info.clone())).is_some() {
+                    return Err(refuse(name, format!("has {renamed} twice")));
+                }
+            }
+        }
         let variables = weights.variables();
-        let found = self.matching(name, &variables, &tensors)?;
-        let failed = |error: std::io::Error| refuse(name, format!("cannot be read: {error}")).caused_by(error);
-        for (variable, info) in found {
-            let (from, to) = info.data_offsets;
-            source.seek(SeekFrom::Start(begin + from as u64)).map_err(failed)?;
-            let mut bytes = vec![0; to - from];
-            source.read_exact(&mut bytes).map_err(failed)?;
+        for (variable, file, info) in self.matching(name, &variables, &tensors)? {
+            let bytes = files[file].read(info)?;
             weights.write(&variable.name, &converted(bytes, info.dtype, variable)?)?;
         }
         Ok(())
@@ -117,25 +139,25 @@ impl Load {
         &self,
         file: &str,
         variables: &'a [Variable],
-        tensors: &BTreeMap<String, &'a TensorInfo>,
-    ) -> Result<Vec<(&'a Variable, &'a TensorInfo)>, Error> {
+        tensors: &'a BTreeMap<String, (usize, TensorInfo)>,
+    ) -> Result<Vec<(&'a Variable, usize, &'a TensorInfo)>, Error> {
         let wanted = |name: &str| !(self.model_only && is_of_training(name));
         let may = |prefixes: &[String], name: &str| prefixes.iter().any(|prefix| name.starts_with(prefix.as_str()));
         let (mut found, mut missing, mut others) = (Vec::new(), Vec::new(), String::new());
         for variable in variables.iter().filter(|variable| wanted(&variable.name)) {
             let (name, desc) = (&*variable.name, &variable.desc);
-            match tensors.get(name) {
+            match tensors.get(name).map(|(file, info)| (*file, info)) {
                 None if may(&self.may_lack, name) => {}
                 None => missing.push(name),
-                Some(info) if info.shape[..] != desc.shape[..] => {
+                Some((_, info)) if info.shape[..] != desc.shape[..] => {
                     let shape = Shape::from(&info.shape[..]);
                     let _ = write!(others, "\n  shape of {name}: {shape} in the file, {} is wanted", desc.shape);
                 }
-                Some(info) if !converts(info.dtype, desc.dtype) => {
+                Some((_, info)) if !converts(info.dtype, desc.dtype) => {
                     let _ =
                         write!(others, "\n  type of {name}: {:?} in the file, {} is wanted", info.dtype, desc.dtype);
                 }
-                Some(info) => found.push((variable, *info)),
+                Some((file, info)) => found.push((variable, file, info)),
             }
         }
         let known = |name: &str| variables.iter().any(|variable| &*variable.name == name);
@@ -191,6 +213,66 @@ fn converted(bytes: Vec<u8>, from: Dtype, variable: &Variable) -> Result<Array, 
 
 /// The format's own bound, in bytes: a file may be sparse, so its length alone bounds nothing.
 const LONGEST_HEADER: u64 = 100_000_000;
+
+/// The file at a path, or all files that an index at the path names, their headers read.
+pub(super) fn open(path: &Path) -> Result<Vec<Opened<File>>, Error> {
+    let open = |path: &Path| -> Result<Opened<File>, Error> {
+        let name = file_name(path);
+        let file =
+            File::open(path).map_err(|error| refuse(&name, format!("cannot be opened: {error}")).caused_by(error))?;
+        Opened::new(&name, file)
+    };
+    if path.extension().is_none_or(|ending| ending != "json") {
+        return Ok(vec![open(path)?]);
+    }
+    shards_of(path)?.iter().map(|shard| open(&path.with_file_name(shard))).collect()
+}
+
+/// A file whose header has been read.
+pub(super) struct Opened<R> {
+    name: String,
+    source: R,
+    begin: u64,
+    pub metadata: Metadata,
+}
+
+impl<R: Read + Seek> Opened<R> {
+    fn new(name: &str, mut source: R) -> Result<Opened<R>, Error> {
+        let (begin, metadata) = header(name, &mut source)?;
+        Ok(Opened { name: name.to_owned(), source, begin, metadata })
+    }
+
+    /// The bytes of one of its tensors.
+    fn read(&mut self, info: &TensorInfo) -> Result<Vec<u8>, Error> {
+        let (from, to) = info.data_offsets;
+        let mut bytes = vec![0; to - from];
+        let sought = self.source.seek(SeekFrom::Start(self.begin + from as u64));
+        sought
+            .and_then(|_| self.source.read_exact(&mut bytes))
+            .map_err(|error| refuse(&self.name, format!("cannot be read: {error}")).caused_by(error))?;
+        Ok(bytes)
+    }
+}
+
+/// The files that the `weight_map` of an index names, each once.
+fn shards_of(index: &Path) -> Result<Vec<String>, Error> {
+    let name = file_name(index);
+    let text =
+        std::fs::read(index).map_err(|error| refuse(&name, format!("cannot be opened: {error}")).caused_by(error))?;
+    let json: serde_json::Value = serde_json::from_slice(&text)
+        .map_err(|error| refuse(&name, format!("is no index of safetensors files: {error}")).caused_by(error))?;
+    let map = json.get("weight_map").and_then(serde_json::Value::as_object);
+    let files =
+        map.map(|map| map.values().map(|file| file.as_str().map(str::to_owned)).collect::<Option<BTreeSet<_>>>());
+    match files.flatten() {
+        Some(files) if files.iter().all(|file| Path::new(file).file_name().is_some_and(|own| own == file.as_str())) => {
+            Ok(files.into_iter().collect())
+        }
+        _ => {
+            Err(refuse(&name, "is no index of safetensors files: it needs a weight_map from names to files beside it"))
+        }
+    }
+}
 
 /// Reads and checks a file's header, and with it every offset: the position of the first tensor, and the tensors.
 ///

@@ -14,13 +14,15 @@
 //! # }
 //! ```
 
+mod inspect;
 mod load;
 #[cfg(not(target_arch = "wasm32"))]
 mod save;
 
+pub use inspect::{Contents, StoredTensor, inspect};
 pub use load::{Load, load, load_parameters};
 #[cfg(not(target_arch = "wasm32"))]
-pub use save::save;
+pub use save::{save, save_with_notes};
 
 use crate::error::{Error, ErrorKind};
 use std::path::Path;

@@ -4,7 +4,7 @@ use super::{file_name, refuse};
 use crate::{data::DType, error::Error, graph::Variable, session::Weights};
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     ffi::OsString,
     fs::{self, File, OpenOptions},
     io::{BufWriter, Write},
@@ -20,6 +20,18 @@ use std::{
 /// # Errors
 /// A folder or disk that cannot be written to, or an error of the device; then the old file is as it was.
 pub fn save(weights: &Weights, path: impl AsRef<Path>) -> Result<(), Error> {
+    save_with_notes(weights, path, &BTreeMap::new())
+}
+
+/// [`save`] with notes in the file's header, which [`inspect`](super::inspect()) returns.
+///
+/// # Errors
+/// As [`save`].
+pub fn save_with_notes(
+    weights: &Weights,
+    path: impl AsRef<Path>,
+    notes: &BTreeMap<String, String>,
+) -> Result<(), Error> {
     let path = path.as_ref();
     let failed =
         |error: std::io::Error| refuse(&file_name(path), format!("cannot be written: {error}")).caused_by(error);
@@ -27,7 +39,8 @@ pub fn save(weights: &Weights, path: impl AsRef<Path>) -> Result<(), Error> {
     let mut out = BufWriter::with_capacity(1 << 20, &temporary.file);
 
     let variables = in_file_order(weights);
-    let header = header(&variables).map_err(|error| refuse(&file_name(path), format!("cannot be written: {error}")))?;
+    let header =
+        header(&variables, notes).map_err(|error| refuse(&file_name(path), format!("cannot be written: {error}")))?;
     out.write_all(&(header.len() as u64).to_le_bytes()).map_err(failed)?;
     out.write_all(&header).map_err(failed)?;
     for variable in &variables {
@@ -46,7 +59,7 @@ fn in_file_order(weights: &Weights) -> Vec<Variable> {
     variables
 }
 
-fn header(variables: &[Variable]) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
+fn header(variables: &[Variable], notes: &BTreeMap<String, String>) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
     let mut offset = 0;
     let tensors = variables.iter().map(|variable| {
         let begin = offset;
@@ -62,9 +75,13 @@ fn header(variables: &[Variable]) -> Result<Vec<u8>, Box<dyn std::error::Error>>
         )
     });
     // What Hugging Face's tools ask of a file before they open it.
-    let format = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    let metadata = Metadata::new(Some(format), tensors.collect())?;
-    let mut header = serde_json::to_vec(&metadata)?;
+    let mut all = notes.clone();
+    all.insert("format".to_owned(), "pt".to_owned());
+    let metadata = Metadata::new(Some(HashMap::new()), tensors.collect())?;
+    let mut value = serde_json::to_value(&metadata)?;
+    // As a sorted map, so that the same notes give the same bytes.
+    value["__metadata__"] = serde_json::to_value(all)?;
+    let mut header = serde_json::to_vec(&value)?;
     header.resize(header.len().next_multiple_of(8), b' ');
     Ok(header)
 }

@@ -3,11 +3,15 @@
 mod bench;
 mod devices;
 mod digits;
+mod inspect;
+mod models;
 mod plot;
 mod profile;
+mod summary;
 
 use crate::error::Error;
 use clap::{Args, Parser, Subcommand};
+use models::Model;
 use std::{path::PathBuf, process::ExitCode};
 
 /// Trains and runs neural networks on any GPU, with WGSL shaders one can read.
@@ -44,6 +48,18 @@ enum Command {
     /// Times are the device's own (timestamps around each kernel), the median of several runs.
     #[command(after_help = "Example:\n  wgrad bench softmax layer_norm --size large")]
     Bench(Bench),
+    /// Lists the tensors of a safetensors file, or of the files that an index names.
+    #[command(after_help = "Example:\n  wgrad inspect digits.safetensors")]
+    Inspect {
+        /// A .safetensors file, or model.safetensors.index.json.
+        file: PathBuf,
+        /// Prints one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Shows a model's layers, parameters, operations and memory, before anything is allocated.
+    #[command(after_help = "Example:\n  wgrad summary alexnet --batch 4")]
+    Summary(Summary),
     /// Shows where a model spends its time, layer by layer.
     ///
     /// Weights and inputs are random: times do not depend on them.
@@ -104,12 +120,17 @@ struct Profile {
     json: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Model {
-    /// AlexNet for images of 224×224.
-    Alexnet,
-    /// The network of `wgrad train digits`.
-    Digits,
+#[derive(Debug, Args)]
+struct Summary {
+    /// The model.
+    #[arg(value_enum)]
+    model: Model,
+    /// How many images at once.
+    #[arg(long, default_value_t = 1, value_parser = parse_batch)]
+    batch: usize,
+    /// Prints one JSON object.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -189,7 +210,9 @@ pub fn main() -> ExitCode {
         Command::Train { task: TrainTask::Digits(options) } => digits::train(&options),
         Command::Predict { task: PredictTask::Digits(options) } => digits::predict(&options),
         Command::Devices { json } => devices::list(json),
+        Command::Inspect { file, json } => inspect::run(&file, json),
         Command::Bench(options) => bench::run(&options),
+        Command::Summary(options) => summary::run(&options),
         Command::Profile(options) => profile::run(&options),
     };
     match result {

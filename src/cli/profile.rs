@@ -1,15 +1,11 @@
 //! `wgrad profile`.
 
-use super::{Model, Profile as Options, say};
+use super::{Profile as Options, say};
 use crate::{
-    data::{Array, DType, Shape},
+    data::Array,
     error::{Error, ErrorKind},
     gpu::Context,
-    graph::{Graph, Mode},
     measure::{Profile, Roofline},
-    models::{alexnet, lenet},
-    nn::Layer,
-    optim::AdamW,
     session::{Session, Weights},
 };
 use serde_json::json;
@@ -17,26 +13,12 @@ use std::fs;
 
 pub(super) fn run(options: &Options) -> Result<(), Error> {
     let context = pollster::block_on(Context::new())?;
-    let graph = Graph::new(if options.train { Mode::Train } else { Mode::Infer });
-    let image: Shape = match options.model {
-        Model::Alexnet => [options.batch, 3, 224, 224].into(),
-        Model::Digits => [options.batch, 1, 8, 8].into(),
-    };
-    let x = graph.input("x", &image);
-    let logits = match options.model {
-        Model::Alexnet => alexnet(1000).apply(&x),
-        Model::Digits => lenet(10).apply(&x),
-    };
-    let output = if options.train {
-        let loss = logits.cross_entropy(&graph.input_of("label", [options.batch], DType::U32));
-        AdamW::new(1e-3).minimise(&loss);
-        loss
-    } else {
-        logits
-    };
+    let (graph, output) =
+        if options.train { options.model.training(options.batch) } else { options.model.inference(options.batch) };
     let plan = graph.plan(&[("output", &output)], context.target())?;
     let session = Session::new(&context, plan.clone(), &Weights::init(&context, &plan, 1)?)?;
     // Neither zeros, which some processors skip, nor denormal numbers, which some are slow at.
+    let image = options.model.input(options.batch);
     let numbers: Vec<f32> = (0..image.numel()).map(|i| ((i * 37) % 101) as f32 / 50.0 - 1.0).collect();
     session.write("x", &Array::from_f32(&image, &numbers)?)?;
 

@@ -3,11 +3,13 @@
 mod build;
 mod op;
 mod print;
+mod summary;
 mod tensor;
 
 pub use build::{Graph, Init, Mode, Role, Variable};
 pub(crate) use build::{GraphData, Node, Source};
 pub use op::{Backward, Emit, Gradients, Io, Op, Pointwise, Scalar};
+pub use summary::LayerSummary;
 pub use tensor::Tensor;
 
 /// Names a value of a graph.

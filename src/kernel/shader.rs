@@ -50,6 +50,8 @@ static LIBRARY: &[&Shader] = library![
     "chain"
     "combine"
     "cooperative"
+    "cooperative_correlation"
+    "cooperative_matmul"
     "correlate"
     "correlation"
     "erf"
@@ -112,6 +114,12 @@ impl Kernel {
     /// The same with what it imports from `shaders/lib/subgroups`, for a device that has subgroups.
     pub fn with_subgroups(mut self, subgroups: bool) -> Kernel {
         self.subgroups = subgroups;
+        self
+    }
+
+    /// The same with another way of storing, which a fused chain replaces.
+    pub fn storing(mut self, store: &'static Shader) -> Kernel {
+        self.chain = Some(Arc::new(ChainText { text: String::new(), shaders: vec![store] }));
         self
     }
 

@@ -72,6 +72,9 @@ pub fn measure(
             gradients
         }
     };
+    if outputs.is_empty() {
+        return Ok(None);
+    }
     let names: Vec<String> = (0..outputs.len()).map(|i| i.to_string()).collect();
     let named: Vec<(&str, &Tensor)> = names.iter().map(String::as_str).zip(&outputs).collect();
     let plan = example.graph().plan(&named, context.target())?;

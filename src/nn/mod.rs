@@ -6,6 +6,7 @@
 
 mod activation;
 mod attention;
+pub mod collapse;
 mod conv;
 mod dropout;
 mod embed;
@@ -13,6 +14,7 @@ mod layer;
 mod linear;
 mod norm;
 mod pool;
+mod position;
 mod recurrent;
 
 pub use activation::{Activation, gelu, gelu_tanh, log_softmax, relu, sigmoid, silu, softmax, softplus, tanh};
@@ -27,4 +29,5 @@ pub use pool::{
     AdaptiveAvgPool, AvgPool, GlobalAvgPool, MaxPool, Upsample, adaptive_avg_pool, avg_pool, avg_pool1d, avg_pool3d,
     global_avg_pool, max_pool, max_pool1d, max_pool3d, upsample,
 };
+pub use position::{LearnedPositions, SinusoidalPositions, learned_positions, sinusoidal_positions};
 pub use recurrent::{Rnn, RnnStates, gru, lstm, relu_rnn, simple_rnn};

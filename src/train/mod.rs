@@ -1,11 +1,23 @@
-//! What training needs around a session: batches, shuffles, counts.
+//! What training needs around a session: datasets, shuffled batches, the loop, counts.
 
 mod batches;
+mod bleu;
+#[cfg(not(target_arch = "wasm32"))]
+mod dataset;
 #[cfg(feature = "cli")]
 mod digits;
+mod history;
 mod metrics;
+#[cfg(not(target_arch = "wasm32"))]
+mod training;
 
 pub use batches::{Batches, Shuffle};
+pub use bleu::Bleu;
+#[cfg(not(target_arch = "wasm32"))]
+pub use dataset::{Batch, Dataset, Table, each_batch};
 #[cfg(feature = "cli")]
 pub use digits::Digits;
+pub use history::{Epoch, History};
 pub use metrics::Confusion;
+#[cfg(not(target_arch = "wasm32"))]
+pub use training::{Ended, Event, Goal, Training};

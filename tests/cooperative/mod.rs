@@ -1,9 +1,9 @@
-//! Cooperative matrices: which products and attentions use them, and, on a driver that has them, what these compute.
+//! Cooperative matrices: which products, convolutions and attentions use them, and, on a driver that has them, what these compute.
 
 use wgrad::{
     autodiff::gradients,
     kernel::{CooperativeMatrix, DeviceClass, Target},
-    ops::Attention,
+    ops::{Attention, Conv1d, Conv2d, Conv3d, ConvTranspose2d},
     plan::PlanOptions,
     prelude::*,
     testing::{context, run_on},
@@ -40,7 +40,40 @@ fn products_use_what_the_adapter_lists_and_nothing_else() {
     assert_eq!(kernels(DType::F16, &software), ["matmul/subgroup"]);
 }
 
+#[test]
+fn convolutions_use_what_the_adapter_lists_where_they_fill_it() {
+    let kernel = |dtype, [outputs, inputs, side]: [usize; 3], list: &[CooperativeMatrix]| {
+        let graph = Graph::new(Mode::Infer);
+        let (x, w) = ([1, inputs, side + 2, side + 2], [outputs, inputs, 3, 3]);
+        let y = graph.input_of("x", x, dtype).conv2d(&graph.input_of("w", w, dtype), None, Conv2d::default());
+        let plan = graph.plan(&[("y", &y)], &listing(list)).unwrap();
+        plan.kernels().next().unwrap().shader.name
+    };
+    let (small, large) = (CooperativeMatrix::square(8, DType::F16), CooperativeMatrix::square(16, DType::F16));
+    let half = |sizes, list: &[CooperativeMatrix]| kernel(DType::F16, sizes, list);
+    let sizes = [40, 30, 9];
+    assert_eq!(half(sizes, &[]), "conv/portable");
+    assert_eq!(half(sizes, &[small]), "conv/cooperative_8x8");
+    assert_eq!(half(sizes, &[small, large]), "conv/cooperative_16x16");
+    assert_eq!(half(sizes, &[CooperativeMatrix { sums: DType::F16, ..large }]), "conv/portable");
+    assert_eq!(kernel(DType::F32, sizes, &[small, large]), "conv/portable");
+    assert_eq!(kernel(DType::F32, sizes, &[CooperativeMatrix::square(8, DType::F32)]), "conv/cooperative_8x8");
+    // Few outputs, or few pixels, would leave most of a square unused.
+    assert_eq!(half([4, 30, 9], &[large]), "conv/thin");
+    assert_eq!(half([7, 30, 9], &[large]), "conv/portable");
+    assert_eq!(half([40, 30, 2], &[large]), "conv/portable");
+}
+
 const REASON: &str = "the driver lists no cooperative matrices; Mesa 26.1 and later do";
+
+/// Numbers of eight bits between −2 and 2, whose products are exact in `f32`.
+fn numbers(state: &mut u32, count: usize) -> Vec<f32> {
+    let mut next = || {
+        *state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        f32::from((*state >> 24) as i8) / 64.0
+    };
+    (0..count).map(|_| next()).collect()
+}
 
 /// relu(a·b + c), one of whose factors or both may be stored transposed, in one dispatch of the kernel for squares of a
 /// side, against the sums in f64.
@@ -49,13 +82,7 @@ fn check(dtype: DType, side: u32, [batch, m, n, k]: [usize; 4], transposed: [boo
     let target = target.with_class(DeviceClass::Portable);
     let case = format!("{dtype} {side} {batch}x{m}x{n}x{k} {transposed:?}");
     let mut state = (m * 31 + n * 17 + k) as u32;
-    let mut numbers = |count: usize| -> Vec<f32> {
-        let mut next = || {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            f32::from((state >> 24) as i8) / 64.0
-        };
-        (0..count).map(|_| next()).collect()
-    };
+    let mut numbers = |count: usize| numbers(&mut state, count);
     let (a, b, c) = (numbers(batch * m * k), numbers(batch * k * n), numbers(n));
     let graph = Graph::new(Mode::Infer);
     let stored = |name: &str, [rows, columns]: [usize; 2], transposed: bool| {
@@ -133,6 +160,80 @@ fn products_of_matrices_of_real_gpus_match_their_definition() {
     check(DType::F16, 16, [1, 65, 129, 33], [true, false]);
     check(DType::F32, 8, [3, 35, 33, 50], [true, false]);
     check(DType::F32, 8, [1, 33, 65, 33], [false, true]);
+}
+
+/// Σ r·relu(y) for a convolution y with a bias, and all gradients: the same numbers by the kernels for squares of a side
+/// as by the portable one, as no sum is rounded.
+fn check_convolution(
+    dtype: DType,
+    side: u32,
+    [x, w]: [&[usize]; 2],
+    channels: usize,
+    convolve: impl Fn([&Tensor; 3]) -> Tensor,
+) {
+    let graph = Graph::new(Mode::Infer);
+    let [image, window, bias] =
+        [("x", x), ("w", w), ("b", &[channels])].map(|(name, s)| graph.input_of(name, s, dtype));
+    let y = convolve([&image, &window, &bias]).relu();
+    let weights = graph.input_of("r", y.shape(), dtype);
+    let slopes: Vec<Tensor> = gradients(&(&y * &weights).sum_all(), &[image.clone(), window.clone()])
+        .into_iter()
+        .map(Option::unwrap)
+        .collect();
+    let outputs = [("y", &y), ("dx", &slopes[0]), ("dw", &slopes[1])];
+
+    let mut state = side;
+    let inputs: Vec<(&str, Array)> =
+        [("x", image.shape()), ("w", window.shape()), ("b", bias.shape()), ("r", y.shape())]
+            .into_iter()
+            .map(|(name, shape)| {
+                let found = numbers(&mut state, shape.numel());
+                (name, Array::from_f32_as(dtype, &shape, &found).unwrap())
+            })
+            .collect();
+    let list = [Vec::new(), vec![CooperativeMatrix::square(side, dtype)]];
+    let [portable, cooperative] = list.map(|cooperative| {
+        let target = Target { cooperative, ..context().target().clone() }.with_class(DeviceClass::Portable);
+        let plan = graph.plan(&outputs, &target).unwrap();
+        let names = plan.kernels().map(|kernel| kernel.shader.name).filter(|name| name.starts_with("conv/"));
+        let mut names: Vec<&str> = names.filter(|&name| name != "conv/combine").collect();
+        names.dedup();
+        (names, run_on(&graph, &outputs, &inputs, &target, PlanOptions::default()).unwrap())
+    });
+    assert_eq!(portable.0, ["conv/portable"], "{x:?}");
+    assert_eq!(cooperative.0, [format!("conv/cooperative_{side}x{side}")], "{x:?}");
+    for ((name, _), (expected, found)) in outputs.iter().zip(portable.1.iter().zip(&cooperative.1)) {
+        let (expected, found) = (expected.to_f32(), found.to_f32());
+        assert!(expected.iter().any(|&number| number != 0.0), "{dtype} {side} {x:?}: {name} is zero");
+        for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
+            assert_eq!(found, expected, "{dtype} {side} {x:?}: {name} at {i}");
+        }
+    }
+}
+
+/// Those of squares of 8 rows in f16, which the driver lists, are among the tests of `ops::conv`.
+#[test]
+#[ignore = "make cooperative runs it on a driver that has cooperative matrices, or says why there is none"]
+fn convolutions_by_matrices_of_real_gpus_match_the_portable_kernel() {
+    assert!(context().target().class.is_software(), "matrices that are not listed are for a software driver only");
+    assert!(!context().target().cooperative.is_empty(), "{REASON}");
+    for (dtype, side) in [(DType::F16, 16), (DType::F32, 8)] {
+        let options = Conv1d::default().stride([2]).padding([[2, 1]]).dilation([3]).groups(2);
+        check_convolution(dtype, side, [&[2, 18, 37], &[20, 9, 4]], 20, |[x, w, b]| x.conv1d(w, Some(b), options));
+        // Sums in parts.
+        let options = Conv2d::default().padding([1, 2]);
+        check_convolution(dtype, side, [&[1, 70, 9, 15], &[35, 70, 3, 3]], 35, |[x, w, b]| {
+            x.conv2d(w, Some(b), options)
+        });
+        let options = Conv3d::default().padding(1).stride([1, 2, 1]);
+        check_convolution(dtype, side, [&[1, 9, 5, 6, 7], &[10, 9, 2, 3, 2]], 10, |[x, w, b]| {
+            x.conv3d(w, Some(b), options)
+        });
+        let options = ConvTranspose2d::default().stride([2, 3]).padding(1);
+        check_convolution(dtype, side, [&[2, 10, 5, 7], &[10, 9, 4, 3]], 9, |[x, w, b]| {
+            x.conv_transpose2d(w, Some(b), options)
+        });
+    }
 }
 
 /// The kernels of attention and its gradients.
@@ -237,15 +338,7 @@ const ATTENDED: [Attended; 7] = [
     Attended { q: [2, 1, 66, 128], v: [2, 1, 66, 20], causal: true, masked: true },
 ];
 
-#[test]
-#[ignore = "make cooperative runs it on a driver that has cooperative matrices, or says why there is none"]
-fn attention_by_listed_matrices_matches_the_portable_kernels() {
-    assert!(context().target().cooperative.contains(&CooperativeMatrix::square(8, DType::F16)), "{REASON}");
-    for case in &ATTENDED {
-        check_attention(8, case);
-    }
-}
-
+/// Those of squares of 8 rows in f16 are among the tests of `ops::attention`.
 #[test]
 #[ignore = "make cooperative runs it on a driver that has cooperative matrices, or says why there is none"]
 fn attention_by_matrices_of_real_gpus_matches_the_portable_kernels() {

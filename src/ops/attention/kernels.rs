@@ -5,10 +5,9 @@ use crate::{
     data::{DType, TensorDesc},
     error::Misfit,
     graph::{Emit, Io, Op},
-    kernel::{ChainText, Dispatch, Kernel, Params, Target},
+    kernel::{Dispatch, Kernel, Params, Target},
     shader,
 };
-use std::sync::Arc;
 
 /// Iterations of all its loops that one thread may make on Mesa's software driver, which stops them without a word.
 const MOST_ITERATIONS: usize = 65_000;
@@ -146,8 +145,8 @@ impl Attend {
         let sums = out.scratch(sums);
         out.push(dispatch.write(sums).params(params));
         let vectors = elements.is_multiple_of(4);
-        let mut kernel = Kernel::new(shader!("matmul/sum_parts"), "main", dbias.dtype);
-        kernel.chain = Some(Arc::new(ChainText { text: String::new(), shaders: vec![shader!("matmul/store")] }));
+        let kernel =
+            Kernel::new(shader!("matmul/sum_parts"), "main", dbias.dtype).storing(shader!("matmul/store"));
         let dispatch = Dispatch::new(kernel.constant("VECTORS", vectors.into()))
             .read(sums)
             .write(io.y(0))

@@ -200,12 +200,14 @@ struct Variant {
     packed: bool,
     /// Whether the innermost loop is over tap columns instead of inputs.
     columns_inside: bool,
+    /// Whether it has one way to store, which parts of a sum replace, instead of two entry points.
+    stores_once: bool,
     constants: Vec<(&'static str, u32)>,
 }
 
 impl Variant {
     /// The choice between the kernels.
-    fn choose(correlation: &Correlation, target: &Target) -> Variant {
+    fn choose(correlation: &Correlation, real: DType, target: &Target) -> Variant {
         let (outputs, columns) = (correlation.outputs, &correlation.axes[2]);
         let software = target.class.is_software();
         let general = ("GENERAL", u32::from(correlation.is_general()));
@@ -223,20 +225,29 @@ impl Variant {
                 of_rows: true,
                 packed: false,
                 columns_inside: true,
+                stores_once: false,
                 constants,
             };
         }
         if !software {
+            let side = target.cooperative_side(real).map(|side| side as usize);
+            let side = side.filter(|&side| correlation.fills(side));
+            let shader = match side {
+                Some(16) => shader!("conv/cooperative_16x16"),
+                Some(_) => shader!("conv/cooperative_8x8"),
+                None => shader!("conv/portable"),
+            };
             return Variant {
-                shader: shader!("conv/portable"),
-                outputs: 64,
-                pixels: 64,
+                shader,
+                outputs: side.map_or(64, |side| 4 * side),
+                pixels: side.map_or(64, |side| 8 * side),
                 blocks: 1,
                 busy: 256,
                 of_rows: false,
                 packed: false,
                 // Neighbouring threads load neighbouring weights.
                 columns_inside: true,
+                stores_once: side.is_some(),
                 constants: vec![general],
             };
         }
@@ -255,6 +266,7 @@ impl Variant {
             packed: true,
             // The longer loop is inside, as those around it cost extra.
             columns_inside: columns.most_taps() > correlation.inputs,
+            stores_once: false,
             constants: vec![general, ("OUTPUTS", outputs as u32)],
         }
     }
@@ -271,9 +283,12 @@ impl Variant {
         correlation.groups * correlation.outputs.div_ceil(self.outputs) * pixels * phases
     }
 
-    fn kernel(&self, entry: &'static str, io: &Io) -> Kernel {
-        let kernel = Kernel::new(self.shader, entry, io.real());
-        self.constants.iter().fold(kernel, |kernel, &(name, value)| kernel.constant(name, value))
+    /// The kernel for whole sums or for parts of them.
+    fn kernel(&self, whole: bool, real: DType) -> Kernel {
+        let entry = if whole || self.stores_once { "correlation" } else { "partial_correlation" };
+        let kernel = Kernel::new(self.shader, entry, real);
+        let kernel = self.constants.iter().fold(kernel, |kernel, &(name, value)| kernel.constant(name, value));
+        if whole || !self.stores_once { kernel } else { kernel.storing(shader!("conv/part")) }
     }
 }
 
@@ -287,6 +302,13 @@ impl Correlation {
         !self.axes[0].is_single() || self.axes.iter().any(|axis| axis.spread > 1)
     }
 
+    /// Whether its outputs, its pixels and its sums would each be at least half a square of a side.
+    fn fills(&self, side: usize) -> bool {
+        let pixels = self.batch * self.axes.iter().map(Axis::longest).product::<usize>();
+        let [outer, inner] = self.steps(true);
+        [self.outputs, pixels, outer * inner].iter().all(|&length| 2 * length >= side)
+    }
+
     /// Steps of all loops but the innermost, and of that one.
     fn steps(&self, columns_inside: bool) -> [usize; 2] {
         let [depth, row, column] = self.axes.map(|axis| axis.most_taps());
@@ -298,7 +320,7 @@ impl Correlation {
     pub fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
         io.fits(target)?;
         self.check()?;
-        let variant = Variant::choose(self, target);
+        let variant = Variant::choose(self, io.real(), target);
         let blocks = variant.count(self);
         let [outer, inner] = self.steps(variant.columns_inside);
         let parts = Parts::new(outer, inner, variant.busy.div_ceil(blocks.max(1)));
@@ -306,8 +328,7 @@ impl Correlation {
 
         let weights = if variant.packed { self.pack(io, target, variant.outputs, out)? } else { self.unpacked(io) };
         let sums = if whole { io.y(0) } else { scratch([parts.count(), self.elements()], target, out)? };
-        let entry = if whole { "correlation" } else { "partial_correlation" };
-        let mut dispatch = Dispatch::new(variant.kernel(entry, io)).read(io.x(0)).read(weights.value);
+        let mut dispatch = Dispatch::new(variant.kernel(whole, io.real())).read(io.x(0)).read(weights.value);
         if !variant.packed {
             dispatch = dispatch.read(bias(io));
         }

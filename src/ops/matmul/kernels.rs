@@ -5,10 +5,10 @@ use crate::{
     data::{DType, TensorDesc},
     error::Misfit,
     graph::{Emit, Io, ValueId},
-    kernel::{ChainText, Dispatch, Kernel, Params, Shader, Slice, Target},
+    kernel::{Dispatch, Kernel, Params, Shader, Slice, Target},
     shader,
 };
-use std::{ops::Range, sync::Arc};
+use std::ops::Range;
 
 /// The most rows for which reading b is the work; software drivers do better with a tile for more than one.
 fn thin(target: &Target) -> usize {
@@ -100,7 +100,7 @@ impl Product {
         if let Some((sums, bytes)) = sums {
             let vectors = elements.is_multiple_of(4);
             let kernel = Kernel::new(shader!("matmul/sum_parts"), "main", y.dtype).constant("VECTORS", vectors.into());
-            let dispatch = Dispatch::new(storing(kernel, shader!("matmul/store")))
+            let dispatch = Dispatch::new(kernel.storing(shader!("matmul/store")))
                 .read(sums)
                 .write(io.y(0))
                 .params(Params::new().all([ranges * parts, elements]))
@@ -218,7 +218,7 @@ impl Product {
         };
         let read = (m * k * repeats(|along| along.a) + k * n * repeats(|along| along.b)) * real.bytes();
         let written = m * n * batches * results.parts * results.element;
-        Dispatch::new(storing(kernel, results.store))
+        Dispatch::new(kernel.storing(results.store))
             .read(a)
             .read(b)
             .write(y)
@@ -238,12 +238,6 @@ impl Variant {
         let groups = piece.m.len().div_ceil(self.rows) * piece.n.len().div_ceil(self.columns) * piece.batches();
         self.busy.div_ceil(groups).min(piece.k.len() / self.shortest).max(1)
     }
-}
-
-/// The same kernel with another way of storing, which a fused chain replaces.
-fn storing(mut kernel: Kernel, store: &'static Shader) -> Kernel {
-    kernel.chain = Some(Arc::new(ChainText { text: String::new(), shaders: vec![store] }));
-    kernel
 }
 
 /// The rows of a workgroup of the software kernels, and what a product then costs in its own unit.

@@ -1,0 +1,24 @@
+// y[b, k, m] = Σ x[b, c, m·stride + start + t·step] · w[k, c, t] by cooperative matrices of 8 rows and columns.
+//#enable wgpu_cooperative_matrix
+//#import chain
+//#import cooperative
+//#import cooperative_correlation
+//#import index
+
+const SIDE = 8u;
+alias CoopLeft = coop_mat8x8<real, A>;
+alias CoopRight = coop_mat8x8<real, B>;
+alias CoopSums = coop_mat8x8<f32, C>;
+
+@compute @workgroup_size(COOP_THREADS)
+fn correlation(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+    @builtin(subgroup_id) subgroup: u32,
+    @builtin(num_subgroups) subgroups: u32,
+) {
+    let tile = coop_tile(workgroup_index(group, groups));
+    coop_begin(tile, thread);
+    coop_product(tile, thread, subgroup, subgroups);
+}
