@@ -17,7 +17,7 @@ test: setup tools
 	sh scripts/examples.sh
 	sh scripts/wasm.sh
 
-# Products and convolutions by cooperative matrices, on a software driver that has them.
+# Products, convolutions and attention by cooperative matrices, on a software driver that has them.
 cooperative: tools
 	sh tests/cooperative/run.sh
 

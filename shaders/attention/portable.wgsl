@@ -2,6 +2,7 @@
 // 64 threads bring 16 columns of both factors to workgroup memory; each thread sums 4×8 numbers from there.
 //#import attention
 //#import attention_wait
+//#import attention_tile
 //#import index
 
 const ATTENTION_THREADS = 64u;

@@ -3,6 +3,7 @@
 //#import attention
 //#import attention_lanes
 //#import attention_wait
+//#import attention_tile
 //#import index
 
 fn attention_left(source: u32, rows: AttentionRows, row: u32, column: u32) -> AttentionColumns {

@@ -5,6 +5,7 @@
 // without waiting. A barrier would make coroutines of the kernel, which then takes twice the time.
 //#import attention
 //#import attention_lanes
+//#import attention_tile
 //#import index
 
 fn first_lanes(x: f32) -> vec4<f32> {
@@ -28,7 +29,7 @@ fn attention_left(source: u32, rows: AttentionRows, row: u32, column: u32) -> At
 }
 
 fn attention_left_of_tile(row: u32, column: u32) -> AttentionColumns {
-    return broadcast(attention_tile[(row + lane % 8u) * 16u + column / 4u]);
+    return broadcast(attention_of_tile((row + lane % 8u) * 16u + column / 4u));
 }
 
 fn attention_wait() {}

@@ -1,5 +1,6 @@
 // y = softmax(scale·q·kᵀ + bias)·v, tile by tile with an online softmax (Dao et al. 2022), and its gradients.
-// Rows are whole vectors of four. The importing file says how threads share a tile: `attention_scores` and `attention_accumulate`.
+// Rows are whole vectors of four. The importing file says how threads share a tile, `attention_scores` and `attention_accumulate`,
+// and how the tile lies in workgroup memory, `attention_of_tile` and `attention_to_tile`.
 //#import nan
 //#import random
 
@@ -123,8 +124,6 @@ struct AttentionHead {
 
 var<private> thread: AttentionThread;
 
-// [row, column / 4]
-var<workgroup> attention_tile: array<vec4<f32>, ATTENTION_ROWS * 16u>;
 // [thread across, row / 4]
 var<workgroup> attention_parts: array<vec4<f32>, 8u * ATTENTION_ROWS / 4u>;
 
@@ -215,7 +214,7 @@ fn attention_square(source: u32, rows: AttentionRows, row: u32, column: u32) -> 
 // Four rows of four neighbours of the tile that the workgroup shares.
 fn attention_square_of_tile(row: u32, column: u32) -> array<vec4<f32>, 4> {
     let at = row * 16u + column / 4u;
-    return array(attention_tile[at], attention_tile[at + 16u], attention_tile[at + 32u], attention_tile[at + 48u]);
+    return array(attention_of_tile(at), attention_of_tile(at + 16u), attention_of_tile(at + 32u), attention_of_tile(at + 48u));
 }
 
 fn attention_turned(x: array<vec4<f32>, 4>) -> array<vec4<f32>, 4> {
@@ -347,14 +346,14 @@ fn attention_dropped(head: AttentionHead, p: AttentionBlock, row: u32, left: u32
 fn attention_share(block: AttentionBlock, row: u32) {
     let at = row * 16u + thread.left / 4u;
     let right = (thread.right - thread.left) / 4u;
-    attention_tile[at] = block[0];
-    attention_tile[at + right] = block[1];
-    attention_tile[at + 16u] = block[2];
-    attention_tile[at + 16u + right] = block[3];
-    attention_tile[at + 32u] = block[4];
-    attention_tile[at + 32u + right] = block[5];
-    attention_tile[at + 48u] = block[6];
-    attention_tile[at + 48u + right] = block[7];
+    attention_to_tile(at, block[0]);
+    attention_to_tile(at + right, block[1]);
+    attention_to_tile(at + 16u, block[2]);
+    attention_to_tile(at + 16u + right, block[3]);
+    attention_to_tile(at + 32u, block[4]);
+    attention_to_tile(at + 32u + right, block[5]);
+    attention_to_tile(at + 48u, block[6]);
+    attention_to_tile(at + 48u + right, block[7]);
 }
 
 fn attention_part(across: u32, row: u32) -> u32 {
@@ -653,7 +652,7 @@ fn attention_backward_bias(group: u32, index: u32) {
     for (var c = index; c < min(ATTENTION_SIDE, sizes.keys - key); c += ATTENTION_THREADS) {
         var sum = 0.0;
         for (var r = 0u; r < attention_height(); r++) {
-            let x = attention_tile[r * 16u + c / 4u][c % 4u];
+            let x = attention_of_tile(r * 16u + c / 4u)[c % 4u];
             let query = tile * attention_height() + r;
             if sizes.bias_queries == 1u {
                 sum += x;

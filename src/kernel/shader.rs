@@ -43,7 +43,9 @@ macro_rules! library {
 }
 static LIBRARY: &[&Shader] = library![
     "attention"
+    "attention_cooperative"
     "attention_lanes"
+    "attention_tile"
     "attention_wait"
     "chain"
     "combine"

@@ -1,9 +1,9 @@
-//! Cooperative matrices: which products and convolutions use them, and, on a driver that has them, what these compute.
+//! Cooperative matrices: which products, convolutions and attentions use them, and, on a driver that has them, what these compute.
 
 use wgrad::{
     autodiff::gradients,
     kernel::{CooperativeMatrix, DeviceClass, Target},
-    ops::{Conv1d, Conv2d, Conv3d, ConvTranspose2d},
+    ops::{Attention, Conv1d, Conv2d, Conv3d, ConvTranspose2d},
     plan::PlanOptions,
     prelude::*,
     testing::{context, run_on},
@@ -233,5 +233,118 @@ fn convolutions_by_matrices_of_real_gpus_match_the_portable_kernel() {
         check_convolution(dtype, side, [&[2, 10, 5, 7], &[10, 9, 4, 3]], 9, |[x, w, b]| {
             x.conv_transpose2d(w, Some(b), options)
         });
+    }
+}
+
+/// The kernels of attention and its gradients.
+fn attention_kernels(dtype: DType, target: &Target) -> Vec<String> {
+    let graph = Graph::new(Mode::Infer);
+    let [q, k, v] = ["q", "k", "v"].map(|name| graph.input_of(name, [1, 2, 40, 64], dtype));
+    let y = q.attention(&k, &v, Attention::causal());
+    let slopes = gradients(&y.cast(DType::F32).sum_all(), &[q, k, v]);
+    let outputs: Vec<(&str, &Tensor)> = ["q", "k", "v"].into_iter().zip(slopes.iter().flatten()).collect();
+    let plan = graph.plan(&outputs, target).unwrap();
+    let kernels = plan.kernels().filter(|kernel| kernel.label().contains("ward"));
+    kernels.map(|kernel| kernel.shader.name.to_owned()).collect()
+}
+
+#[test]
+fn attention_uses_what_the_adapter_lists_and_nothing_else() {
+    let (small, large) = (CooperativeMatrix::square(8, DType::F16), CooperativeMatrix::square(16, DType::F16));
+    let exact = CooperativeMatrix::square(8, DType::F32);
+    let half = |list: &[CooperativeMatrix]| attention_kernels(DType::F16, &listing(list));
+    assert_eq!(half(&[]), ["attention/portable"; 3]);
+    assert_eq!(half(&[exact]), ["attention/portable"; 3]);
+    assert_eq!(half(&[small]), ["attention/cooperative_8x8"; 3]);
+    assert_eq!(half(&[small, large]), ["attention/cooperative_16x16"; 3]);
+    assert_eq!(attention_kernels(DType::F32, &listing(&[small, large, exact])), ["attention/portable"; 3]);
+    let software = listing(&[small, large]).with_class(DeviceClass::Software);
+    assert_eq!(attention_kernels(DType::F16, &software), ["attention/subgroup"; 3]);
+}
+
+/// A case of attention: the shapes [B, H, T, D] of q and v, the width of which may differ from that of k, and whether
+/// there are masks: one that no query sees a key through in its first rows, and a length of the last batch.
+struct Attended {
+    q: [usize; 4],
+    v: [usize; 4],
+    causal: bool,
+    masked: bool,
+}
+
+/// Attention and its gradients by matrices of a side, against those of the portable kernels in f32.
+fn check_attention(side: u32, case: &Attended) {
+    let Attended { q, v, causal, masked } = *case;
+    let k = [v[0], v[1], v[2], q[3]];
+    let what = format!("{side} {q:?} {k:?} {v:?} causal {causal} masked {masked}");
+    let portable = context().target().with_class(DeviceClass::Portable);
+    let list = |squares| Target { cooperative: squares, ..portable.clone() };
+    let run = |dtype: DType, target: &Target| -> Vec<Vec<f32>> {
+        let graph = Graph::new(Mode::Infer);
+        let shapes = [q, k, v, [q[0], q[1], q[2], v[3]]];
+        let [x, y, z, w] = [0, 1, 2, 3].map(|i| graph.input_of(["q", "k", "v", "w"][i], shapes[i], dtype));
+        let mut options = Attention { causal, ..Attention::default() };
+        let mut inputs: Vec<(&str, Array)> = (0..4)
+            .map(|i| {
+                let count: usize = shapes[i].iter().product();
+                // Multiples of 1/64 are the same numbers in both element types.
+                let numbers: Vec<f32> = (0..count).map(|j| ((j * 37 + i * 11) % 97) as f32 / 64.0 - 0.75).collect();
+                (["q", "k", "v", "w"][i], Array::from_f32_as(dtype, shapes[i], &numbers).unwrap())
+            })
+            .collect();
+        if masked {
+            let mask: Vec<u32> = (0..q[2] * k[2]).map(|i| u32::from(i / k[2] >= 2 && i % 5 != 1)).collect();
+            options = options.mask(&graph.input_of("mask", [1, 1, q[2], k[2]], DType::U32));
+            options = options.lengths(&graph.input_of("lengths", [q[0]], DType::U32));
+            let lengths: Vec<u32> = (0..q[0]).map(|b| (k[2] - b.min(k[2]) * k[2] / q[0]) as u32).collect();
+            inputs.push(("mask", Array::from_u32([1, 1, q[2], k[2]], &mask).unwrap()));
+            inputs.push(("lengths", Array::from_u32([q[0]], &lengths).unwrap()));
+        }
+        let out = x.attention(&y, &z, options);
+        let slopes = gradients(&(&out * &w).cast(DType::F32).sum_all(), &[x, y, z]);
+        let outputs: Vec<(&str, &Tensor)> =
+            std::iter::once(("y", &out)).chain(["dq", "dk", "dv"].into_iter().zip(slopes.iter().flatten())).collect();
+        let plan = graph.plan(&outputs, target).unwrap();
+        let name = if target.cooperative.is_empty() {
+            "attention/portable"
+        } else {
+            &*format!("attention/cooperative_{side}x{side}")
+        };
+        assert!(plan.kernels().filter(|kernel| kernel.shader.name == name).count() >= 3, "{what}");
+        let found = run_on(&graph, &outputs, &inputs, target, PlanOptions::default()).unwrap();
+        found.iter().map(Array::to_f32).collect()
+    };
+    let found = run(DType::F16, &list(vec![CooperativeMatrix::square(side, DType::F16)]));
+    let expected = run(DType::F32, &list(Vec::new()));
+    for (name, (found, expected)) in ["y", "dq", "dk", "dv"].into_iter().zip(found.iter().zip(&expected)) {
+        let most = expected.iter().fold(1.0, |most: f32, x| most.max(x.abs()));
+        for (i, (&found, &expected)) in found.iter().zip(expected).enumerate() {
+            let error = (found - expected).abs();
+            assert!(error <= 4e-3 * most, "{what}: {name} is {found} at {i}, not {expected}");
+        }
+        assert!(
+            !masked || name != "y" || found[..2 * v[3]].iter().all(|&y| y == 0.0),
+            "{what}: hidden rows are {found:?}"
+        );
+    }
+}
+
+const ATTENDED: [Attended; 7] = [
+    Attended { q: [1, 1, 1, 8], v: [1, 1, 1, 8], causal: false, masked: false },
+    Attended { q: [2, 2, 37, 8], v: [2, 2, 37, 8], causal: true, masked: false },
+    Attended { q: [1, 4, 33, 40], v: [1, 2, 65, 40], causal: false, masked: false },
+    Attended { q: [1, 2, 70, 64], v: [1, 1, 70, 64], causal: true, masked: false },
+    Attended { q: [1, 1, 5, 128], v: [1, 1, 131, 128], causal: false, masked: false },
+    Attended { q: [2, 2, 35, 40], v: [2, 1, 67, 72], causal: false, masked: true },
+    Attended { q: [2, 1, 66, 128], v: [2, 1, 66, 20], causal: true, masked: true },
+];
+
+/// Those of squares of 8 rows in f16 are among the tests of `ops::attention`.
+#[test]
+#[ignore = "make cooperative runs it on a driver that has cooperative matrices, or says why there is none"]
+fn attention_by_matrices_of_real_gpus_matches_the_portable_kernels() {
+    assert!(context().target().class.is_software(), "matrices that are not listed are for a software driver only");
+    assert!(!context().target().cooperative.is_empty(), "{REASON}");
+    for case in &ATTENDED {
+        check_attention(16, case);
     }
 }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs the tests of products and convolutions, and those kept for it, on a software driver that has cooperative matrices.
+# Runs the tests of products, convolutions and attention, and those kept for it, on a software driver that has cooperative matrices.
 # Where that cannot be had, says why and ends well: SKIPPED stands in front of the reason.
 set -eu
 cd "$(dirname "$0")/../.."
@@ -36,5 +36,5 @@ run() {
     VK_DRIVER_FILES=$icd cargo test --quiet --all-features \
         --config "target.$host.runner = ['$loader', '--library-path', '$libraries']" "$@"
 }
-run --lib -- ops::matmul ops::conv
+run --lib -- ops::matmul ops::conv ops::attention
 run --test main -- --include-ignored cooperative::

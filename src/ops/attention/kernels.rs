@@ -98,10 +98,14 @@ impl Attend {
             .bits(self.stream)
             .all([bias_batches, bias_heads, bias_queries, parts, blocks, flags]);
 
-        let shader = match (target.class.is_software(), target.subgroups) {
-            (true, true) => shader!("attention/subgroup"),
-            (true, false) => shader!("attention/software"),
-            (false, _) => shader!("attention/portable"),
+        // Matrices of f32 would need more workgroup memory than every device has.
+        let side = (io.real() == DType::F16).then(|| target.cooperative_side(DType::F16)).flatten();
+        let shader = match (target.class.is_software(), target.subgroups, side) {
+            (true, true, _) => shader!("attention/subgroup"),
+            (true, false, _) => shader!("attention/software"),
+            (false, _, Some(16)) => shader!("attention/cooperative_16x16"),
+            (false, _, Some(_)) => shader!("attention/cooperative_8x8"),
+            (false, _, None) => shader!("attention/portable"),
         };
         let kernel = Kernel::new(shader, entry, io.real())
             .constant("EXTRAS", (self.bias || words.mask.is_some()).into())

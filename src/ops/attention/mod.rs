@@ -2,7 +2,8 @@
 //!
 //! Tiles of the scores are formed, weighted and summed into y with an online softmax (Milakov and
 //! Gimelshein 2018, Dao et al. 2022). Backward keeps y and the logarithm of each row's sum, and forms
-//! the tiles again.
+//! the tiles again. On devices that list cooperative matrices of `f16` these multiply the tiles, forward
+//! and backward; weights are then rounded to `f16`, each row relative to its largest, sums are `f32`.
 
 mod cache;
 mod kernels;
