@@ -134,8 +134,9 @@ fn the_table_of_operations_is_up_to_date() {
         let mut variants: BTreeMap<Vec<String>, &str> = BTreeMap::new();
         let mut own = Vec::new();
         for (name, target) in targets() {
-            let kernels = kernels(entry, DType::F32, &target).unwrap_or_else(|error| panic!("{}: {error}", entry.name));
-            if variants.insert(kernels, name).is_none() {
+            let single = kernels(entry, DType::F32, &target).unwrap_or_else(|error| panic!("{}: {error}", entry.name));
+            let half = kernels(entry, DType::F16, &target).unwrap_or_default();
+            if variants.insert([single, half].concat(), name).is_none() {
                 own.push(name);
             }
         }
