@@ -8,7 +8,7 @@ use wgrad::{
     autodiff::gradients,
     catalogue::{Example, Size, entries},
     error::ErrorKind,
-    ops::Conv2d,
+    ops::{Attention, Cell, Conv2d, Recurrent, RecurrentWeights},
     prelude::*,
 };
 
@@ -81,6 +81,17 @@ fn main() -> Result<(), Error> {
     both(&mut bench, "sum of 16M", &[&[16 << 20]], |_, x| x[0].sum_all())?;
     both(&mut bench, "embedding 1024 of 30000x384", &[&[30_000, 384]], |graph, x| {
         x[0].embedding(&graph.input_of("ids", [8, 128], DType::U32))
+    })?;
+    for time in [128, 512] {
+        let shape: &[usize] = &[4, 6, time, 64];
+        both(&mut bench, &format!("attention 4x6x{time}x64"), &[shape; 3], |_, x| {
+            x[0].attention(&x[1], &x[2], Attention::default())
+        })?;
+    }
+    let lstm: &[&[usize]] = &[&[8, 64, 256], &[1024, 256], &[1024, 256], &[1024], &[1024]];
+    both(&mut bench, "lstm 8x64x256", lstm, |_, x| {
+        let weights = RecurrentWeights { weight_ih: &x[1], weight_hh: &x[2], bias: Some([&x[3], &x[4]]) };
+        x[0].recurrent(Cell::Lstm, &weights, &Recurrent::default()).output
     })?;
     for entry in entries() {
         for size in [Size::Small, Size::Medium, Size::Large] {

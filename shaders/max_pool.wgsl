@@ -13,6 +13,9 @@
 
 const THREADS = 64u;
 const NOWHERE = 0xffffffffu;
+// The sides of a small window in a plane, so that drivers unroll its loops; 0 where `p.window` says them.
+override ROWS: u32 = 0u;
+override COLUMNS: u32 = 0u;
 
 // The maximum is the first one in row-major order, or the last NaN, as in PyTorch. A window without any element
 // gives −∞ and no place.
@@ -30,7 +33,7 @@ fn max_pool(
     let depth = window_begin(0u, vec4(four.depth)).x;
     let row = window_begin(1u, vec4(four.row)).x;
     let column = window_begin(2u, four.column);
-    var count = p.window;
+    var count = vec3(p.window.x, select(p.window.y, ROWS, ROWS > 0u), select(p.window.z, COLUMNS, COLUMNS > 0u));
     var columns = vec4<u32>();
     if ADAPTIVE {
         columns = window_end(2u, four.column) - column;

@@ -243,7 +243,12 @@ impl Op for Maxima {
         let (window, _) = self.windows.longest([x[1], x[2], x[3]]);
         finishes(target, &format!("window {:?}", &window[3 - dims..]), window)?;
         let elements = io.y_shape(0).numel() * window.iter().product::<usize>();
-        let dispatch = Dispatch::new(self.windows.kernel(shader!("max_pool"), "max_pool", io))
+        let kernel = self.windows.kernel(shader!("max_pool"), "max_pool", io);
+        let kernel = match self.windows.small() {
+            Some([rows, columns]) => kernel.constant("ROWS", rows as u32).constant("COLUMNS", columns as u32),
+            None => kernel,
+        };
+        let dispatch = Dispatch::new(kernel)
             .read(io.x(0))
             .write(io.y(0))
             .write(io.y(1))

@@ -78,6 +78,17 @@ enum Kind {
 }
 
 impl Windows {
+    /// The rows and columns of windows in a plane that slide and have few elements: worth a pipeline of their own,
+    /// because a software driver runs their loops ten times as fast when it can unroll them.
+    pub fn small(&self) -> Option<[usize; 2]> {
+        match self.kind {
+            Kind::Sliding { kernel: [_, rows, columns], .. } if self.dims < 3 && rows * columns <= 9 => {
+                Some([rows, columns])
+            }
+            _ => None,
+        }
+    }
+
     /// Windows that slide over padded planes; [`checked`](Windows::checked) says whether the numbers fit.
     pub fn sliding<const D: usize>(
         kernel: [usize; D],
