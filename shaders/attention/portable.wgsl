@@ -34,7 +34,7 @@ fn attention_block(source: u32, rows: AttentionRows, row: u32, column: u32) -> a
 fn attention_scores(
     of_a: u32, a: AttentionRows, row: u32, of_b: u32, b: AttentionRows, column: u32, index: u32,
 ) -> AttentionTile {
-    var sums = AttentionBlock();
+    var sums = Block();
     // Each thread brings a 4×4 block of b, and every second one of a; neighbouring threads read neighbouring memory.
     let place = vec2(index / 4u, index % 4u * 4u);
     for (var d = 0u; d < a.width; d += DEPTH) {
@@ -56,10 +56,10 @@ fn attention_scores(
         workgroupBarrier();
         for (var l = 0u; l < DEPTH; l++) {
             let j = l * B_PITCH + thread.across;
-            attention_add(&sums, a_staged[l * A_PITCH + thread.row / 4u], b_staged[j], b_staged[j + 8u]);
+            block_add(&sums, a_staged[l * A_PITCH + thread.row / 4u], b_staged[j], b_staged[j + 8u]);
         }
     }
-    return AttentionTile(sums, AttentionBlock(), AttentionBlock(), AttentionBlock());
+    return AttentionTile(sums, Block(), Block(), Block());
 }
 
 // sums + tile·b for the rows of b from `row` on, and its columns from `column` on.
@@ -80,10 +80,10 @@ fn attention_accumulate(
         for (var i = 0u; i < DEPTH; i += 4u) {
             let p = attention_turned(attention_square_of_tile(thread.row, l + i));
             let j = i * B_PITCH + thread.across;
-            attention_add(&block, p[0], b_staged[j], b_staged[j + 8u]);
-            attention_add(&block, p[1], b_staged[j + B_PITCH], b_staged[j + B_PITCH + 8u]);
-            attention_add(&block, p[2], b_staged[j + 2u * B_PITCH], b_staged[j + 2u * B_PITCH + 8u]);
-            attention_add(&block, p[3], b_staged[j + 3u * B_PITCH], b_staged[j + 3u * B_PITCH + 8u]);
+            block_add(&block, p[0], b_staged[j], b_staged[j + 8u]);
+            block_add(&block, p[1], b_staged[j + B_PITCH], b_staged[j + B_PITCH + 8u]);
+            block_add(&block, p[2], b_staged[j + 2u * B_PITCH], b_staged[j + 2u * B_PITCH + 8u]);
+            block_add(&block, p[3], b_staged[j + 3u * B_PITCH], b_staged[j + 3u * B_PITCH + 8u]);
         }
     }
     return AttentionTile(block, sums.b, sums.c, sums.d);

@@ -1,6 +1,7 @@
 // y = softmax(scale·q·kᵀ + bias)·v, tile by tile with an online softmax (Dao et al. 2022), and its gradients.
 // Rows are whole vectors of four. The importing file says how threads share a tile, `attention_scores` and `attention_accumulate`,
 // and how the tile lies in workgroup memory, `attention_of_tile` and `attention_to_tile`.
+//#import block
 //#import nan
 //#import random
 
@@ -80,15 +81,12 @@ const K = 1u;
 const V = 2u;
 const DY = 3u;
 
-// Four rows and eight columns: row by row, each as two vectors.
-alias AttentionBlock = array<vec4<f32>, 8>;
-
 // The blocks of a thread, one below the other.
 struct AttentionTile {
-    a: AttentionBlock,
-    b: AttentionBlock,
-    c: AttentionBlock,
-    d: AttentionBlock,
+    a: Block,
+    b: Block,
+    c: Block,
+    d: Block,
 }
 
 // Rows of one head: the first element, the elements from row to row, how many rows there are, and how long they are.
@@ -226,33 +224,8 @@ fn attention_turned(x: array<vec4<f32>, 4>) -> array<vec4<f32>, 4> {
     );
 }
 
-// Adds the products of four numbers of a column with eight of a row.
-fn attention_add(sums: ptr<function, AttentionBlock>, x: vec4<f32>, left: vec4<f32>, right: vec4<f32>) {
-    (*sums)[0] += x.x * left;
-    (*sums)[1] += x.x * right;
-    (*sums)[2] += x.y * left;
-    (*sums)[3] += x.y * right;
-    (*sums)[4] += x.z * left;
-    (*sums)[5] += x.z * right;
-    (*sums)[6] += x.w * left;
-    (*sums)[7] += x.w * right;
-}
-
-// Adds the products of four columns of four numbers with four rows of eight.
-fn attention_add_square(
-    sums: ptr<function, AttentionBlock>,
-    columns: array<vec4<f32>, 4>,
-    left: array<vec4<f32>, 4>,
-    right: array<vec4<f32>, 4>,
-) {
-    attention_add(sums, columns[0], left[0], right[0]);
-    attention_add(sums, columns[1], left[1], right[1]);
-    attention_add(sums, columns[2], left[2], right[2]);
-    attention_add(sums, columns[3], left[3], right[3]);
-}
-
 // The tile with `block` as its last, what was second as its first: loops go through the blocks without indexing them.
-fn attention_next(tile: AttentionTile, block: AttentionBlock) -> AttentionTile {
+fn attention_next(tile: AttentionTile, block: Block) -> AttentionTile {
     if BLOCKS == 4u {
         return AttentionTile(tile.b, tile.c, tile.d, block);
     }
@@ -293,8 +266,8 @@ fn attention_logit(head: AttentionHead, score: vec4<f32>, row: u32, column: u32,
 }
 
 // The scores of a block as logits: four rows from `row` on, four columns from `left` and four from `right` on.
-fn attention_logits(head: AttentionHead, s: AttentionBlock, row: u32, left: u32, right: u32, keys_down: bool) -> AttentionBlock {
-    return AttentionBlock(
+fn attention_logits(head: AttentionHead, s: Block, row: u32, left: u32, right: u32, keys_down: bool) -> Block {
+    return Block(
         attention_logit(head, s[0], row, left, keys_down), attention_logit(head, s[1], row, right, keys_down),
         attention_logit(head, s[2], row + 1u, left, keys_down), attention_logit(head, s[3], row + 1u, right, keys_down),
         attention_logit(head, s[4], row + 2u, left, keys_down), attention_logit(head, s[5], row + 2u, right, keys_down),
@@ -332,18 +305,18 @@ fn attention_factor(drawn: vec4<u32>) -> vec4<f32> {
 }
 
 // The block with dropout.
-fn attention_dropped(head: AttentionHead, p: AttentionBlock, row: u32, left: u32, right: u32, keys_down: bool) -> AttentionBlock {
+fn attention_dropped(head: AttentionHead, p: Block, row: u32, left: u32, right: u32, keys_down: bool) -> Block {
     if !DROPOUT {
         return p;
     }
     let l = attention_kept(head, row, left, keys_down);
     let r = attention_kept(head, row, right, keys_down);
-    return AttentionBlock(
+    return Block(
         p[0] * l[0], p[1] * r[0], p[2] * l[1], p[3] * r[1], p[4] * l[2], p[5] * r[2], p[6] * l[3], p[7] * r[3]);
 }
 
 // Puts a block into the tile that the workgroup shares.
-fn attention_share(block: AttentionBlock, row: u32) {
+fn attention_share(block: Block, row: u32) {
     let at = row * 16u + thread.left / 4u;
     let right = (thread.right - thread.left) / 4u;
     attention_to_tile(at, block[0]);
@@ -361,7 +334,7 @@ fn attention_part(across: u32, row: u32) -> u32 {
 }
 
 // The largest, or the sum, of two vectors for each of four rows.
-fn attention_largest(s: AttentionBlock) -> vec4<f32> {
+fn attention_largest(s: Block) -> vec4<f32> {
     let a = max(s[0], s[1]);
     let b = max(s[2], s[3]);
     let c = max(s[4], s[5]);
@@ -370,7 +343,7 @@ fn attention_largest(s: AttentionBlock) -> vec4<f32> {
     return max(max(x[0], x[1]), max(x[2], x[3]));
 }
 
-fn attention_sums(s: AttentionBlock) -> vec4<f32> {
+fn attention_sums(s: Block) -> vec4<f32> {
     let x = attention_turned(array(s[0] + s[1], s[2] + s[3], s[4] + s[5], s[6] + s[7]));
     return (x[0] + x[1]) + (x[2] + x[3]);
 }
@@ -409,14 +382,14 @@ fn attention_forward(group: u32, index: u32) {
             // Where nothing was seen yet all weights are 0 by any maximum.
             let base = select(m, vec4<f32>(), m < vec4(LEAST));
             let shrink = attention_exp(largest[0], base);
-            let p = AttentionBlock(
+            let p = Block(
                 attention_exp(s.a[0], base.xxxx), attention_exp(s.a[1], base.xxxx),
                 attention_exp(s.a[2], base.yyyy), attention_exp(s.a[3], base.yyyy),
                 attention_exp(s.a[4], base.zzzz), attention_exp(s.a[5], base.zzzz),
                 attention_exp(s.a[6], base.wwww), attention_exp(s.a[7], base.wwww));
             attention_share(attention_dropped(head, p, first + row, key + thread.left, key + thread.right, false), row);
             let o = sums.a;
-            sums = attention_next(sums, AttentionBlock(
+            sums = attention_next(sums, Block(
                 o[0] * shrink.x, o[1] * shrink.x, o[2] * shrink.y, o[3] * shrink.y,
                 o[4] * shrink.z, o[5] * shrink.z, o[6] * shrink.w, o[7] * shrink.w));
             largest = attention_next_rows(largest, m);
@@ -477,8 +450,8 @@ fn attention_of(x: vec4<f32>, r: u32, keys_down: bool) -> vec4<f32> {
 
 // Weights, after dropout, and the gradients of the logits.
 struct AttentionSlopes {
-    weights: AttentionBlock,
-    slopes: AttentionBlock,
+    weights: Block,
+    slopes: Block,
 }
 
 // ds = p·(dp − Σ dy·y), 0 where nothing is seen whatever dp is.
@@ -487,13 +460,13 @@ fn attention_slope(s: vec4<f32>, p: vec4<f32>, dp: vec4<f32>, sum: vec4<f32>) ->
 }
 
 // From scores and the gradients dp = dy·vᵀ of the weights.
-fn attention_slopes(head: AttentionHead, scores: AttentionBlock, dp: AttentionBlock, row: u32, left: u32, right: u32, keys_down: bool) -> AttentionSlopes {
+fn attention_slopes(head: AttentionHead, scores: Block, dp: Block, row: u32, left: u32, right: u32, keys_down: bool) -> AttentionSlopes {
     let s = attention_logits(head, scores, row, left, right, keys_down);
     let at_left = select(row, left, keys_down);
     let at_right = select(row, right, keys_down);
     let ml = attention_stat(head, 0u, at_left);
     let mr = attention_stat(head, 0u, at_right);
-    let p = AttentionBlock(
+    let p = Block(
         attention_exp(s[0], attention_of(ml, 0u, keys_down)), attention_exp(s[1], attention_of(mr, 0u, keys_down)),
         attention_exp(s[2], attention_of(ml, 1u, keys_down)), attention_exp(s[3], attention_of(mr, 1u, keys_down)),
         attention_exp(s[4], attention_of(ml, 2u, keys_down)), attention_exp(s[5], attention_of(mr, 2u, keys_down)),
@@ -501,7 +474,7 @@ fn attention_slopes(head: AttentionHead, scores: AttentionBlock, dp: AttentionBl
     let sl = attention_stat(head, 1u, at_left);
     let sr = attention_stat(head, 1u, at_right);
     let g = attention_dropped(head, dp, row, left, right, keys_down);
-    let ds = AttentionBlock(
+    let ds = Block(
         attention_slope(s[0], p[0], g[0], attention_of(sl, 0u, keys_down)), attention_slope(s[1], p[1], g[1], attention_of(sr, 0u, keys_down)),
         attention_slope(s[2], p[2], g[2], attention_of(sl, 1u, keys_down)), attention_slope(s[3], p[3], g[3], attention_of(sr, 1u, keys_down)),
         attention_slope(s[4], p[4], g[4], attention_of(sl, 2u, keys_down)), attention_slope(s[5], p[5], g[5], attention_of(sr, 2u, keys_down)),
@@ -635,7 +608,7 @@ fn attention_backward_bias(group: u32, index: u32) {
             let row = first + thread.row + 4u * n;
             let x = attention_slopes(head, s.a, dp.a, row, key + thread.left, key + thread.right, false).slopes;
             let old = sums.a;
-            sums = attention_next(sums, AttentionBlock(
+            sums = attention_next(sums, Block(
                 old[0] + x[0], old[1] + x[1], old[2] + x[2], old[3] + x[3],
                 old[4] + x[4], old[5] + x[5], old[6] + x[6], old[7] + x[7]));
             s = attention_next(s, s.a);

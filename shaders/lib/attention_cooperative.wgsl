@@ -146,9 +146,9 @@ fn attention_right_square(column: u32, l: u32) -> CoopRight {
 }
 
 // A thread's block of the tile.
-fn attention_own_block() -> AttentionBlock {
+fn attention_own_block() -> Block {
     let at = thread.row * 16u + thread.across;
-    return AttentionBlock(
+    return Block(
         attention_of_tile(at), attention_of_tile(at + 8u), attention_of_tile(at + 16u), attention_of_tile(at + 24u),
         attention_of_tile(at + 32u), attention_of_tile(at + 40u), attention_of_tile(at + 48u), attention_of_tile(at + 56u));
 }
@@ -158,7 +158,7 @@ fn attention_scores(
     of_a: u32, a: AttentionRows, row: u32, of_b: u32, b: AttentionRows, column: u32, index: u32,
 ) -> AttentionTile {
     attention_product(AttentionFactors(of_a, a, row, of_b, b, column, 0u), false, a.width, index);
-    return AttentionTile(attention_own_block(), AttentionBlock(), AttentionBlock(), AttentionBlock());
+    return AttentionTile(attention_own_block(), Block(), Block(), Block());
 }
 
 // sums + tile·b for the rows of b from `row` on, and its columns from `column` on.
@@ -173,7 +173,7 @@ fn attention_accumulate(
         attention_power(thread.row), attention_power(thread.row + 1u),
         attention_power(thread.row + 2u), attention_power(thread.row + 3u));
     let s = sums.a;
-    let block = AttentionBlock(
+    let block = Block(
         s[0] + x[0] * p.x, s[1] + x[1] * p.x, s[2] + x[2] * p.y, s[3] + x[3] * p.y,
         s[4] + x[4] * p.z, s[5] + x[5] * p.z, s[6] + x[6] * p.w, s[7] + x[7] * p.w);
     return AttentionTile(block, sums.b, sums.c, sums.d);

@@ -19,20 +19,20 @@ fn attention_stand(index: u32) {
 fn attention_scores(
     of_a: u32, a: AttentionRows, row: u32, of_b: u32, b: AttentionRows, column: u32, index: u32,
 ) -> AttentionTile {
-    var s0 = AttentionBlock();
-    var s1 = AttentionBlock();
-    var s2 = AttentionBlock();
-    var s3 = AttentionBlock();
+    var s0 = Block();
+    var s1 = Block();
+    var s2 = Block();
+    var s3 = Block();
     for (var d = 0u; d < a.width; d += 4u) {
         let left = attention_turned(attention_square(of_b, b, column + thread.left, d));
         let right = attention_turned(attention_square(of_b, b, column + thread.right, d));
         let upper = attention_left(of_a, a, row, d);
-        attention_add_square(&s0, upper.top, left, right);
+        block_add_square(&s0, upper.top, left, right);
         if BLOCKS > 1u {
-            attention_add_square(&s1, upper.bottom, left, right);
+            block_add_square(&s1, upper.bottom, left, right);
             let lower = attention_left(of_a, a, row + 8u, d);
-            attention_add_square(&s2, lower.top, left, right);
-            attention_add_square(&s3, lower.bottom, left, right);
+            block_add_square(&s2, lower.top, left, right);
+            block_add_square(&s3, lower.bottom, left, right);
         }
     }
     return AttentionTile(s0, s1, s2, s3);
@@ -50,12 +50,12 @@ fn attention_accumulate(
         let left = attention_square(of_b, b, row + l, column + thread.left);
         let right = attention_square(of_b, b, row + l, column + thread.right);
         let upper = attention_left_of_tile(0u, l);
-        attention_add_square(&s0, upper.top, left, right);
+        block_add_square(&s0, upper.top, left, right);
         if BLOCKS > 1u {
-            attention_add_square(&s1, upper.bottom, left, right);
+            block_add_square(&s1, upper.bottom, left, right);
             let lower = attention_left_of_tile(8u, l);
-            attention_add_square(&s2, lower.top, left, right);
-            attention_add_square(&s3, lower.bottom, left, right);
+            block_add_square(&s2, lower.top, left, right);
+            block_add_square(&s3, lower.bottom, left, right);
         }
     }
     return AttentionTile(s0, s1, s2, s3);

@@ -1,5 +1,6 @@
 // y = a·b with a[m, k] and b[k, n], as all variants of matmul see it: each of the two may be stored
 // transposed, bound from any element on, and repeated along some of the batch dimensions.
+//#import block
 
 struct MatmulSizes {
     m: u32,
@@ -167,34 +168,6 @@ fn matmul_b_rows(tile: MatmulTile, column: u32, k: u32) -> array<vec4<f32>, 4> {
         matmul_b(tile, column, k), matmul_b(tile, column + 1u, k), matmul_b(tile, column + 2u, k), matmul_b(tile, column + 3u, k)));
 }
 
-// The sums of four rows and eight columns: row by row, each as two vectors.
-alias MatmulSums = array<vec4<f32>, 8>;
-
-// Adds the products of four a's of one column of a with eight b's of one row of b.
-fn matmul_add(sums: ptr<function, MatmulSums>, x: vec4<f32>, left: vec4<f32>, right: vec4<f32>) {
-    (*sums)[0] += x.x * left;
-    (*sums)[1] += x.x * right;
-    (*sums)[2] += x.y * left;
-    (*sums)[3] += x.y * right;
-    (*sums)[4] += x.z * left;
-    (*sums)[5] += x.z * right;
-    (*sums)[6] += x.w * left;
-    (*sums)[7] += x.w * right;
-}
-
-// Adds the products of four columns of a, four a's each, with four rows of b, each in two vectors.
-fn matmul_add_block(
-    sums: ptr<function, MatmulSums>,
-    columns: array<vec4<f32>, 4>,
-    left: array<vec4<f32>, 4>,
-    right: array<vec4<f32>, 4>,
-) {
-    matmul_add(sums, columns[0], left[0], right[0]);
-    matmul_add(sums, columns[1], left[1], right[1]);
-    matmul_add(sums, columns[2], left[2], right[2]);
-    matmul_add(sums, columns[3], left[3], right[3]);
-}
-
 // Stores four neighbours of a row of y where they are inside.
 fn matmul_store(tile: MatmulTile, row: u32, column: u32, sums: vec4<f32>) {
     if row >= sizes.m || column >= sizes.n {
@@ -212,7 +185,7 @@ fn matmul_store(tile: MatmulTile, row: u32, column: u32, sums: vec4<f32>) {
 }
 
 // Stores the sums of four rows from `row` on, of four columns from `left` and four from `right` on.
-fn matmul_store_block(tile: MatmulTile, row: u32, left: u32, right: u32, sums: MatmulSums) {
+fn matmul_store_block(tile: MatmulTile, row: u32, left: u32, right: u32, sums: Block) {
     var results = sums;
     for (var i = 0u; i < 8u; i++) {
         matmul_store(tile, row + i / 2u, select(left, right, i % 2u == 1u), results[i]);

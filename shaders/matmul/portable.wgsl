@@ -37,8 +37,8 @@ fn main(
     let down = thread / 8u;
     let right = thread % 8u;
 
-    var upper = MatmulSums();
-    var lower = MatmulSums();
+    var upper = Block();
+    var lower = Block();
     var a_next = matmul_a_columns(tile, tile.row + a_block.x, tile.begin + a_block.y);
     var b_next = matmul_b_rows(tile, tile.column + b_block.x, tile.begin + b_block.y);
     for (var k = tile.begin; k < tile.end; k += DEPTH) {
@@ -60,8 +60,8 @@ fn main(
             let j = l * PITCH + right;
             let left = b_tile[j];
             let right = b_tile[j + 8u];
-            matmul_add(&upper, a_tile[i], left, right);
-            matmul_add(&lower, a_tile[i + 8u], left, right);
+            block_add(&upper, a_tile[i], left, right);
+            block_add(&lower, a_tile[i + 8u], left, right);
         }
     }
 

@@ -17,18 +17,18 @@ fn main(
         return;
     }
     let column = tile.column + thread * 8u;
-    var s0 = MatmulSums();
-    var s1 = MatmulSums();
-    var s2 = MatmulSums();
-    var s3 = MatmulSums();
+    var s0 = Block();
+    var s1 = Block();
+    var s2 = Block();
+    var s3 = Block();
     for (var k = tile.begin; k < tile.end; k += 4u) {
         let left = matmul_b_rows(tile, column, k);
         let right = matmul_b_rows(tile, column + 4u, k);
-        matmul_add_block(&s0, matmul_a_columns(tile, tile.row, k), left, right);
-        matmul_add_block(&s1, matmul_a_columns(tile, tile.row + 4u, k), left, right);
+        block_add_square(&s0, matmul_a_columns(tile, tile.row, k), left, right);
+        block_add_square(&s1, matmul_a_columns(tile, tile.row + 4u, k), left, right);
         if ROWS > 8u {
-            matmul_add_block(&s2, matmul_a_columns(tile, tile.row + 8u, k), left, right);
-            matmul_add_block(&s3, matmul_a_columns(tile, tile.row + 12u, k), left, right);
+            block_add_square(&s2, matmul_a_columns(tile, tile.row + 8u, k), left, right);
+            block_add_square(&s3, matmul_a_columns(tile, tile.row + 12u, k), left, right);
         }
     }
     // A loop, so that the text of `store`, which may be long, is compiled for four rows and not for all.

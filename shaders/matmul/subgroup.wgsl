@@ -53,20 +53,20 @@ fn main(
         return;
     }
     let column = tile.column + thread * 8u;
-    var s0 = MatmulSums();
-    var s1 = MatmulSums();
-    var s2 = MatmulSums();
-    var s3 = MatmulSums();
+    var s0 = Block();
+    var s1 = Block();
+    var s2 = Block();
+    var s3 = Block();
     for (var k = tile.begin; k < tile.end; k += 4u) {
         let left = matmul_b_rows(tile, column, k);
         let right = matmul_b_rows(tile, column + 4u, k);
         let upper = columns(tile, tile.row, k, lane, lanes);
-        matmul_add_block(&s0, upper.top, left, right);
-        matmul_add_block(&s1, upper.bottom, left, right);
+        block_add_square(&s0, upper.top, left, right);
+        block_add_square(&s1, upper.bottom, left, right);
         if ROWS > 8u {
             let lower = columns(tile, tile.row + 8u, k, lane, lanes);
-            matmul_add_block(&s2, lower.top, left, right);
-            matmul_add_block(&s3, lower.bottom, left, right);
+            block_add_square(&s2, lower.top, left, right);
+            block_add_square(&s3, lower.bottom, left, right);
         }
     }
     // A loop, so that the text of `store`, which may be long, is compiled for four rows and not for all.

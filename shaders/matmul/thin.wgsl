@@ -9,8 +9,8 @@ override THREADS: u32 = 64u;
 override ROWS: u32 = 4u;
 
 // The sums over k = begin, begin + step, …, four k's at a time.
-fn thin_sums(tile: MatmulTile, column: u32, begin: u32, step: u32) -> MatmulSums {
-    var sums = MatmulSums();
+fn thin_sums(tile: MatmulTile, column: u32, begin: u32, step: u32) -> Block {
+    var sums = Block();
     for (var k = begin; k < tile.end; k += step) {
         let left = matmul_b_rows(tile, column, k);
         let right = matmul_b_rows(tile, column + 4u, k);
@@ -19,13 +19,13 @@ fn thin_sums(tile: MatmulTile, column: u32, begin: u32, step: u32) -> MatmulSums
             sums[0] += x.x * left[0] + x.y * left[1] + x.z * left[2] + x.w * left[3];
             sums[1] += x.x * right[0] + x.y * right[1] + x.z * right[2] + x.w * right[3];
         } else {
-            matmul_add_block(&sums, matmul_a_columns(tile, tile.row, k), left, right);
+            block_add_square(&sums, matmul_a_columns(tile, tile.row, k), left, right);
         }
     }
     return sums;
 }
 
-fn thin_store(tile: MatmulTile, column: u32, sums: MatmulSums) {
+fn thin_store(tile: MatmulTile, column: u32, sums: Block) {
     if ROWS == 1u {
         matmul_store(tile, tile.row, column, sums[0]);
         matmul_store(tile, tile.row, column + 4u, sums[1]);

@@ -47,6 +47,7 @@ static LIBRARY: &[&Shader] = library![
     "attention_lanes"
     "attention_tile"
     "attention_wait"
+    "block"
     "chain"
     "combine"
     "cooperative"
