@@ -4,11 +4,20 @@ fn cast_f32(x: f32) -> f32 {
     return x;
 }
 
-// Between other operations numbers are f32; the cast rounds them all the same.
+// Between other operations numbers are f32; the cast rounds them all the same, ties to even. By bits: drivers may leave
+// out a conversion to f16 that is followed by one back.
 fn cast_half(x: f32) -> f32 {
-    let infinity = bitcast<f32>((bitcast<u32>(x) & 0x80000000u) | 0x7f800000u);
-    let rounded = unpack2x16float(pack2x16float(vec2(clamp(x, -65504.0, 65504.0), 0.0))).x;
-    return keep_nan(x, select(rounded, infinity, abs(x) >= 65520.0));
+    let bits = bitcast<u32>(x);
+    let magnitude = bits & 0x7fffffffu;
+    // Thirteen bits of the fraction go. Numbers below 2⁻¹⁴ are multiples of 2⁻²⁴.
+    var rounded = (magnitude + 0xfffu + ((magnitude >> 13u) & 1u)) & 0xffffe000u;
+    if magnitude < 0x38800000u {
+        rounded = bitcast<u32>(round(bitcast<f32>(magnitude) * 16777216.0) / 16777216.0);
+    }
+    if magnitude >= 0x477ff000u {
+        rounded = 0x7f800000u;
+    }
+    return keep_nan(x, bitcast<f32>(rounded | (bits & 0x80000000u)));
 }
 
 // 0 for NaN and negative numbers, the largest multiple of 256 for those beyond the type.

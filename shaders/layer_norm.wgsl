@@ -4,6 +4,7 @@
 // rms_norm: the same without a mean, y = γ·x/√(Σ x²/n + ε).
 //#import chain
 //#import index
+//#import rounded
 //#import rows
 //#import tree
 
@@ -37,16 +38,18 @@ fn origin(start: u32) -> f32 {
 }
 
 fn load_d(start: u32, k: u32, x0: f32) -> vec4<f32> {
+    let zero = p.n >> 31u;
     if ALIGNED {
-        return vec4<f32>(x[(start + k) / 4u]) - x0;
+        return rounded(vec4<f32>(x[(start + k) / 4u]) - x0, zero);
     }
     let i = row_indices(start, k);
-    return vec4(
+    let row = vec4(
         f32(x[i.x / 4u][i.x % 4u]),
         f32(x[i.y / 4u][i.y % 4u]),
         f32(x[i.z / 4u][i.z % 4u]),
         f32(x[i.w / 4u][i.w % 4u]),
-    ) - x0;
+    );
+    return rounded(row - x0, zero);
 }
 
 fn load_weight(k: u32) -> vec4<f32> {

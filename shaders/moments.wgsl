@@ -3,6 +3,7 @@
 // x is [outer, a, c, b]: a group for each (o, c), of the a·b elements along the other two. A part of a group
 // stays in cache while it is read twice; parts are combined by Chan, Golub and LeVeque's formula.
 //#import index
+//#import rounded
 //#import tree
 
 struct Params {
@@ -39,10 +40,15 @@ fn finite_or_zero(value: f32) -> f32 {
     return select(value, 0.0, (bitcast<u32>(value) & 0x7f800000u) == 0x7f800000u);
 }
 
+// x − x₀, which no driver puts together with what is subtracted from it.
+fn from_origin(x: vec4<f32>, x0: vec4<f32>) -> vec4<f32> {
+    return rounded(x - x0, p.groups >> 31u);
+}
+
 // x₀ + m as its nearest f32 and the rest.
 fn two_numbers(x0: f32, m: f32) -> vec2<f32> {
-    let nearest = x0 + m;
-    return vec2(nearest, finite_or_zero((x0 - nearest) + m));
+    let nearest = from_origin(vec4(x0), vec4(-m)).x;
+    return vec2(nearest, finite_or_zero(from_origin(vec4(x0), vec4(nearest)).x + m));
 }
 
 fn write(part: u32, group: u32, x0: f32, m: f32, squares: f32, count: f32) {
@@ -125,7 +131,7 @@ fn sum_part(part: Part, x0: f32, m: f32, squares: bool) -> f32 {
             var block = vec4(0.0);
             let stop = min(k + BLOCK * step, part.last);
             for (; k < stop; k += step) {
-                let d = (load_x(start, k, p.b) - x0) - m;
+                let d = from_origin(load_x(start, k, p.b), vec4(x0)) - m;
                 block += keep(k, part.last, select(d, d * d, squares));
             }
             total += block;
@@ -206,7 +212,7 @@ fn columns(
                 for (var v = 0u; v < VECTORS; v++) {
                     // Past the last column this sums the last one again; it is not stored.
                     let k = min(own.first + 4u * v, p.c - 1u);
-                    let d = (load_x(own.start + row * p.c, k, p.c) - x0[v]) - m[v];
+                    let d = from_origin(load_x(own.start + row * p.c, k, p.c), x0[v]) - m[v];
                     block[v] += select(d, d * d, pass_number == 1u);
                 }
             }

@@ -3,20 +3,18 @@
 use crate::fixture::Fixture;
 use wgrad::{
     autodiff::gradients,
-    kernel::{DeviceClass, Target},
+    kernel::Target,
     ops::{BatchNorm, CrossEntropy, MaxPool2d, Reduction},
     plan::PlanOptions,
     prelude::*,
-    testing::{context, run_on},
+    testing::{classes, context, run_on},
 };
 
 /// Every kind of device the test driver can stand for.
 fn targets() -> Vec<Target> {
     let device = context().target();
-    let software = device.with_class(DeviceClass::Software);
-    let portable = device.with_class(DeviceClass::Portable);
-    let without = |target: &Target| Target { subgroups: false, ..target.clone() };
-    vec![without(&software), without(&portable), software, portable]
+    let with = classes().iter().map(|&class| device.with_class(class));
+    with.flat_map(|target| [Target { subgroups: false, ..target.clone() }, target]).collect()
 }
 
 /// Numbers i ↦ f(i) as a tensor of the graph.

@@ -143,3 +143,22 @@ fn losses_come_back_late_and_nothing_is_allocated_in_steady_state() {
     assert_eq!(last, session.read_blocking("loss").unwrap().to_f32()[0]);
     assert!(!losses.contains(&last), "{last} was read before");
 }
+
+#[test]
+fn a_process_may_end_while_kernels_run() {
+    const CHILD: &str = "WGRAD_TEST_ENDS";
+    if std::env::var_os(CHILD).is_some() {
+        let graph = Graph::new(Mode::Infer);
+        let x = graph.parameter("x", [512, 512], Init::normal(0.01));
+        let y = (0..20).fold(x.clone(), |y, _| y.matmul(&x));
+        let plan = graph.plan(&[("y", &y)], context().target()).unwrap();
+        let weights = Weights::init(context(), &plan, 1).unwrap();
+        Session::new(context(), plan, &weights).unwrap().run().unwrap();
+        std::process::exit(0); // the context is in a static, and nothing has waited for it
+    }
+    let this = std::env::current_exe().unwrap();
+    let name = "interop::a_process_may_end_while_kernels_run";
+    let output = std::process::Command::new(this).args(["--exact", name, "--nocapture"]).env(CHILD, "1").output();
+    let output = output.unwrap();
+    assert!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+}

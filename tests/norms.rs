@@ -9,14 +9,13 @@ use wgrad::{
     nn,
     plan::PlanOptions,
     prelude::*,
-    testing::{context, run_on},
+    testing::{classes, context, run_on},
 };
 
-/// The kernels for software drivers, and those for GPUs with and without subgroups.
-fn targets() -> [Target; 3] {
-    let portable = context().target().with_class(DeviceClass::Portable);
-    let plain = Target { subgroups: false, ..portable.clone() };
-    [context().target().with_class(DeviceClass::Software), portable, plain]
+/// All kernels of the device, and those for GPUs without subgroups.
+fn targets() -> Vec<Target> {
+    let plain = Target { subgroups: false, ..context().target().with_class(DeviceClass::Portable) };
+    classes().iter().map(|&class| context().target().with_class(class)).chain([plain]).collect()
 }
 
 #[test]
@@ -68,7 +67,7 @@ fn batch_norm_trains_and_is_used_as_in_pytorch() {
 #[test]
 fn values_and_gradients_are_pytorchs() {
     let fixture = Fixture::open("norms");
-    for (case, target) in fixture.table.iter().flat_map(|case| targets().map(|target| (case, target))) {
+    for (case, target) in fixture.table.iter().flat_map(|case| targets().into_iter().map(move |target| (case, target))) {
         let name = case["name"].as_str().unwrap();
         let stored = |key: &str| fixture.get(&format!("{name}.{key}"));
         let graph = Graph::new(Mode::Infer);

@@ -5,14 +5,11 @@ use crate::fixture::{Fixture, assert_close};
 use serde_json::Value;
 use wgrad::{
     autodiff::gradients,
-    kernel::DeviceClass,
     ops::{Conv2d, CrossEntropy, MaxPool2d, Reduction},
     plan::PlanOptions,
     prelude::*,
-    testing::{context, run_on},
+    testing::{classes, context, run_on},
 };
-
-const CLASSES: [DeviceClass; 2] = [DeviceClass::Software, DeviceClass::Portable];
 
 fn pair(value: &Value) -> [usize; 2] {
     let number = |i: usize| value[i].as_u64().unwrap() as usize;
@@ -82,7 +79,7 @@ pub type Build = fn(&Graph, &Value, &Fixture) -> (Tensor, Vec<(String, Tensor)>)
 /// Compares the operations of a fixture, values and gradients, on both classes of devices.
 pub fn compare(fixture: &str, build: Build) {
     let fixture = Fixture::open(fixture);
-    for (case, class) in fixture.table.iter().flat_map(|case| CLASSES.map(|class| (case, class))) {
+    for (case, class) in fixture.table.iter().flat_map(|case| classes().iter().map(move |&class| (case, class))) {
         let name = case["name"].as_str().unwrap();
         let stored = |key: &str| fixture.get(&format!("{name}.{key}"));
         let graph = Graph::new(Mode::Infer);
@@ -169,7 +166,7 @@ fn build_special(case: &Value, x: &[Tensor]) -> Tensor {
 fn special_values_are_pytorchs() {
     let fixture = Fixture::open("semantics");
     let mut wrong = Vec::new();
-    for (case, class) in fixture.table.iter().flat_map(|case| CLASSES.map(|class| (case, class))) {
+    for (case, class) in fixture.table.iter().flat_map(|case| classes().iter().map(move |&class| (case, class))) {
         let name = case["name"].as_str().unwrap();
         let graph = Graph::new(Mode::Infer);
         let keys: Vec<String> = (0..case["inputs"].as_u64().unwrap()).map(|k| format!("x{k}")).collect();

@@ -32,7 +32,7 @@ fn attention_product(factors: AttentionFactors, is_sum: bool, depth: u32, index:
         s2 = coopMultiplyAdd(left_s, r2, s2);
         let r3 = attention_right_square(48u, 0u);
         s3 = coopMultiplyAdd(left_s, r3, s3);
-        if attention_alone {
+        if attention_subgroups.x == 1u {
             let left_t = attention_left_square(16u, 0u);
             let r0 = attention_right_square(0u, 0u);
             t0 = coopMultiplyAdd(left_t, r0, t0);
@@ -50,7 +50,7 @@ fn attention_product(factors: AttentionFactors, is_sum: bool, depth: u32, index:
         coopStoreT(s2, &attention_tile[band.row * ATTENTION_SIDE + 32u], ATTENTION_SIDE);
         coopStoreT(s3, &attention_tile[band.row * ATTENTION_SIDE + 48u], ATTENTION_SIDE);
     }
-    if attention_alone {
+    if attention_subgroups.x == 1u {
         coopStoreT(t0, &attention_tile[16u * ATTENTION_SIDE], ATTENTION_SIDE);
         coopStoreT(t1, &attention_tile[16u * ATTENTION_SIDE + 16u], ATTENTION_SIDE);
         coopStoreT(t2, &attention_tile[16u * ATTENTION_SIDE + 32u], ATTENTION_SIDE);

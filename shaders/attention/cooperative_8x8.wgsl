@@ -74,7 +74,7 @@ fn attention_product(factors: AttentionFactors, is_sum: bool, depth: u32, index:
             let r7 = attention_right_square(56u, k);
             s7 = coopMultiplyAdd(left_s, r7, s7);
             t7 = coopMultiplyAdd(left_t, r7, t7);
-            if attention_alone {
+            if attention_subgroups.x == 1u {
                 let left_u = attention_left_square(16u, k);
                 let left_v = attention_left_square(16u + 8u, k);
                 let r0 = attention_right_square(0u, k);
@@ -122,7 +122,7 @@ fn attention_product(factors: AttentionFactors, is_sum: bool, depth: u32, index:
         coopStoreT(t6, &attention_tile[(band.row + 8u) * ATTENTION_SIDE + 48u], ATTENTION_SIDE);
         coopStoreT(t7, &attention_tile[(band.row + 8u) * ATTENTION_SIDE + 56u], ATTENTION_SIDE);
     }
-    if attention_alone {
+    if attention_subgroups.x == 1u {
         coopStoreT(u0, &attention_tile[16u * ATTENTION_SIDE], ATTENTION_SIDE);
         coopStoreT(u1, &attention_tile[16u * ATTENTION_SIDE + 8u], ATTENTION_SIDE);
         coopStoreT(u2, &attention_tile[16u * ATTENTION_SIDE + 16u], ATTENTION_SIDE);

@@ -20,8 +20,9 @@ var<workgroup> attention_tile: array<f32, ATTENTION_ROWS * ATTENTION_SIDE>;
 var<workgroup> attention_left: array<real, ATTENTION_ROWS * ATTENTION_SHORT>;
 var<workgroup> attention_right: array<real, ATTENTION_DEPTH * ATTENTION_LONG>;
 
-// Whether there is one subgroup only, which then computes all rows.
-var<workgroup> attention_alone: bool;
+// How many subgroups there are: one computes all rows. A vector, since squares are loaded from multiples of 16 bytes:
+// what lies in front of the factors must not move them.
+var<workgroup> attention_subgroups: vec4<u32>;
 
 // The first of the 16 rows that a thread's subgroup computes, and whether it stores them: those beyond the second repeat
 // it, as cooperative operations need all threads.
@@ -49,7 +50,7 @@ fn attention_stand(index: u32, subgroup: u32, subgroups: u32) {
     band = AttentionBand(min(subgroup, 1u) * 16u, subgroup < 2u);
     // Barriers follow before anyone reads it.
     if index == 0u {
-        attention_alone = subgroups == 1u;
+        attention_subgroups = vec4(subgroups);
     }
 }
 

@@ -1,5 +1,6 @@
 // How the threads of a workgroup wait for what others store, and agree on a number from memory.
-var<workgroup> attention_word: u32;
+// A vector, so that what lies behind it begins at a multiple of 16 bytes.
+var<workgroup> attention_word: vec4<u32>;
 
 fn attention_wait() {
     workgroupBarrier();
@@ -8,7 +9,7 @@ fn attention_wait() {
 fn attention_same(x: u32, index: u32) -> u32 {
     workgroupBarrier();
     if index == 0u {
-        attention_word = x;
+        attention_word = vec4(x);
     }
-    return workgroupUniformLoad(&attention_word);
+    return workgroupUniformLoad(&attention_word).x;
 }

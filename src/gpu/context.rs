@@ -34,6 +34,14 @@ struct Inner {
     failure: Arc<Mutex<Option<Error>>>,
 }
 
+#[cfg(not(target_arch = "wasm32"))]
+impl super::exit::AtWork for Inner {
+    fn finish(&self) {
+        // A lost device is done as well.
+        let _ = self.device.poll(wgpu::PollType::wait_indefinitely());
+    }
+}
+
 /// The optional features the library uses where an adapter has them: subgroups, 16-bit floats,
 /// timestamps and pipeline caches. Pass them to `request_device` for [`Context::from_wgpu`].
 ///
@@ -272,7 +280,7 @@ impl Context {
             *lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
         });
         let budget = if target.class.is_software() { software_budget() } else { u64::MAX };
-        Context(Arc::new(Inner {
+        let inner = Arc::new(Inner {
             device,
             queue,
             info,
@@ -282,7 +290,13 @@ impl Context {
             allocations: AtomicU64::new(0),
             budget: AtomicU64::new(budget),
             failure,
-        }))
+        });
+        #[cfg(not(target_arch = "wasm32"))]
+        if inner.target.class.is_software() {
+            let weak = Arc::downgrade(&inner);
+            super::exit::wait_for(weak);
+        }
+        Context(inner)
     }
 
     /// Class, features and limits, for [`Graph::plan`](crate::graph::Graph::plan).

@@ -2,6 +2,8 @@
 
 mod buffer;
 mod context;
+#[cfg(not(target_arch = "wasm32"))]
+mod exit;
 mod pipeline;
 mod readback;
 

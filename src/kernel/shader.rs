@@ -63,6 +63,7 @@ static LIBRARY: &[&Shader] = library![
     "planes"
     "random"
     "recurrent"
+    "rounded"
     "rows"
     "sigmoid"
     "subgroups/tree"

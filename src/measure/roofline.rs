@@ -5,7 +5,7 @@ use crate::{
     error::{Error, Misfit},
     gpu::Context,
     graph::{Emit, Graph, Io, Mode, Op},
-    kernel::{Dispatch, Kernel, Target},
+    kernel::{DeviceClass, Dispatch, Kernel, Target},
     session::{Session, Weights},
     shader,
 };
@@ -13,17 +13,35 @@ use crate::{
 /// The fastest a device copies and computes: Williams, Waterman and Patterson's roofline (2009).
 #[derive(Clone, Copy, Debug)]
 pub struct Roofline {
-    /// Bytes read and written a second by a copy of 64 MiB.
+    /// Bytes read and written a second by a copy of at least 64 MiB.
     pub bytes: f64,
     /// `f32` operations a second of chains of multiply-adds, each counting as two.
     pub flops: f64,
 }
 
-const ROUNDS: u64 = 512;
-const THREADS: usize = 64 * 1024;
-/// Two multiply-adds of four lanes in each round.
-const FLOPS: u64 = THREADS as u64 * ROUNDS * 2 * 4 * 2;
-const COPIED: usize = 16 << 20;
+/// What a probe does: enough for a device to be busy for a millisecond or more.
+#[derive(Clone, Copy, Debug)]
+struct Size {
+    threads: usize,
+    rounds: u64,
+    /// Elements, more than caches hold.
+    copied: usize,
+}
+
+impl Size {
+    fn of(target: &Target) -> Size {
+        match target.class {
+            DeviceClass::Software => Size { threads: 64 << 10, rounds: 512, copied: 16 << 20 },
+            DeviceClass::Portable => Size { threads: 256 << 10, rounds: 2048, copied: 32 << 20 },
+            DeviceClass::Discrete => Size { threads: 1 << 20, rounds: 4096, copied: 128 << 20 },
+        }
+    }
+
+    /// Two multiply-adds of four lanes in each round.
+    fn flops(self) -> u64 {
+        self.threads as u64 * self.rounds * 2 * 4 * 2
+    }
+}
 
 #[derive(Debug)]
 enum Probe {
@@ -42,12 +60,13 @@ impl Op for Probe {
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
         let vectors = if target.class.is_software() { 4 } else { 2 };
+        let size = Size::of(target);
         let (entry, groups, flops) = match self {
-            Probe::MultiplyAdd => ("multiply_add", THREADS / 64, FLOPS),
-            Probe::Copy => ("copy", COPIED / 4 / 64 / vectors, 0),
+            Probe::MultiplyAdd => ("multiply_add", size.threads / 64, size.flops()),
+            Probe::Copy => ("copy", size.copied / 4 / 64 / vectors, 0),
         };
         let kernel = Kernel::new(shader!("roofline"), entry, DType::F32);
-        let kernel = kernel.constant("ROUNDS", ROUNDS as u32).constant("VECTORS", vectors as u32);
+        let kernel = kernel.constant("ROUNDS", size.rounds as u32).constant("VECTORS", vectors as u32);
         let dispatch = Dispatch::new(kernel).read(io.x(0)).write(io.y(0));
         out.push(dispatch.groups(groups as u64).cost(flops, io.bytes()));
         Ok(())
@@ -71,8 +90,9 @@ impl Roofline {
             }
             Ok(least)
         };
-        let flops = FLOPS as f64 / least(Probe::MultiplyAdd, 4 * THREADS)?;
-        let bytes = (2 * 4 * COPIED) as f64 / least(Probe::Copy, COPIED)?;
+        let size = Size::of(context.target());
+        let flops = size.flops() as f64 / least(Probe::MultiplyAdd, 4 * size.threads)?;
+        let bytes = (2 * 4 * size.copied) as f64 / least(Probe::Copy, size.copied)?;
         Ok(Roofline { bytes, flops })
     }
 

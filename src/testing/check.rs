@@ -1,6 +1,6 @@
 //! `check_op`: the one way an operation is tested.
 
-use super::{Numbers, context, run_on};
+use super::{Numbers, classes, context, run_on};
 use crate::{
     autodiff::gradients,
     data::{Array, DType, Shape, TensorDesc},
@@ -110,8 +110,8 @@ where
     }
 
     /// Compares values with the definition and gradients with its central differences: for every
-    /// set of shapes, in `f32` and (where the device has it) `f16`, with the kernels for software
-    /// drivers and with those for GPUs, and where they differ with those for GPUs without subgroups.
+    /// set of shapes, in `f32` and (where the device has it) `f16`, with the kernels of all [`classes`], and where
+    /// they differ with those for GPUs without subgroups.
     ///
     /// # Panics
     /// At the first number that is wrong.
@@ -121,11 +121,12 @@ where
             if self.half && context().target().f16 { &[DType::F32, DType::F16] } else { &[DType::F32] };
         for shapes in &self.shapes {
             for &dtype in dtypes {
-                let [software, portable] =
-                    [DeviceClass::Software, DeviceClass::Portable].map(|class| context().target().with_class(class));
-                let without_subgroups = Target { subgroups: false, ..portable.clone() };
-                self.run_one(shapes, dtype, &software, &[]);
-                let kernels = self.run_one(shapes, dtype, &portable, &[]);
+                let mut kernels = Vec::new();
+                for &class in classes() {
+                    kernels = self.run_one(shapes, dtype, &context().target().with_class(class), &kernels);
+                }
+                let portable = context().target().with_class(DeviceClass::Portable);
+                let without_subgroups = Target { subgroups: false, ..portable };
                 self.run_one(shapes, dtype, &without_subgroups, &kernels);
             }
         }
