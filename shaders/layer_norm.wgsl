@@ -209,6 +209,11 @@ fn normalised(row: Row, k: u32) -> vec4<f32> {
     return (load_d(row.start, k, row.x0) - row.m) * row.r;
 }
 
+// g = γ·dy, rounded in all places alike: where a row is one number, what is subtracted from it has to be itself.
+fn load_g(start: u32, k: u32) -> vec4<f32> {
+    return rounded(load_weight(k) * load_dy(start, k), p.n >> 31u);
+}
+
 // Σ g and Σ g·x̂
 fn sums(row: Row, first: u32, step: u32) -> vec2<f32> {
     var total = vec4(0.0);
@@ -219,7 +224,7 @@ fn sums(row: Row, first: u32, step: u32) -> vec2<f32> {
         var block_x = vec4(0.0);
         let stop = min(k + BLOCK * step, p.n);
         for (; k < stop; k += step) {
-            let g = row_keep(k, load_weight(k) * load_dy(row.start, k));
+            let g = row_keep(k, load_g(row.start, k));
             block += g;
             block_x += g * normalised(row, k);
         }
@@ -235,7 +240,7 @@ fn write_dx(row: Row, sum: vec2<f32>, first: u32, step: u32) {
         means.x = 0.0;
     }
     for (var k = first; k < p.n; k += step) {
-        let g = load_weight(k) * load_dy(row.start, k);
+        let g = load_g(row.start, k);
         let value = row.r * (g - means.x - normalised(row, k) * means.y);
         if ALIGNED {
             dx[(row.start + k) / 4u] = vec4<real>(value);

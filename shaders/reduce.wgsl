@@ -163,7 +163,24 @@ fn columns(
     while left > 0u {
         var block = array(none, none, none, none);
         let count = min(left, BLOCK);
-        for (var k = 0u; k < count; k++) {
+        var k = 0u;
+        // Four rows at a time: their loads do not wait for each other.
+        for (; k + 4u <= count; k += 4u) {
+            if VECTORS == 0u {
+                let x = vec4(load_x(i), load_x(i + p.inner), load_x(i + 2u * p.inner), load_x(i + 3u * p.inner));
+                for (var j = 0u; j < 4u; j++) {
+                    block[0].x = combine(KIND, block[0].x, x[j]);
+                }
+            }
+            for (var v = 0u; v < VECTORS; v++) {
+                let at = i + 4u * v;
+                let x = array(
+                    load_x4(at), load_x4(at + p.inner), load_x4(at + 2u * p.inner), load_x4(at + 3u * p.inner));
+                block[v] = combine4(KIND, combine4(KIND, combine4(KIND, combine4(KIND, block[v], x[0]), x[1]), x[2]), x[3]);
+            }
+            i += 4u * p.inner;
+        }
+        for (; k < count; k++) {
             if VECTORS == 0u {
                 block[0].x = combine(KIND, block[0].x, load_x(i));
             }

@@ -67,7 +67,8 @@ fn batch_norm_trains_and_is_used_as_in_pytorch() {
 #[test]
 fn values_and_gradients_are_pytorchs() {
     let fixture = Fixture::open("norms");
-    for (case, target) in fixture.table.iter().flat_map(|case| targets().into_iter().map(move |target| (case, target))) {
+    for (case, target) in fixture.table.iter().flat_map(|case| targets().into_iter().map(move |target| (case, target)))
+    {
         let name = case["name"].as_str().unwrap();
         let stored = |key: &str| fixture.get(&format!("{name}.{key}"));
         let graph = Graph::new(Mode::Infer);

@@ -90,6 +90,18 @@ fn coop_right(column: u32, k: u32) -> CoopRight {
     return coopLoadT<CoopRight>(&coop_b_tile[k * COOP_COLUMN_PITCH + column], COOP_COLUMN_PITCH);
 }
 
+// Stores a square of each of the blocks from `first` on that are computed together.
+fn coop_put(tile: CoopTile, square: u32, first: u32, together: u32, thread: u32) {
+    let last = min(first + together, COOP_BLOCKS) * SIDE * SIDE / 4u;
+    for (var i = first * SIDE * SIDE / 4u + thread; tile.inside && i < last; i += COOP_THREADS) {
+        let block = i * 4u / (SIDE * SIDE);
+        let down = i * 4u / SIDE % SIDE + (block / 2u * 2u + square / 4u) * SIDE;
+        let right = i * 4u % SIDE + (block % 2u * 4u + square % 4u) * SIDE;
+        let sums = vec4(coop_y[4u * i], coop_y[4u * i + 1u], coop_y[4u * i + 2u], coop_y[4u * i + 3u]);
+        coop_store(tile, down, right, sums);
+    }
+}
+
 fn coop_product(whole: CoopTile, thread: u32, subgroup: u32, subgroups: u32) {
     var tile = whole;
     if !tile.inside {
@@ -103,6 +115,7 @@ fn coop_product(whole: CoopTile, thread: u32, subgroup: u32, subgroups: u32) {
         let keeps = subgroup < together && first + subgroup < COOP_BLOCKS;
         let row = block / 2u * 2u * SIDE;
         let column = block % 2u * 4u * SIDE;
+        let own = block * SIDE * SIDE;
 
         var s0 = CoopSums();
         var s1 = CoopSums();
@@ -156,28 +169,54 @@ fn coop_product(whole: CoopTile, thread: u32, subgroup: u32, subgroups: u32) {
             }
         }
 
-        // Square by square through workgroup memory to y; a loop, so that the text of `store` is compiled once.
-        for (var square = 0u; square < 8u; square++) {
-            workgroupBarrier();
-            if keeps {
-                coopStoreT(s0, &coop_y[block * SIDE * SIDE], SIDE);
-            }
-            workgroupBarrier();
-            let last = min(first + together, COOP_BLOCKS) * SIDE * SIDE / 4u;
-            for (var i = first * SIDE * SIDE / 4u + thread; tile.inside && i < last; i += COOP_THREADS) {
-                let owner = i * 4u / (SIDE * SIDE);
-                let down = i * 4u / SIDE % SIDE + (owner / 2u * 2u + square / 4u) * SIDE;
-                let right = i * 4u % SIDE + (owner % 2u * 4u + square % 4u) * SIDE;
-                let sums = vec4(coop_y[4u * i], coop_y[4u * i + 1u], coop_y[4u * i + 2u], coop_y[4u * i + 3u]);
-                coop_store(tile, down, right, sums);
-            }
-            s0 = s1;
-            s1 = s2;
-            s2 = s3;
-            s3 = s4;
-            s4 = s5;
-            s5 = s6;
-            s6 = s7;
+        // Square by square through workgroup memory to y. No loop: where one is not unrolled, sums leave the registers.
+        workgroupBarrier();
+        if keeps {
+            coopStoreT(s0, &coop_y[own], SIDE);
         }
+        workgroupBarrier();
+        coop_put(tile, 0u, first, together, thread);
+        workgroupBarrier();
+        if keeps {
+            coopStoreT(s1, &coop_y[own], SIDE);
+        }
+        workgroupBarrier();
+        coop_put(tile, 1u, first, together, thread);
+        workgroupBarrier();
+        if keeps {
+            coopStoreT(s2, &coop_y[own], SIDE);
+        }
+        workgroupBarrier();
+        coop_put(tile, 2u, first, together, thread);
+        workgroupBarrier();
+        if keeps {
+            coopStoreT(s3, &coop_y[own], SIDE);
+        }
+        workgroupBarrier();
+        coop_put(tile, 3u, first, together, thread);
+        workgroupBarrier();
+        if keeps {
+            coopStoreT(s4, &coop_y[own], SIDE);
+        }
+        workgroupBarrier();
+        coop_put(tile, 4u, first, together, thread);
+        workgroupBarrier();
+        if keeps {
+            coopStoreT(s5, &coop_y[own], SIDE);
+        }
+        workgroupBarrier();
+        coop_put(tile, 5u, first, together, thread);
+        workgroupBarrier();
+        if keeps {
+            coopStoreT(s6, &coop_y[own], SIDE);
+        }
+        workgroupBarrier();
+        coop_put(tile, 6u, first, together, thread);
+        workgroupBarrier();
+        if keeps {
+            coopStoreT(s7, &coop_y[own], SIDE);
+        }
+        workgroupBarrier();
+        coop_put(tile, 7u, first, together, thread);
     }
 }

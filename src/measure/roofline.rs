@@ -59,7 +59,7 @@ impl Op for Probe {
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
-        let vectors = if target.class.is_software() { 4 } else { 2 };
+        let vectors = if target.class.is_software() { 4 } else { 1 };
         let size = Size::of(target);
         let (entry, groups, flops) = match self {
             Probe::MultiplyAdd => ("multiply_add", size.threads / 64, size.flops()),

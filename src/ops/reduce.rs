@@ -280,7 +280,7 @@ impl Stage {
             (true, true) => (4096, 4096, 256, 8192),
             (true, false) => (8192, 1024, 4096, 65_536),
             (false, true) => (256, 4096, 64, 2048),
-            (false, false) => (128, 32_768, 64, 2048),
+            (false, false) => (64, 32_768, 32, 2048),
         };
         let there = outer * inner / (4 * vectors(inner, target)).max(1);
         let parts = wanted / there.max(1);

@@ -34,6 +34,10 @@ fn targets() -> Vec<(Target, Vec<Feature>)> {
         // Metal's matrices, and those of most other GPUs.
         (cooperative(&squares(8, &[DType::F16, DType::F32])), vec![Feature::Subgroups, Feature::Cooperative]),
         (cooperative(&squares(16, &[DType::F16])), vec![Feature::Subgroups, Feature::Cooperative]),
+        (
+            Target { max_workgroup_bytes: 32 << 10, ..cooperative(&squares(16, &[DType::F16])) },
+            vec![Feature::Subgroups, Feature::Cooperative, Feature::WorkgroupMemory],
+        ),
     ]
 }
 

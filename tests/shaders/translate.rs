@@ -18,6 +18,8 @@ pub enum Feature {
     Half,
     Subgroups,
     Cooperative,
+    /// Twice the workgroup memory of the baseline.
+    WorkgroupMemory,
 }
 
 impl Feature {
@@ -26,6 +28,7 @@ impl Feature {
             Feature::Half => Capabilities::SHADER_FLOAT16,
             Feature::Subgroups => Capabilities::SUBGROUP,
             Feature::Cooperative => Capabilities::COOPERATIVE_MATRIX,
+            Feature::WorkgroupMemory => Capabilities::empty(),
         }
     }
 }
@@ -51,7 +54,7 @@ pub fn translate(kernel: &Kernel, features: &[Feature], folder: &Path) -> Result
     let entry = Some((ShaderStage::Compute, kernel.entry));
     let (module, info) = back::pipeline_constants::process_overrides(&module, &info, entry, &constants)
         .map_err(|error| error.to_string())?;
-    within_limits(&module, &info, kernel.entry)?;
+    within_limits(&module, &info, kernel.entry, features)?;
 
     let mut hasher = DefaultHasher::new();
     (format!("{kernel:?}"), &kernel.chain).hash(&mut hasher);
@@ -137,8 +140,11 @@ fn known_lies(module: &Module, source: &str) -> Result<(), String> {
 }
 
 /// The threads, storage buffers and workgroup memory of an entry point against what every device has.
-fn within_limits(module: &Module, info: &ModuleInfo, entry: &str) -> Result<(), String> {
-    let baseline = Target::baseline();
+fn within_limits(module: &Module, info: &ModuleInfo, entry: &str, features: &[Feature]) -> Result<(), String> {
+    let mut baseline = Target::baseline();
+    if features.contains(&Feature::WorkgroupMemory) {
+        baseline.max_workgroup_bytes *= 2;
+    }
     let at = module.entry_points.iter().position(|point| point.name == entry).ok_or("there is no such entry point")?;
     let threads: u32 = module.entry_points[at].workgroup_size.iter().product();
     let mut layouter = naga::proc::Layouter::default();

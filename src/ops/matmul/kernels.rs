@@ -52,7 +52,7 @@ impl Product {
             return Ok(());
         }
         let pieces = product.pieces(io, target)?;
-        let variant = product.variant(&pieces[0], io.real(), target);
+        let variant = product.variant(&pieces, io.real(), target);
         let ranges =
             pieces.iter().map(|piece| piece.k.start).max().map_or(1, |last| 1 + last / pieces[0].k.len().max(1));
 
@@ -119,7 +119,9 @@ impl Product {
         5 * software_rows(self.n, self.m).1 < 4 * software_rows(self.m, self.n).1
     }
 
-    fn variant(&self, piece: &Piece, real: DType, target: &Target) -> Variant {
+    /// The kernel for pieces of which the first is the largest.
+    fn variant(&self, pieces: &[Piece], real: DType, target: &Target) -> Variant {
+        let piece = &pieces[0];
         let (software, busy) = (target.class.is_software(), target.class.busy());
         // Each k is on a page of its own: short sums, side by side, keep to few pages at a time.
         let pages = !self.b.transposed && self.b.row * real.bytes() >= 4096;
@@ -140,14 +142,26 @@ impl Product {
             };
         }
         if let Some(side) = target.cooperative_side(real) {
+            // In whole vectors, and enough of them that large tiles are worth it.
+            let is_large = piece.m.len().min(piece.n.len()) >= 96 && target.max_workgroup_bytes >= 32 << 10;
+            let are_vectors = |piece: &Piece| {
+                let factors = self.factors(piece, real, target);
+                factors.vectors_a && factors.vectors_b
+            };
+            if side == 16 && real == DType::F16 && is_large && pieces.iter().all(are_vectors) {
+                let kernel = Kernel::new(shader!("matmul/cooperative_wide"), "main", real);
+                return Variant { kernel, rows: 128, columns: 128, busy, shortest: 256 };
+            }
             let shader =
                 if side == 16 { shader!("matmul/cooperative_16x16") } else { shader!("matmul/cooperative_8x8") };
             let (rows, columns) = (4 * side as usize, 8 * side as usize);
             return Variant { kernel: Kernel::new(shader, "main", real), rows, columns, busy, shortest: 256 };
         }
         if !software {
-            let kernel = Kernel::new(shader!("matmul/portable"), "main", real);
-            return Variant { kernel, rows: 64, columns: 64, busy, shortest: 256 };
+            let tall = piece.m.len().div_ceil(128) * piece.n.len().div_ceil(64) * piece.batches() >= busy / 2;
+            let rows = if tall { 128 } else { 64 };
+            let kernel = Kernel::new(shader!("matmul/portable"), "main", real).constant("ROWS", rows as u32);
+            return Variant { kernel, rows, columns: 64, busy: busy / 2, shortest: 256 };
         }
         let shader = if target.subgroups { shader!("matmul/subgroup") } else { shader!("matmul/software") };
         let (rows, _) = software_rows(piece.m.len(), piece.n.len());
@@ -156,8 +170,9 @@ impl Product {
         Variant { kernel, rows, columns: 64, busy, shortest: 256 }
     }
 
-    fn dispatch(&self, piece: &Piece, variant: &Variant, results: Results, real: DType, target: &Target) -> Dispatch {
-        let (m, n, k, batches) = (piece.m.len(), piece.n.len(), piece.k.len(), piece.batches());
+    /// What a piece reads.
+    fn factors(&self, piece: &Piece, real: DType, target: &Target) -> Factors {
+        let (m, n, k) = (piece.m.len(), piece.n.len(), piece.k.len());
         let offset = |stride: fn(&Along) -> usize| -> usize {
             piece.batch.iter().zip(&self.batch).map(|(range, along)| range.start * stride(along)).sum()
         };
@@ -170,6 +185,16 @@ impl Product {
         let first = offset(|along| along.b) + self.b.at(piece.k.start, piece.n.start);
         let length = reach(|along| along.b) + self.b.reach(k, n);
         let (b, b_first) = range(self.b.value, self.b.bytes, real.bytes(), first..first + length, target);
+
+        let strides = |stride: fn(&Along) -> usize| self.batch.iter().all(|along| are_whole_vectors(&[stride(along)]));
+        let vectors_a = are_whole_vectors(&[self.a.row, a_first, self.a.width(m, k)]) && strides(|along| along.a) && k > 0;
+        let vectors_b = are_whole_vectors(&[self.b.row, b_first, self.b.width(k, n)]) && strides(|along| along.b) && k > 0;
+        Factors { a, a_first, b, b_first, vectors_a, vectors_b }
+    }
+
+    fn dispatch(&self, piece: &Piece, variant: &Variant, results: Results, real: DType, target: &Target) -> Dispatch {
+        let (m, n, k, batches) = (piece.m.len(), piece.n.len(), piece.k.len(), piece.batches());
+        let Factors { a, a_first, b, b_first, vectors_a, vectors_b } = self.factors(piece, real, target);
         let matrix = self.m * self.n;
         let index =
             piece.batch.iter().zip(&self.batch).fold(0, |index, (range, along)| index * along.size + range.start);
@@ -177,12 +202,7 @@ impl Product {
         let length = (batches - 1) * matrix + (m - 1) * self.y_row + (n - 1) * self.y_column + 1;
         let (y, y_first) = range(results.value, results.bytes, results.element, first..first + length, target);
 
-        // Vectors need every row to begin at a whole one.
-        let even = |numbers: &[usize]| numbers.iter().all(|number| number.is_multiple_of(4));
-        let strides_are_even = |stride: fn(&Along) -> usize| self.batch.iter().all(|along| even(&[stride(along)]));
-        let vectors_a = even(&[self.a.row, a_first, self.a.width(m, k)]) && strides_are_even(|along| along.a) && k > 0;
-        let vectors_b = even(&[self.b.row, b_first, self.b.width(k, n)]) && strides_are_even(|along| along.b) && k > 0;
-        let vectors_y = self.y_column == 1 && even(&[self.y_row, y_first, n, matrix]);
+        let vectors_y = self.y_column == 1 && are_whole_vectors(&[self.y_row, y_first, n, matrix]);
         let kernel = (variant.kernel.clone())
             .constant("TRANSPOSED_A", self.a.transposed.into())
             .constant("TRANSPOSED_B", self.b.transposed.into())
@@ -226,6 +246,21 @@ impl Product {
             .groups(groups as u64)
             .cost(2 * (m * n * batches) as u64 * k as u64, (read + written) as u64)
     }
+}
+
+/// The bindings of a and b, the first element of each in them, and whether four neighbours always lie in one vector.
+struct Factors {
+    a: Slice,
+    a_first: usize,
+    b: Slice,
+    b_first: usize,
+    vectors_a: bool,
+    vectors_b: bool,
+}
+
+/// Vectors need every row to begin at a whole one.
+fn are_whole_vectors(numbers: &[usize]) -> bool {
+    numbers.iter().all(|number| number.is_multiple_of(4))
 }
 
 impl Variant {

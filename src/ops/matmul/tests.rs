@@ -64,6 +64,13 @@ fn matmul_matches_its_definition_however_its_factors_are_stored() {
 }
 
 #[test]
+fn large_products_match_their_definition_however_their_factors_are_stored() {
+    for transposed in STORED {
+        check(transposed, &[[132, 196, 100]]).no_gradient().run();
+    }
+}
+
+#[test]
 fn software_drivers_need_no_subgroups() {
     let with = context().target().with_class(DeviceClass::Software);
     let without = Target { subgroups: false, ..with.clone() };
