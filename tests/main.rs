@@ -4,6 +4,7 @@
 
 mod architecture;
 mod attention;
+
 mod autodiff;
 mod checkpoint;
 #[cfg(feature = "cli")]

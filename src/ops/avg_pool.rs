@@ -242,6 +242,10 @@ impl Op for Averages {
         Ok(vec![TensorDesc::new(self.windows.output(&inputs[0].shape)?, dtype)])
     }
 
+    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<bool>> {
+        (inputs[0].shape.rank() > self.windows.dims).then(|| vec![true])
+    }
+
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
         io.fits(target)?;
         let dims = self.windows.dims;
@@ -278,13 +282,17 @@ impl Op for AveragesGrad {
         Ok(vec![TensorDesc::new(&self.x, float_of(inputs)?)])
     }
 
+    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<bool>> {
+        (inputs[0].shape.rank() > self.averages.windows.dims).then(|| vec![true])
+    }
+
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
         io.fits(target)?;
         let windows = &self.averages.windows;
-        let (x, y) = (planes(&self.x, windows.dims), planes(io.x_shape(0), windows.dims));
+        let (x, y) = (planes(io.y_shape(0), windows.dims), planes(io.x_shape(0), windows.dims));
         let covering = windows.covering([x[1], x[2], x[3]]);
         finishes(target, &format!("an element in up to {:?} windows", &covering[3 - windows.dims..]), covering)?;
-        let elements = self.x.numel() * covering.iter().product::<usize>();
+        let elements = io.y_shape(0).numel() * covering.iter().product::<usize>();
         let dispatch = Dispatch::new(self.averages.kernel("avg_pool_grad", io)).read(io.x(0)).write(io.y(0));
         let dispatch = dispatch.params(self.averages.params(x, y)).groups(groups(x));
         out.push(dispatch.cost(elements as u64, io.bytes()).finishing());

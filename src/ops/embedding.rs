@@ -39,6 +39,10 @@ impl Op for Embedding {
         Ok(vec![TensorDesc::new(shape, w.dtype)])
     }
 
+    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<bool>> {
+        (inputs[1].shape.rank() > 0).then(|| vec![false, true])
+    }
+
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
         let table = Table::new(io.x_desc(0), io.x_shape(1).numel());
         Table::fits(&[io.x_desc(1), io.y_desc(0)], target)?;

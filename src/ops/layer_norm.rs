@@ -101,6 +101,10 @@ impl Op for Norm {
         Ok(vec![x.clone(), statistics.clone(), statistics])
     }
 
+    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<bool>> {
+        (inputs[0].shape.rank() > self.inner.rank()).then(|| (0..inputs.len()).map(|i| i == 0).collect())
+    }
+
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
         let dispatch = self.dispatch(io, ["rows", "shared_rows"], target)?;
         // What there is not is not read either; something has to be bound.
@@ -143,6 +147,10 @@ impl Op for NormGrad {
 
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {
         Ok(vec![inputs[0].clone()])
+    }
+
+    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<bool>> {
+        (inputs[0].shape.rank() > self.0.inner.rank()).then(|| (0..inputs.len()).map(|i| i < 4).collect())
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
