@@ -70,7 +70,8 @@ fn build(graph: &Graph, name: &str) {
 fn fits(init: Init, row: &Value, count: f64) -> bool {
     let [low, high, mean, std] = ["low", "high", "mean", "std"].map(|key| row[key].as_f64().unwrap());
     let normal = |center: f64, deviation: f64| {
-        (mean - center).abs() <= 5.0 * deviation / count.sqrt() && (std / deviation - 1.0).abs() <= 5.0 / (2.0 * count).sqrt()
+        (mean - center).abs() <= 5.0 * deviation / count.sqrt()
+            && (std / deviation - 1.0).abs() <= 5.0 / (2.0 * count).sqrt()
     };
     let zero_row = row["zero_row"].as_u64();
     match init {

@@ -5,7 +5,8 @@ use wgrad::{
     autodiff::gradients,
     kernel::{DeviceClass, Target},
     ops::{
-        Attention, AvgPool2d, Conv2d, ConvTranspose2d, CrossEntropy, Interpolation, MaxPool2d, PadMode, Reduction, Unfold,
+        Attention, AvgPool2d, Conv2d, ConvTranspose2d, CrossEntropy, Interpolation, MaxPool2d, PadMode, Reduction,
+        Unfold,
     },
     plan::PlanOptions,
     prelude::*,
@@ -203,16 +204,18 @@ const BATCHED: &[(&str, bool, Batched)] = &[
     ("log_softmax", true, |x, _| x.log_softmax(1)),
     ("logsumexp", true, |x, _| x.logsumexp(&[1], false)),
     ("layer_norm", true, |x, _| x.layer_norm(None, None, 1e-5)),
+    ("layer_norm with weights", true, |x, _| {
+        let weight = x.slice(2, 0..1).sum(&[0, 2], false);
+        x.layer_norm(&weight, &weight, 1e-5)
+    }),
     ("rms_norm", true, |x, _| x.rms_norm(None, 1e-5)),
     ("cross_entropy", true, |x, ids| CrossEntropy::new().reduction(Reduction::None).apply(&x.flatten(1, 2), ids)),
     ("nll_loss", true, |x, ids| x.flatten(1, 2).nll_loss(ids, Reduction::None)),
-    ("embedding", false, |x, ids| {
+    ("embedding", true, |x, ids| {
         let sums = x.sum(&[0], false).reshape([1, 256]);
         (numbered(x, &[16, 1]) + sums).embedding(ids)
     }),
-    ("gather", false, |x, ids| {
-        x.gather(1, &ids.unsqueeze(1).unsqueeze(2).expand([192, 16, 16]))
-    }),
+    ("gather", false, |x, ids| x.gather(1, &ids.unsqueeze(1).unsqueeze(2).expand([192, 16, 16]))),
     ("index_select", false, |x, ids| x.index_select(2, &ids.slice(0, 0..16))),
     ("permute", true, |x, _| x.transpose(1, 2)),
     ("slice", true, |x, _| x.slice(1, 3..15)),
@@ -230,9 +233,7 @@ const BATCHED: &[(&str, bool, Batched)] = &[
     ("pad", true, |x, _| x.pad(&[(1, 2)], PadMode::Reflect)),
     ("unfold", true, |x, _| x.unsqueeze(1).unfold(Unfold::new(2).stride([2, 2]))),
     ("fold", true, |x, _| x.slice(1, 0..4).fold([5, 5], Unfold::new(2))),
-    ("conv2d", true, |x, _| {
-        x.unsqueeze(1).conv2d(&numbered(x, &[2, 1, 3, 3]), None, Conv2d::default().padding(1))
-    }),
+    ("conv2d", true, |x, _| x.unsqueeze(1).conv2d(&numbered(x, &[2, 1, 3, 3]), None, Conv2d::default().padding(1))),
     ("conv_transpose2d", true, |x, _| {
         x.unsqueeze(1).conv_transpose2d(&numbered(x, &[1, 1, 2, 2]), None, ConvTranspose2d::default())
     }),

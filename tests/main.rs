@@ -4,7 +4,6 @@
 
 mod architecture;
 mod attention;
-
 mod autodiff;
 mod checkpoint;
 #[cfg(feature = "cli")]

@@ -53,8 +53,8 @@ impl Parts {
         if whole.map(|((value, _), _)| value).any(|value| cuts.iter().any(|cut| cut.value == *value)) {
             return None;
         }
-        let step = |row: u64| target.offset_alignment / common_divisor(target.offset_alignment, row);
-        let unit = cuts.iter().fold(1, |unit, cut| unit / common_divisor(unit, step(cut.row)) * step(cut.row));
+        // The alignment is a power of two, and so are the numbers of rows: the largest is a multiple of all.
+        let unit = cuts.iter().map(|cut| target.aligned_rows(cut.row)).max()?;
         let largest = cuts.iter().map(|cut| cut.row).max()?;
         let length = (target.max_binding_bytes / largest.max(1) / unit * unit) as usize;
         (length > 0).then_some(Parts { batched, cuts, rows, length })
@@ -92,8 +92,4 @@ impl Parts {
         }
         slice.offset += first as u64 * cut.row;
     }
-}
-
-fn common_divisor(a: u64, b: u64) -> u64 {
-    if b == 0 { a } else { common_divisor(b, a % b) }
 }
