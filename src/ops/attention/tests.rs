@@ -161,9 +161,9 @@ fn masks_biases_and_lengths_in_every_broadcast() {
 
 #[test]
 fn heads_of_every_width() {
-    for width in [1, 7, 16, 24, 40, 48, 72, 80, 96, 112, 128, 160, 192, 255, 256] {
-        let [q, k] = [[1, 4, 19, width], [1, 2, 35, width]];
-        check([q, k, k, [1; 4]], None, Some(&[33]), Attention::causal().from_end());
+    for width in [1, 24, 40, 72, 80, 96, 112, 128, 160, 192, 255] {
+        let [q, k] = [[1, 4, 9, width], [1, 2, 19, width]];
+        check([q, k, k, [1; 4]], None, Some(&[17]), Attention::causal().from_end());
     }
 }
 
