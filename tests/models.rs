@@ -109,9 +109,7 @@ fn twenty_steps_of_alexnet_equal_pytorchs() {
         session.read_blocking("loss").unwrap().to_f32()[0]
     };
     let curve: Vec<f32> = (0..20).map(step).collect();
-    for (i, (found, expected)) in curve.iter().zip(fixture.get("curve").to_f32()).enumerate() {
-        assert!((found - expected).abs() <= 1e-3 * expected, "the loss of step {i} is {found}, PyTorch has {expected}");
-    }
+    assert_close("losses", &curve, &fixture.get("curve").to_f32(), 1e-3);
 }
 
 #[test]
