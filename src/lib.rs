@@ -39,6 +39,11 @@
 //!   [`checkpoint`] saves and loads them.
 //! - [`Session`](session::Session): a plan with its buffers and pipelines. One run is one submit.
 //!
+//! # The lecture
+//!
+//! [`lecture`] goes from one linear layer to translation, with the definition, the shapes, the reason and a program
+//! for each block on the way.
+//!
 //! # Adding an operation
 //!
 //! [`Op`](graph::Op), [`shader!`] and [`Graph::apply`](graph::Graph::apply) are public: an app adds
@@ -55,6 +60,8 @@ pub mod error;
 pub mod gpu;
 pub mod graph;
 pub mod kernel;
+#[doc = include_str!("../docs/lecture.md")]
+pub mod lecture {}
 #[cfg(not(target_arch = "wasm32"))]
 pub mod measure;
 pub mod models;

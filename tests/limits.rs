@@ -4,6 +4,10 @@
 use wgrad::{
     autodiff::gradients,
     kernel::{DeviceClass, Target},
+    ops::{
+        Attention, AvgPool2d, Conv2d, ConvTranspose2d, CrossEntropy, Interpolation, MaxPool2d, PadMode, Reduction,
+        Unfold,
+    },
     plan::PlanOptions,
     prelude::*,
     testing::{context, run_on},
@@ -183,5 +187,94 @@ fn what_is_larger_than_a_binding_is_bound_in_parts() {
             assert_eq!(found, expected, "{class:?} {name}");
             assert!(parts > once, "{class:?} {name}: {parts} dispatches");
         }
+    }
+}
+
+/// 0, 1, 2, … in a shape.
+fn numbered(x: &Tensor, shape: &[usize]) -> Tensor {
+    x.graph().arange(0.0, shape.iter().product::<usize>() as f64, 1.0, DType::F32).reshape(shape)
+}
+
+/// An operation over `[192, 16, 16]`, from it and from `[192]` numbers below 16.
+type Batched = fn(&Tensor, &Tensor) -> Tensor;
+
+/// Operations whose parts along the first dimension do not depend on each other, and whether that holds for the gradient.
+const BATCHED: &[(&str, bool, Batched)] = &[
+    ("softmax", true, |x, _| x.softmax(-1)),
+    ("log_softmax", true, |x, _| x.log_softmax(1)),
+    ("logsumexp", true, |x, _| x.logsumexp(&[1], false)),
+    ("layer_norm", true, |x, _| x.layer_norm(None, None, 1e-5)),
+    ("layer_norm with weights", true, |x, _| {
+        let weight = x.slice(2, 0..1).sum(&[0, 2], false);
+        x.layer_norm(&weight, &weight, 1e-5)
+    }),
+    ("rms_norm", true, |x, _| x.rms_norm(None, 1e-5)),
+    ("cross_entropy", true, |x, ids| CrossEntropy::new().reduction(Reduction::None).apply(&x.flatten(1, 2), ids)),
+    ("nll_loss", true, |x, ids| x.flatten(1, 2).nll_loss(ids, Reduction::None)),
+    ("embedding", true, |x, ids| {
+        let sums = x.sum(&[0], false).reshape([1, 256]);
+        (numbered(x, &[16, 1]) + sums).embedding(ids)
+    }),
+    ("gather", false, |x, ids| x.gather(1, &ids.unsqueeze(1).unsqueeze(2).expand([192, 16, 16]))),
+    ("index_select", false, |x, ids| x.index_select(2, &ids.slice(0, 0..16))),
+    ("permute", true, |x, _| x.transpose(1, 2)),
+    ("slice", true, |x, _| x.slice(1, 3..15)),
+    ("concat", true, |x, _| Tensor::concat(&[x, x], 1)),
+    ("flip", true, |x, _| x.flip(&[1])),
+    ("roll", true, |x, _| x.roll(&[5], &[2])),
+    ("cumsum", true, |x, _| x.cumsum(2)),
+    ("cumprod", true, |x, _| x.cumprod(1)),
+    ("argmax", false, |x, _| x.argmax(-1)),
+    ("argsort", false, |x, _| x.argsort(-1, false)),
+    ("sort", true, |x, _| x.sort(-1, true).0),
+    ("max_pool2d", true, |x, _| x.unsqueeze(1).max_pool2d(MaxPool2d::new(2))),
+    ("avg_pool2d", true, |x, _| x.unsqueeze(1).avg_pool2d(AvgPool2d::new(2))),
+    ("interpolate", true, |x, _| x.unsqueeze(1).interpolate(&[20, 20], Interpolation::Nearest)),
+    ("pad", true, |x, _| x.pad(&[(1, 2)], PadMode::Reflect)),
+    ("unfold", true, |x, _| x.unsqueeze(1).unfold(Unfold::new(2).stride([2, 2]))),
+    ("fold", true, |x, _| x.slice(1, 0..4).fold([5, 5], Unfold::new(2))),
+    ("conv2d", true, |x, _| x.unsqueeze(1).conv2d(&numbered(x, &[2, 1, 3, 3]), None, Conv2d::default().padding(1))),
+    ("conv_transpose2d", true, |x, _| {
+        x.unsqueeze(1).conv_transpose2d(&numbered(x, &[1, 1, 2, 2]), None, ConvTranspose2d::default())
+    }),
+    ("attention", false, |x, _| {
+        let x = x.reshape([192, 2, 16, 8]);
+        x.attention(&x, &x, Attention::causal())
+    }),
+];
+
+#[test]
+fn batches_larger_than_a_binding_are_computed_in_parts() {
+    let ids: Vec<u32> = (0..192).map(|i| i * 7 % 16).collect();
+    let numbers: Vec<f32> = (0..192 * 256).map(|i| ((i * 37 % 101) as f32 - 50.0) / 40.0).collect();
+    let inputs =
+        [("x", Array::from_f32([192, 16, 16], &numbers).unwrap()), ("ids", Array::from_u32([192], &ids).unwrap())];
+    for (class, (name, differentiable, operation)) in
+        CLASSES.into_iter().flat_map(|class| BATCHED.iter().map(move |case| (class, *case)))
+    {
+        let whole = baseline(class);
+        // x has 196,608 bytes.
+        let small = Target { max_binding_bytes: 1 << 17, ..whole.clone() };
+        let results = [&whole, &small].map(|target| {
+            let graph = Graph::new(Mode::Infer);
+            let x = graph.input("x", [192, 16, 16]);
+            let y = operation(&x, &graph.input_of("ids", [192], DType::U32));
+            let mut outputs = vec![("y", y.clone())];
+            if differentiable {
+                outputs.push(("dx", gradients(&y.square().sum_all(), &[x]).remove(0).unwrap()));
+            }
+            let outputs: Vec<(&str, &Tensor)> = outputs.iter().map(|(name, tensor)| (*name, tensor)).collect();
+            let plan = graph.plan(&outputs, target).unwrap_or_else(|error| panic!("{class:?} {name}: {error}"));
+            let used = |name: &str| plan.variables().iter().any(|variable| *variable.name == *name);
+            let inputs: Vec<(&str, Array)> = inputs.iter().filter(|(name, _)| used(name)).cloned().collect();
+            (run(&graph, &outputs, &inputs, target), plan.report().steps.len())
+        });
+        let [(expected, once), (found, parts)] = results;
+        for (found, expected) in found.iter().zip(&expected) {
+            assert_eq!(found.len(), expected.len(), "{class:?} {name}");
+            let near = |(a, b): (&f32, &f32)| a == b || (a - b).abs() <= 2e-6 * (1.0 + b.abs());
+            assert!(found.iter().zip(expected).all(near), "{class:?} {name}");
+        }
+        assert!(parts > once, "{class:?} {name}: {parts} dispatches");
     }
 }

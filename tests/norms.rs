@@ -65,6 +65,37 @@ fn batch_norm_trains_and_is_used_as_in_pytorch() {
 }
 
 #[test]
+fn running_statistics_may_be_means_of_all_batches_or_missing() {
+    let fixture = Fixture::open("norms");
+    for target in targets() {
+        let close = |what: &str, found: &Array, expected: &str| {
+            let expected = fixture.get(expected).to_f32();
+            assert_close(&format!("{:?} {what}", target.class), &found.to_f32(), &expected, 2e-5);
+        };
+        let graph = Graph::new(Mode::Train);
+        let y = nn::batch_norm().cumulative().apply(&graph.input("x", [3, 5, 4, 6]));
+        let plan = graph.plan(&[("y", &y)], &target).unwrap();
+        let weights = Weights::init(context(), &plan, 0).unwrap();
+        let session = Session::new(context(), plan, &weights).unwrap();
+        for step in 0..5 {
+            session.write("x", fixture.get(&format!("batch.{step}.x"))).unwrap();
+            session.run().unwrap();
+            close("mean", &weights.read("running_mean").unwrap(), &format!("batch.{step}.cumulative_mean"));
+            close("variance", &weights.read("running_var").unwrap(), &format!("batch.{step}.cumulative_var"));
+        }
+
+        let graph = Graph::new(Mode::Infer);
+        let y = nn::batch_norm().affine(false).tracked(false).apply(&graph.input("x", [3, 5, 4, 6]));
+        let plan = graph.plan(&[("y", &y)], &target).unwrap();
+        assert_eq!(plan.variables().len(), 1, "only x");
+        let session = Session::new(context(), plan, &weights).unwrap();
+        session.write("x", fixture.get("batch.4.x")).unwrap();
+        session.run().unwrap();
+        close("without statistics", &session.read_blocking("y").unwrap(), "batch.untracked");
+    }
+}
+
+#[test]
 fn values_and_gradients_are_pytorchs() {
     let fixture = Fixture::open("norms");
     for (case, target) in fixture.table.iter().flat_map(|case| targets().into_iter().map(move |target| (case, target)))

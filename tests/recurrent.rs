@@ -23,6 +23,7 @@ fn network(case: &serde_json::Value) -> Rnn {
     };
     let rnn = rnn.layers(case["num_layers"].as_u64().unwrap() as usize).bias(case["bias"] != false);
     let rnn = if case["batch_first"] == true { rnn } else { rnn.time_major() };
+    let rnn = case["proj_size"].as_u64().map_or(rnn.clone(), |width| rnn.projection(width as usize));
     if case["bidirectional"] == true { rnn.bidirectional() } else { rnn }
 }
 
@@ -149,6 +150,13 @@ fn mistakes_name_the_network_and_the_shapes() {
         "lstm: an initial state has shape [1, 2, 8], not [layers·directions, B, H] = [2, 2, 8]"
     );
     assert_eq!(message(&|graph| of(&gru(8), graph, &[1, 2, 8], 2)), "gru: takes 1 initial states, not 2");
+    assert_eq!(
+        message(&|graph| of(&lstm(8).projection(3), graph, &[1, 2, 8], 2)),
+        "lstm: an initial state has shape [1, 2, 8], not [layers·directions, B, H] = [1, 2, 3]"
+    );
+    let projected = |rnn: Rnn| message(&|graph| drop(rnn.clone().projection(8).apply(&graph.input("x", [2, 3, 4]))));
+    assert_eq!(projected(lstm(8)), "lstm: a projection to 8 of 8 numbers");
+    assert_eq!(projected(gru(9)), "gru: only an LSTM has a projection");
     assert_eq!(message(&|graph| of(&lstm(8), graph, &[1, 2, 8], 3)), "lstm: lengths are u32[3], not u32[2]");
 }
 

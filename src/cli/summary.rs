@@ -60,7 +60,7 @@ fn whole(plan: &Plan) -> Value {
         "flops": report.flops(), "bytes_moved": report.bytes(), "dispatches": report.steps.len(),
         "memory": {
             "total": memory.total(), "parameters": memory.parameters, "state": memory.state, "inputs": memory.inputs,
-            "outputs": memory.outputs, "activations": memory.activations, "uniforms": memory.uniforms,
+            "outputs": memory.outputs, "activations": memory.activations, "uniforms": memory.uniforms, "readback": memory.readback,
         },
     })
 }

@@ -74,6 +74,15 @@ pub struct AdapterReport {
     pub target: Target,
 }
 
+/// What a driver holds for a device: see [`Context::driver_memory`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DriverMemory {
+    /// The bytes of all buffers, an app's and wgpu's own included.
+    pub buffers: u64,
+    /// The bytes of the blocks the buffers lie in, whether used or not: what was asked of the driver.
+    pub blocks: u64,
+}
+
 fn instance() -> wgpu::Instance {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     descriptor.backends = wgpu::Backends::PRIMARY;
@@ -340,6 +349,15 @@ impl Context {
     /// How many buffers the library has ever made on this device: constant in steady state.
     pub fn allocations(&self) -> u64 {
         self.0.allocations.load(Ordering::Relaxed)
+    }
+
+    /// What the driver holds for the device, where it can be asked: on Vulkan and DX12.
+    ///
+    /// [`allocated`](Context::allocated) is what the library asked for; buffers of the app, wgpu's own and what alignment
+    /// costs come on top.
+    pub fn driver_memory(&self) -> Option<DriverMemory> {
+        let report = self.0.device.generate_allocator_report()?;
+        Some(DriverMemory { buffers: report.total_allocated_bytes, blocks: report.total_reserved_bytes })
     }
 
     /// Waits until the device has done everything submitted so far.

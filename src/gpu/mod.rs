@@ -10,7 +10,7 @@ mod readback;
 pub(crate) use buffer::Buffer;
 #[cfg(feature = "cli")]
 pub(crate) use context::no_adapter;
-pub use context::{AdapterReport, Context, adapters, required_features, required_limits};
+pub use context::{AdapterReport, Context, DriverMemory, adapters, required_features, required_limits};
 pub(crate) use pipeline::Pipeline;
 pub use readback::Readback;
 pub(crate) use readback::Staging;

@@ -4,6 +4,7 @@ use super::{Buffer, Context};
 use crate::{
     data::{Array, TensorDesc},
     error::{Error, ErrorKind},
+    plan::staged,
 };
 use std::{
     collections::HashMap,
@@ -62,7 +63,7 @@ impl Readback {
         source: &wgpu::Buffer,
         desc: &TensorDesc,
     ) -> Result<Readback, Error> {
-        let bytes = desc.bytes().next_multiple_of(4).max(4);
+        let bytes = staged(desc.bytes());
         let buffer = staging.take(context, bytes)?;
         let arrival: Arc<Mutex<Arrival>> = Arc::default();
         let arrived = arrival.clone();

@@ -35,6 +35,13 @@ pub trait Op: Any + Debug + Send + Sync {
         Err(Misfit::limit("has neither `emit` nor `pointwise`"))
     }
 
+    /// For an operation whose outputs can be computed part by part along their first dimension, each part from the same
+    /// part of some inputs and from all of the others: which inputs have parts. Values larger than one binding are
+    /// computed so. `emit` must then take all sizes from its `Io`.
+    fn batched(&self, _inputs: &[TensorDesc]) -> Option<Vec<bool>> {
+        None
+    }
+
     /// The gradient rule, written with graph operations.
     ///
     /// The default has none: asking for it is an error that names the operation.

@@ -108,6 +108,14 @@ impl Target {
         [16, 8].into_iter().find(listed).filter(|_| !self.class.is_software())
     }
 
+    /// How many rows of so many bytes lie between places where a binding may begin.
+    pub fn aligned_rows(&self, row_bytes: u64) -> u64 {
+        fn common_divisor(a: u64, b: u64) -> u64 {
+            if b == 0 { a } else { common_divisor(b, a % b) }
+        }
+        self.offset_alignment / common_divisor(self.offset_alignment, row_bytes)
+    }
+
     /// The same device treated as another class: how tests run every variant on one driver.
     pub fn with_class(&self, class: DeviceClass) -> Target {
         Target { class, ..self.clone() }

@@ -13,7 +13,7 @@ mod text_classifier;
 mod translate;
 mod video_classifier;
 
-pub use alexnet::alexnet;
+pub use alexnet::{AlexNet, alexnet};
 pub use bert::{Bert, BertConfig, bert};
 pub use gpt2::{Gpt2, Gpt2Config, gpt2};
 pub use language_model::{language_model, lstm_lm};

@@ -61,6 +61,7 @@ pub struct FeedForward {
     activation: Activation,
     dropout: f32,
     names: [&'static str; 2],
+    bias: bool,
     transposed: bool,
     place: Place,
 }
@@ -69,7 +70,7 @@ pub struct FeedForward {
 #[track_caller]
 pub fn feed_forward(hidden: usize) -> FeedForward {
     let (names, place) = (["linear1", "linear2"], Place::here());
-    FeedForward { hidden, out: None, activation: relu(), dropout: 0.0, names, transposed: false, place }
+    FeedForward { hidden, out: None, activation: relu(), dropout: 0.0, names, bias: true, transposed: false, place }
 }
 
 impl FeedForward {
@@ -93,6 +94,11 @@ impl FeedForward {
         FeedForward { names, ..self }
     }
 
+    /// Whether there are biases; there are if not said.
+    pub fn bias(self, bias: bool) -> FeedForward {
+        FeedForward { bias, ..self }
+    }
+
     /// Weights of `[in, out]`, as [`Linear::transposed`].
     pub fn transposed(self, transposed: bool) -> FeedForward {
         FeedForward { transposed, ..self }
@@ -106,7 +112,7 @@ impl Layer for FeedForward {
                 return x.clone();
             }
             let out = self.out.unwrap_or_else(|| x.size(-1));
-            let linear = |out: usize| linear(out).transposed(self.transposed);
+            let linear = |out: usize| linear(out).bias(self.bias).transposed(self.transposed);
             let hidden = self.activation.apply(&linear(self.hidden).apply_at(self.names[0], x));
             linear(out).apply_at(self.names[1], &hidden.dropout(self.dropout))
         })

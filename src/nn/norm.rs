@@ -91,6 +91,8 @@ impl Layer for RmsNorm {
 pub struct BatchNorm {
     options: ops::BatchNorm,
     affine: bool,
+    tracked: bool,
+    cumulative: bool,
     place: Place,
 }
 
@@ -101,7 +103,8 @@ pub struct BatchNorm {
 /// the running ones with momentum 0.1; others use the running ones. ε = 1e-5.
 #[track_caller]
 pub fn batch_norm() -> BatchNorm {
-    BatchNorm { options: ops::BatchNorm::new(), affine: true, place: Place::here() }
+    let (options, place) = (ops::BatchNorm::new(), Place::here());
+    BatchNorm { options, affine: true, tracked: true, cumulative: false, place }
 }
 
 impl BatchNorm {
@@ -113,6 +116,17 @@ impl BatchNorm {
     /// The part of the batch's statistics in the new running ones.
     pub fn momentum(self, momentum: f32) -> BatchNorm {
         BatchNorm { options: self.options.momentum(momentum), ..self }
+    }
+
+    /// Running statistics that are the mean of those of all batches: PyTorch's `momentum=None`.
+    pub fn cumulative(self) -> BatchNorm {
+        BatchNorm { cumulative: true, ..self }
+    }
+
+    /// Whether there are running statistics, as there are if not said. Without them there is no state, and every graph
+    /// takes the batch's own: PyTorch's `track_running_stats=False`.
+    pub fn tracked(self, tracked: bool) -> BatchNorm {
+        BatchNorm { tracked, ..self }
     }
 
     /// Whether there are parameters; there are if not said.
@@ -127,14 +141,19 @@ impl Layer for BatchNorm {
         graph.placed(self.place, || {
             let training = graph.mode() == Mode::Train;
             let [weight, bias] = parameters(x, 1, [self.affine; 2]);
+            if !self.tracked {
+                return self.options.training(training).apply(x, None, weight.as_ref(), bias.as_ref());
+            }
             let statistics = TensorDesc::new([x.size(1)], DType::F32);
             let mean = graph.state("running_mean", statistics.clone(), Init::zeros());
             let variance = graph.state("running_var", statistics, Init::ones());
-            if training {
+            let batches = training.then(|| {
                 let scalar = TensorDesc::new([], DType::U32);
-                graph.increment(&graph.state("num_batches_tracked", scalar, Init::zeros()));
-            }
-            self.options.training(training).apply(x, Some([&mean, &variance]), weight.as_ref(), bias.as_ref())
+                graph.increment(&graph.state("num_batches_tracked", scalar, Init::zeros()))
+            });
+            let share = batches.filter(|_| self.cumulative).map(|batches| batches.cast(DType::F32).recip());
+            let options = self.options.training(training);
+            options.apply_with(x, Some([&mean, &variance]), weight.as_ref(), bias.as_ref(), share.as_ref())
         })
     }
 }

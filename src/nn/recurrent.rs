@@ -2,9 +2,10 @@
 
 use super::Layer;
 use crate::{
+    data::DType,
     error::{Misfit, Place},
     graph::{Graph, Init, Tensor},
-    ops::{Cell, Recurrent, RecurrentWeights},
+    ops::{Cell, Recurrence, Recurrent, RecurrentWeights},
 };
 
 /// A recurrent network, `torch.nn.RNN`, `torch.nn.LSTM` or `torch.nn.GRU` with `batch_first`: see
@@ -19,6 +20,8 @@ pub struct Rnn {
     dropout: f32,
     bias: bool,
     time_major: bool,
+    projection: Option<usize>,
+    lengths: Option<Tensor>,
     place: Place,
 }
 
@@ -29,13 +32,15 @@ pub struct RnnStates {
     pub output: Tensor,
     /// The last h of each layer and direction, `[layers·directions, B, H]`.
     pub h: Tensor,
-    /// The last c of an LSTM, of the same shape.
+    /// The last c of an LSTM, `[layers·directions, B, H]`.
     pub c: Option<Tensor>,
 }
 
 impl Rnn {
     fn new(name: &'static str, cell: Cell, hidden: usize, place: Place) -> Rnn {
-        Rnn { name, cell, hidden, layers: 1, bidirectional: false, dropout: 0.0, bias: true, time_major: false, place }
+        let (layers, bidirectional, dropout, bias, time_major) = (1, false, 0.0, true, false);
+        let (projection, lengths) = (None, None);
+        Rnn { name, cell, hidden, layers, bidirectional, dropout, bias, time_major, projection, lengths, place }
     }
 }
 
@@ -70,7 +75,7 @@ pub fn relu_rnn(hidden: usize) -> Rnn {
 /// `[B, T, in]` → `[B, T, H]` by an LSTM (Hochreiter and Schmidhuber 1997): [i, f, g, o] = W_ih·x + b_ih + W_hh·h +
 /// b_hh, c ← σ(f)⊙c + σ(i)⊙tanh g, h ← σ(o)⊙tanh c.
 ///
-/// Parameters as [`simple_rnn`]'s with 4·H rows.
+/// Parameters as [`simple_rnn`]'s with 4·H rows, and `weight_hr_l{k} [P, H]` with a [`projection`](Rnn::projection).
 #[track_caller]
 pub fn lstm(hidden: usize) -> Rnn {
     Rnn::new("lstm", Cell::Lstm, hidden, Place::here())
@@ -111,13 +116,29 @@ impl Rnn {
         Rnn { time_major: true, ..self }
     }
 
+    /// h ← W_hr·(σ(o)⊙tanh c) of `width` < H numbers in an LSTM (Sak et al. 2014): PyTorch's `proj_size`.
+    pub fn projection(self, width: usize) -> Rnn {
+        Rnn { projection: Some(width), ..self }
+    }
+
+    /// `u32 [B]`: how many steps each sequence has, as in [`with_states`](Rnn::with_states).
+    pub fn lengths<'a>(self, lengths: impl Into<Option<&'a Tensor>>) -> Rnn {
+        Rnn { lengths: lengths.into().cloned(), ..self }
+    }
+
+    /// The numbers of h.
+    fn width(&self) -> usize {
+        self.projection.unwrap_or(self.hidden)
+    }
+
     fn directions(&self) -> usize {
         1 + usize::from(self.bidirectional)
     }
 
     /// The output and the last states, from initial states and for sequences of several lengths.
     ///
-    /// `initial` is empty for zeros, else h₀ and for an LSTM c₀, `[layers·directions, B, H]` each. `lengths` is
+    /// `initial` is empty for zeros, else h₀ and for an LSTM c₀, `[layers·directions, B, H]` each; h₀ has P numbers where
+    /// there is a projection. `lengths` is
     /// `u32 [B]`, read on the device: past its end a sequence's output is 0, the last states are those of its last
     /// step, and the reverse direction begins there, as with PyTorch's packed sequences.
     pub fn with_states(&self, x: &Tensor, initial: &[Tensor], lengths: Option<&Tensor>) -> RnnStates {
@@ -139,12 +160,27 @@ impl Rnn {
             refuse("needs at least one layer".to_owned());
             return None;
         }
-        let shape = [self.layers * self.directions(), sequences, self.hidden].into();
-        if let Some(state) = initial.iter().find(|state| !state.is_failed() && state.shape() != shape) {
-            refuse(format!("an initial state has shape {}, not [layers·directions, B, H] = {shape}", state.shape()));
-            return None;
+        if let Some(width) = self.projection {
+            let reason = match self.cell {
+                Cell::Lstm if (1..self.hidden).contains(&width) => None,
+                Cell::Lstm => Some(format!("a projection to {width} of {} numbers", self.hidden)),
+                _ => Some("only an LSTM has a projection".to_owned()),
+            };
+            if let Some(reason) = reason {
+                refuse(reason);
+                return None;
+            }
+        }
+        for (state, width) in initial.iter().zip([self.width(), self.hidden]) {
+            let shape = [self.layers * self.directions(), sequences, width].into();
+            if !state.is_failed() && state.shape() != shape {
+                let found = state.shape();
+                refuse(format!("an initial state has shape {found}, not [layers·directions, B, H] = {shape}"));
+                return None;
+            }
         }
 
+        let lengths = lengths.or(self.lengths.as_ref());
         let mut x = x.clone();
         let (mut all_h, mut all_c) = (Vec::new(), Vec::new());
         for layer in 0..self.layers {
@@ -156,11 +192,16 @@ impl Rnn {
                 let at = all_h.len();
                 let state = |state: &Tensor| state.slice(0, at..=at).squeeze(0);
                 let initial: Vec<Tensor> = initial.iter().map(state).collect();
-                let weights = self.weights(&x, layer, reverse);
+                let mut weights = self.weights(&x, layer, reverse);
+                let projection = self.projection.and_then(|_| weights.pop());
                 let [weight_ih, weight_hh] = [&weights[0], &weights[1]];
                 let bias = self.bias.then(|| [&weights[2], &weights[3]]);
+                let weights = RecurrentWeights { weight_ih, weight_hh, bias };
                 let options = Recurrent { initial: &initial, lengths, reverse, time_major: self.time_major };
-                let result = x.recurrent(self.cell, &RecurrentWeights { weight_ih, weight_hh, bias }, &options);
+                let result = match &projection {
+                    Some(weight_hr) => self.projected(&x, &weights, weight_hr, &options),
+                    None => x.recurrent(self.cell, &weights, &options),
+                };
                 outputs.push(result.output);
                 all_h.push(result.h);
                 all_c.extend(result.c);
@@ -174,7 +215,7 @@ impl Rnn {
         Some(RnnStates { output: x, h: stack(&all_h), c: (self.cell == Cell::Lstm).then(|| stack(&all_c)) })
     }
 
-    /// The parameters of one layer in one direction: two weights, then the biases.
+    /// The parameters of one layer in one direction: two weights, the biases, the projection.
     fn weights(&self, x: &Tensor, layer: usize, reverse: bool) -> Vec<Tensor> {
         let (rows, width) = (self.cell.gates() * self.hidden, x.size(-1));
         let suffix = if reverse { "_reverse" } else { "" };
@@ -182,11 +223,55 @@ impl Rnn {
             let name = format!("{kind}_l{layer}{suffix}");
             x.graph().parameter(&name, shape, Init::fan_in(self.hidden))
         };
-        let mut weights = vec![parameter("weight_ih", &[rows, width]), parameter("weight_hh", &[rows, self.hidden])];
+        let mut weights = vec![parameter("weight_ih", &[rows, width]), parameter("weight_hh", &[rows, self.width()])];
         if self.bias {
             weights.extend(["bias_ih", "bias_hh"].map(|kind| parameter(kind, &[rows])));
         }
+        weights.extend(self.projection.map(|width| parameter("weight_hr", &[width, self.hidden])));
         weights
+    }
+
+    /// One layer of an LSTM in one direction whose h is W_hr·m with m = σ(o)⊙tanh c.
+    ///
+    /// W_hh·h is (W_hh·W_hr)·m, so m goes through time like the h of an LSTM without a projection, as fast. The first h
+    /// need not be W_hr of anything: it stands beside the input of the first step, and W_hh beside W_ih.
+    fn projected(
+        &self,
+        x: &Tensor,
+        weights: &RecurrentWeights<'_>,
+        weight_hr: &Tensor,
+        options: &Recurrent<'_>,
+    ) -> Recurrence {
+        let (graph, weight_hh) = (x.graph(), weights.weight_hh.matmul(weight_hr));
+        let both = |x: &Tensor, weight_ih: &Tensor, initial: &[Tensor]| {
+            let weights = RecurrentWeights { weight_ih, weight_hh: &weight_hh, ..*weights };
+            x.recurrent(self.cell, &weights, &Recurrent { initial, ..*options })
+        };
+        let hidden = match options.initial {
+            [h, c] if !x.is_failed() && !h.is_failed() => {
+                let (sequences, steps) = if self.time_major { (1, 0) } else { (0, 1) };
+                let numbers = graph.arange(0.0, x.size(steps) as f64, 1.0, DType::F32).unsqueeze(sequences);
+                // The number of the step that h₀ is before, for each sequence.
+                let first = match options.lengths {
+                    Some(lengths) if options.reverse => {
+                        lengths.cast(DType::F32).clamp(0.0, x.size(steps) as f32).unsqueeze(steps) - 1.0
+                    }
+                    _ if options.reverse => graph.constant(x.size(steps) as f32 - 1.0, DType::F32),
+                    _ => graph.constant(0.0, DType::F32),
+                };
+                let before = h.unsqueeze(steps) * numbers.eq(&first).unsqueeze(2).cast(x.dtype());
+                let weight_ih = Tensor::concat(&[weights.weight_ih, weights.weight_hh], 1);
+                let nothing = graph.full([h.size(0), self.hidden], 0.0, x.dtype());
+                both(&Tensor::concat(&[x, &before], 2), &weight_ih, &[nothing, c.clone()])
+            }
+            initial => both(x, weights.weight_ih, initial),
+        };
+        let mut last = hidden.h.linear(weight_hr, None);
+        if let (Some(lengths), [h, _]) = (options.lengths, options.initial) {
+            // A sequence without steps keeps h₀.
+            last = lengths.eq(&graph.full_u32([], 0)).unsqueeze(1).where_(h, &last);
+        }
+        Recurrence { output: hidden.output.linear(weight_hr, None), h: last, c: hidden.c }
     }
 }
 

@@ -86,6 +86,7 @@ pub struct TransformerBlock {
     activation: Activation,
     norm: LayerNorm,
     norm_first: bool,
+    bias: bool,
     rotary: bool,
     /// Probabilities for weights of attention, the hidden units, and what is added.
     dropout: [f32; 3],
@@ -109,6 +110,7 @@ pub fn transformer_block(heads: usize, hidden: usize) -> TransformerBlock {
         activation: relu(),
         norm: layer_norm(),
         norm_first: false,
+        bias: true,
         rotary: false,
         dropout: [0.1; 3],
         sight: Attention::default(),
@@ -160,6 +162,11 @@ impl TransformerBlock {
     /// x + f(LN(x)) instead of LN(x + f(x)): PyTorch's `norm_first`.
     pub fn norm_first(self, first: bool) -> TransformerBlock {
         TransformerBlock { norm_first: first, ..self }
+    }
+
+    /// Whether there are biases, in all parts; there are if not said.
+    pub fn bias(self, bias: bool) -> TransformerBlock {
+        TransformerBlock { bias, ..self }
     }
 
     /// Turns queries and keys of the sequence itself by their positions: [`Tensor::rotary`].
@@ -220,7 +227,8 @@ impl TransformerBlock {
     /// A part with its norm, named after the norm.
     fn part<F: Layer>(&self, norm: usize, layer: F) -> AddNorm<F> {
         let part = if self.norm_first { pre_norm(layer) } else { add_norm(layer) };
-        part.norm(self.names.norms[norm], self.norm).dropout(self.dropout[2])
+        let norm_itself = if self.bias { self.norm } else { self.norm.bias(false) };
+        part.norm(self.names.norms[norm], norm_itself).dropout(self.dropout[2])
     }
 }
 
@@ -231,7 +239,8 @@ impl Layer for TransformerBlock {
                 return x.graph().failed();
             }
             let (names, [attention, hidden, _]) = (&self.names, self.dropout);
-            let heads = multi_head_attention(x.size(-1), self.heads).projections(names.projections).dropout(attention);
+            let heads = multi_head_attention(x.size(-1), self.heads).projections(names.projections);
+            let heads = heads.bias(self.bias).dropout(attention);
             let itself = heads.rotary(self.rotary);
             let see_itself = |x: &Tensor| match &self.cache {
                 Some(cache) => itself.attend_cached(x, cache),
@@ -241,6 +250,7 @@ impl Layer for TransformerBlock {
                 .activation(self.activation)
                 .dropout(hidden)
                 .names(names.feed_forward)
+                .bias(self.bias)
                 .transposed(matches!(names.projections, Projections::Transposed(_)));
 
             let mut x = self.part(0, see_itself.named(names.self_attn)).apply(x);

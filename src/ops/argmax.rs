@@ -33,6 +33,11 @@ impl Op for Argmax {
         Ok(vec![TensorDesc::new(kept.collect::<Shape>(), DType::U32)])
     }
 
+    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<bool>> {
+        let axis = inputs[0].shape.axis(self.dim).ok()?;
+        (axis != 0).then(|| vec![true; inputs.len()])
+    }
+
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
         io.fits(target)?;
         let rows = Rows::along(io.x_shape(0), io.x_shape(0).axis(self.dim)?);

@@ -166,7 +166,8 @@ impl Tensor {
 
     /// The mean of each of `size` windows that share an image out, `torch.nn.functional.adaptive_avg_pool2d`:
     /// `[N, C, H, W]` or `[C, H, W]` gives `[N, C, size…]` or `[C, size…]`. Window i of o over n elements goes from
-    /// ⌊i·n/o⌋ up to ⌈(i+1)·n/o⌉; the size may be larger than the image. The size 1×1 is the mean over the image.
+    /// ⌊i·n/o⌋ up to ⌈(i+1)·n/o⌉; the size may be larger than the image. The size 1×1 is the mean over the image, the
+    /// image's own size the image.
     ///
     /// # Gradient
     /// dy/elements of each window flows to all its elements; windows that overlap add, in a fixed order.
@@ -193,9 +194,14 @@ impl Tensor {
 
     #[track_caller]
     fn adaptive_averages<const D: usize>(&self, name: &'static str, size: [usize; D]) -> Tensor {
-        if size == [1; D] && !self.is_failed() && self.dtype().is_float() && images(&self.shape(), D).is_ok() {
-            let dims: Vec<isize> = (1..=D as isize).map(|d| -d).collect();
-            return self.mean(&dims, true);
+        if !self.is_failed() && self.dtype().is_float() && images(&self.shape(), D).is_ok() {
+            if self.shape().ends_with(&size) {
+                return self.clone();
+            }
+            if size == [1; D] {
+                let dims: Vec<isize> = (1..=D as isize).map(|d| -d).collect();
+                return self.mean(&dims, true);
+            }
         }
         let op = Averages { name, windows: Windows::adaptive(size), count_padding: false, divisor: None };
         self.graph().apply1(op, &[self])
@@ -236,6 +242,10 @@ impl Op for Averages {
         Ok(vec![TensorDesc::new(self.windows.output(&inputs[0].shape)?, dtype)])
     }
 
+    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<bool>> {
+        (inputs[0].shape.rank() > self.windows.dims).then(|| vec![true])
+    }
+
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
         io.fits(target)?;
         let dims = self.windows.dims;
@@ -272,13 +282,17 @@ impl Op for AveragesGrad {
         Ok(vec![TensorDesc::new(&self.x, float_of(inputs)?)])
     }
 
+    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<bool>> {
+        (inputs[0].shape.rank() > self.averages.windows.dims).then(|| vec![true])
+    }
+
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
         io.fits(target)?;
         let windows = &self.averages.windows;
-        let (x, y) = (planes(&self.x, windows.dims), planes(io.x_shape(0), windows.dims));
+        let (x, y) = (planes(io.y_shape(0), windows.dims), planes(io.x_shape(0), windows.dims));
         let covering = windows.covering([x[1], x[2], x[3]]);
         finishes(target, &format!("an element in up to {:?} windows", &covering[3 - windows.dims..]), covering)?;
-        let elements = self.x.numel() * covering.iter().product::<usize>();
+        let elements = io.y_shape(0).numel() * covering.iter().product::<usize>();
         let dispatch = Dispatch::new(self.averages.kernel("avg_pool_grad", io)).read(io.x(0)).write(io.y(0));
         let dispatch = dispatch.params(self.averages.params(x, y)).groups(groups(x));
         out.push(dispatch.cost(elements as u64, io.bytes()).finishing());
@@ -398,7 +412,7 @@ mod tests {
         for (n, o) in [(1, 1), (7, 3), (3, 7), (12, 4), (10, 10), (37, 5), (5, 0), (40, 1)] {
             check(&[2, 3, n], &[o], |x, size| x.adaptive_avg_pool1d([size[0]]));
         }
-        for (x, size) in [([2, 2, 9, 13], [4, 6]), ([1, 3, 5, 3], [7, 2]), ([1, 2, 8, 8], [1, 1]), ([2, 1, 6, 11], [1, 3])] {
+        for (x, size) in [([2, 2, 9, 13], [4, 6]), ([1, 2, 6, 6], [6, 6]), ([1, 2, 6, 5], [6, 6]), ([1, 3, 5, 3], [7, 2]), ([1, 2, 8, 8], [1, 1]), ([2, 1, 6, 11], [1, 3])] {
             check(&x, &size, |x, size| x.adaptive_avg_pool2d([size[0], size[1]]));
         }
         check(&[2, 5, 7, 6], &[3, 2, 5], |x, size| x.adaptive_avg_pool3d([size[0], size[1], size[2]]));

@@ -80,6 +80,19 @@ impl BatchNorm {
         weight: Option<&Tensor>,
         bias: Option<&Tensor>,
     ) -> Tensor {
+        self.apply_with(x, running, weight, bias, None)
+    }
+
+    /// [`apply`](BatchNorm::apply) with a momentum that is computed on the device, an `f32` scalar.
+    #[track_caller]
+    pub(crate) fn apply_with(
+        &self,
+        x: &Tensor,
+        running: Option<[&Tensor; 2]>,
+        weight: Option<&Tensor>,
+        bias: Option<&Tensor>,
+        momentum: Option<&Tensor>,
+    ) -> Tensor {
         let graph = x.graph();
         let [mean, variance] = running.map_or([None, None], |running| running.map(Some));
         let named = [("running mean", mean), ("running variance", variance), ("weight", weight), ("bias", bias)];
@@ -104,8 +117,12 @@ impl BatchNorm {
             for (running, batch, scale) in
                 [(mean, &statistics.center, 1.0), (variance, &statistics.variance, n / (n - 1.0))]
             {
-                let batch = batch.detach().reshape(running.shape()) * (scale * self.momentum);
-                graph.assign(running, &(running * (1.0 - self.momentum) + batch));
+                let batch = batch.detach().reshape(running.shape());
+                let new = match momentum {
+                    Some(momentum) => running + (batch * scale - running) * momentum,
+                    None => running * (1.0 - self.momentum) + batch * (scale * self.momentum),
+                };
+                graph.assign(running, &new);
             }
         }
         statistics.normalise(x, &over.layout(&shape), self.eps, weight, bias)

@@ -36,6 +36,11 @@ impl Op for Concat {
         Ok(vec![TensorDesc::new(first.shape.with(axis, size), first.dtype)])
     }
 
+    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<bool>> {
+        let axis = inputs[0].shape.axis(self.dim).ok()?;
+        (axis != 0).then(|| vec![true; inputs.len()])
+    }
+
     /// One dispatch for each input, so that their number has no limit.
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
         io.fits(target)?;

@@ -210,6 +210,10 @@ impl Op for Losses {
         Ok(vec![row.clone(), TensorDesc::new(pairs, DType::F32), row])
     }
 
+    fn batched(&self, _inputs: &[TensorDesc]) -> Option<Vec<bool>> {
+        Some(vec![true; 2])
+    }
+
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
         io.fits(target)?;
         let rows = Rows::along(io.x_shape(0), 1);
@@ -238,6 +242,10 @@ impl Op for CrossEntropyGrad {
 
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {
         Ok(vec![inputs[0].clone()])
+    }
+
+    fn batched(&self, _inputs: &[TensorDesc]) -> Option<Vec<bool>> {
+        Some(vec![true; 4])
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {

@@ -39,6 +39,10 @@ impl Op for Embedding {
         Ok(vec![TensorDesc::new(shape, w.dtype)])
     }
 
+    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<bool>> {
+        (inputs[1].shape.rank() > 0).then(|| vec![false, true])
+    }
+
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
         let table = Table::new(io.x_desc(0), io.x_shape(1).numel());
         Table::fits(&[io.x_desc(1), io.y_desc(0)], target)?;
@@ -67,6 +71,18 @@ struct EmbeddingGrad {
     padding_idx: Option<usize>,
 }
 
+impl EmbeddingGrad {
+    /// How many ids and their rows are linked and summed together: no more than a binding covers.
+    fn longest(dy: &TensorDesc, width: usize, target: &Target) -> Result<usize, Misfit> {
+        let row = (width * dy.dtype.bytes()) as u64;
+        let step = target.aligned_rows(row).max(target.aligned_rows(4));
+        match (target.max_binding_bytes / row.max(4) / step * step) as usize {
+            0 => Err(too_large(dy, target)),
+            most => Ok(most.min(CHUNK)),
+        }
+    }
+}
+
 impl Op for EmbeddingGrad {
     fn name(&self) -> &'static str {
         "embedding_grad"
@@ -77,9 +93,9 @@ impl Op for EmbeddingGrad {
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
-        Table::fits(&[io.x_desc(0), io.x_desc(1)], target)?;
         let (count, dtype) = (io.x_shape(0).numel(), io.y_desc(0).dtype);
-        let table = Table::new(io.y_desc(0), count.min(CHUNK));
+        let longest = EmbeddingGrad::longest(io.x_desc(1), self.width, target)?;
+        let table = Table::new(io.y_desc(0), count.min(longest));
         let parts = table.parts(io.y(0), target)?;
         for part in &parts {
             let vectors = ((part.last * self.width - part.base).div_ceil(4)) as u64;
@@ -91,10 +107,10 @@ impl Op for EmbeddingGrad {
 
         let heads = out.scratch(TensorDesc::new([self.rows], DType::U32));
         let nexts = out.scratch(TensorDesc::new([table.count], DType::U32));
-        for begin in (0..count).step_by(CHUNK) {
-            let table = Table::new(io.y_desc(0), (count - begin).min(CHUNK));
+        for begin in (0..count).step_by(longest) {
+            let table = Table::new(io.y_desc(0), (count - begin).min(longest));
             let chunk = |value: ValueId, row: usize| {
-                let bytes = (begin + CHUNK < count).then_some((CHUNK * row) as u64);
+                let bytes = (begin + longest < count).then_some((longest * row) as u64);
                 Slice { value, offset: (begin * row) as u64, bytes }
             };
             let (ids, dy) = (chunk(io.x(0), 4), chunk(io.x(1), self.width * dtype.bytes()));
@@ -183,7 +199,7 @@ impl Table {
         }
         let row_bytes = self.width as u64 * self.desc.dtype.bytes() as u64;
         // Every part begins at a row that lies on the alignment: a multiple of so many rows.
-        let step = target.offset_alignment / gcd(target.offset_alignment, row_bytes);
+        let step = target.aligned_rows(row_bytes);
         let rows = target.max_binding_bytes / row_bytes / step * step;
         if rows == 0 {
             let limit = target.max_binding_bytes;
@@ -200,10 +216,6 @@ impl Table {
         };
         Ok((0..self.rows).step_by(rows).map(part).collect())
     }
-}
-
-fn gcd(a: u64, b: u64) -> u64 {
-    if b == 0 { a } else { gcd(b, a % b) }
 }
 
 impl Tensor {

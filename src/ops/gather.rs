@@ -47,6 +47,10 @@ impl Op for Gather {
         Ok(vec![TensorDesc::new(shape, x.dtype)])
     }
 
+    fn batched(&self, _inputs: &[TensorDesc]) -> Option<Vec<bool>> {
+        (self.axis != 0).then(|| vec![true, self.indices != Indices::Rows])
+    }
+
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
         io.fits(target)?;
         let grid = Grid::new(io.x_shape(0), io.y_shape(0), self.axis, self.indices);
@@ -97,6 +101,10 @@ impl Op for Place {
 
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {
         Ok(vec![TensorDesc::new(inputs[1].shape.with(self.axis, self.n), inputs[1].dtype)])
+    }
+
+    fn batched(&self, _inputs: &[TensorDesc]) -> Option<Vec<bool>> {
+        (self.axis != 0).then(|| vec![true; 2])
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {

@@ -100,6 +100,10 @@ impl Op for Interpolate {
         Ok(vec![TensorDesc::new(y, dtype)])
     }
 
+    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<bool>> {
+        (inputs[0].shape.rank() > self.dims()).then(|| vec![true])
+    }
+
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
         io.fits(target)?;
         let (x, y) = (io.x_shape(0), io.y_shape(0));
@@ -132,9 +136,13 @@ impl Op for InterpolateGrad {
         Ok(vec![TensorDesc::new(&self.x, float_of(inputs)?)])
     }
 
+    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<bool>> {
+        (inputs[0].shape.rank() > self.forward.dims()).then(|| vec![true])
+    }
+
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
         io.fits(target)?;
-        let (dims, scales) = (self.forward.dims(), self.forward.scales(&self.x));
+        let (dims, scales) = (self.forward.dims(), self.forward.scales(io.y_shape(0)));
         let [_, sizes @ ..] = planes(io.x_shape(0), dims);
         // The elements of y that one of x (of a row: four neighbours) is looked for in.
         let takers = |axis: usize| {
@@ -144,7 +152,7 @@ impl Op for InterpolateGrad {
         let takers = [0, 1, 2].map(takers);
         finishes(target, &format!("an element in up to {:?} others", &takers[3 - dims..]), takers)?;
         let dispatch = Dispatch::new(self.forward.kernel("interpolate_grad", io)).read(io.x(0)).write(io.y(0));
-        let dispatch = dispatch.params(self.forward.params(&self.x, io.x_shape(0))).groups(groups(planes(&self.x, dims)));
+        let dispatch = dispatch.params(self.forward.params(io.y_shape(0), io.x_shape(0))).groups(groups(planes(io.y_shape(0), dims)));
         let flops = if self.forward.mode.number() < 2 { 1 } else { 2 << dims };
         out.push(dispatch.cost((flops * io.x_shape(0).numel()) as u64, io.bytes()).finishing());
         Ok(())

@@ -8,8 +8,8 @@ use super::{
 use crate::{
     data::{DType, Shape, TensorDesc},
     error::Misfit,
-    graph::{Backward, Emit, Gradients, Io, Op, Tensor},
-    kernel::{Dispatch, Params, Target},
+    graph::{Backward, Emit, Gradients, Io, Op, Tensor, ValueId},
+    kernel::{Dispatch, Params, Slice, Target},
     shader,
 };
 
@@ -101,6 +101,10 @@ impl Op for Norm {
         Ok(vec![x.clone(), statistics.clone(), statistics])
     }
 
+    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<bool>> {
+        (inputs[0].shape.rank() > self.inner.rank()).then(|| (0..inputs.len()).map(|i| i == 0).collect())
+    }
+
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
         let dispatch = self.dispatch(io, ["rows", "shared_rows"], target)?;
         // What there is not is not read either; something has to be bound.
@@ -143,6 +147,10 @@ impl Op for NormGrad {
 
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {
         Ok(vec![inputs[0].clone()])
+    }
+
+    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<bool>> {
+        (inputs[0].shape.rank() > self.0.inner.rank()).then(|| (0..inputs.len()).map(|i| i < 4).collect())
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
@@ -190,6 +198,20 @@ impl NormWeightGrad {
     fn chunk(rows: &Rows) -> usize {
         rows.count().div_ceil(256).max(32)
     }
+
+    /// Rows of one dispatch: whole parts, as many as bindings cover.
+    fn longest(rows: &Rows, chunk: usize, io: &Io, target: &Target) -> Result<usize, Misfit> {
+        if io.fits(target).is_ok() {
+            return Ok(rows.count().max(1));
+        }
+        let numbers = (rows.n * io.x_desc(0).dtype.bytes()) as u64;
+        let parts = target.aligned_rows(numbers).max(target.aligned_rows(4)).max(target.aligned_rows(4 * rows.n as u64));
+        let step = parts * chunk as u64;
+        match target.max_binding_bytes / numbers / step * step {
+            0 => io.fits(target).map(|()| rows.count()),
+            longest => Ok(longest as usize),
+        }
+    }
 }
 
 impl Op for NormWeightGrad {
@@ -206,18 +228,33 @@ impl Op for NormWeightGrad {
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
-        io.fits(target)?;
         let rows = self.0.rows(io.x_shape(0));
         let (chunk, vectors) = (NormWeightGrad::chunk(&rows), neighbours(target));
         let parts = TensorDesc::new([rows.count().div_ceil(chunk), rows.n], DType::F32);
         let sums = [0, 1].map(|_| out.scratch(parts.clone()));
-        let threads = parts.shape[0] * rows.n.div_ceil(4 * vectors);
         let kernel = rows.kernel(shader!("layer_norm"), "backward_columns", io.real());
         let kernel = kernel.constant("CENTERED", self.0.centered.into()).constant("VECTORS", vectors as u32);
-        let dispatch = (0..4).fold(Dispatch::new(kernel), |dispatch, i| dispatch.read(io.x(i)));
-        let dispatch = dispatch.write(sums[0]).write(sums[1]).params(self.0.params(io.x_shape(0)).u32(chunk));
-        let flops = 5 * io.x_shape(0).numel() as u64;
-        out.push(dispatch.groups(threads.div_ceil(64) as u64).cost(flops, io.bytes()));
+        let longest = NormWeightGrad::longest(&rows, chunk, io, target)?;
+        for first in (0..rows.count()).step_by(longest) {
+            let count = longest.min(rows.count() - first);
+            let last = first + count == rows.count();
+            let rows_of = |value: ValueId, begin: usize, rows: usize, row: usize| {
+                Slice { value, offset: (begin * row) as u64, bytes: (!last).then_some((rows * row) as u64) }
+            };
+            let numbers = rows.n * io.x_desc(0).dtype.bytes();
+            let dispatch = [numbers, 4, 4, numbers].into_iter().enumerate();
+            let dispatch = dispatch.fold(Dispatch::new(kernel.clone()), |dispatch, (i, row)| {
+                dispatch.read(rows_of(io.x(i), first, count, row))
+            });
+            let parts = count.div_ceil(chunk);
+            let dispatch = sums.iter().fold(dispatch, |dispatch, sums| {
+                dispatch.write(rows_of(*sums, first / chunk, parts, 4 * rows.n))
+            });
+            let params = Rows::contiguous(count, rows.n).params().f32(self.0.eps).u32(chunk);
+            let threads = parts * rows.n.div_ceil(4 * vectors);
+            let (flops, bytes) = (5 * count * rows.n, io.bytes() / rows.count() as u64 * count as u64);
+            out.push(dispatch.params(params).groups(threads.div_ceil(64) as u64).cost(flops as u64, bytes));
+        }
         for (i, from) in sums.into_iter().enumerate() {
             sum_first(from, &parts, io.y(i), target, out)?;
         }

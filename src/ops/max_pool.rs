@@ -236,6 +236,10 @@ impl Op for Maxima {
         Ok(vec![TensorDesc::new(&y, dtype), TensorDesc::new(y, DType::U32)])
     }
 
+    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<bool>> {
+        (inputs[0].shape.rank() > self.windows.dims).then(|| vec![true])
+    }
+
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
         io.fits(target)?;
         let dims = self.windows.dims;
@@ -282,13 +286,17 @@ impl Op for MaximaGrad {
         Ok(vec![TensorDesc::new(&self.x, float_of(inputs)?)])
     }
 
+    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<bool>> {
+        (inputs[0].shape.rank() > self.windows.dims).then(|| vec![true; 2])
+    }
+
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
         io.fits(target)?;
         let dims = self.windows.dims;
-        let (x, y) = (planes(&self.x, dims), planes(io.x_shape(0), dims));
+        let (x, y) = (planes(io.y_shape(0), dims), planes(io.x_shape(0), dims));
         let covering = self.windows.covering([x[1], x[2], x[3]]);
         finishes(target, &format!("an element in up to {:?} windows", &covering[3 - dims..]), covering)?;
-        let elements = self.x.numel() * covering.iter().product::<usize>();
+        let elements = io.y_shape(0).numel() * covering.iter().product::<usize>();
         let dispatch = Dispatch::new(self.windows.kernel(shader!("max_pool"), "max_pool_grad", io))
             .read(io.x(0))
             .read(io.x(1))
@@ -320,6 +328,10 @@ impl Op for TakeMaxima {
 
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {
         Ok(vec![TensorDesc::new(&inputs[1].shape, float_of(inputs)?)])
+    }
+
+    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<bool>> {
+        (inputs[0].shape.rank() > self.windows.dims).then(|| vec![true; 2])
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {

@@ -106,6 +106,10 @@ impl Op for Pad {
         Ok(vec![TensorDesc::new(self.output(&inputs[0].shape)?, dtype)])
     }
 
+    fn batched(&self, _inputs: &[TensorDesc]) -> Option<Vec<bool>> {
+        (self.pads.first() == Some(&(0, 0))).then(|| vec![true])
+    }
+
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
         io.fits(target)?;
         let Some(Merged { x, y, before }) = self.merged(io.x_shape(0)) else {
@@ -154,6 +158,10 @@ impl Op for PadGrad {
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {
         let dtype = float_of(inputs)?;
         Ok(vec![TensorDesc::new(inputs[0].shape.with(self.axis, self.length), dtype)])
+    }
+
+    fn batched(&self, _inputs: &[TensorDesc]) -> Option<Vec<bool>> {
+        (self.axis != 0).then(|| vec![true])
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {

@@ -30,6 +30,10 @@ impl Op for Permute {
         Ok(vec![TensorDesc::new(self.order.iter().map(|&d| x.shape[d]).collect::<Shape>(), x.dtype)])
     }
 
+    fn batched(&self, _inputs: &[TensorDesc]) -> Option<Vec<bool>> {
+        (self.order.first() == Some(&0)).then(|| vec![true])
+    }
+
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
         io.fits(target)?;
         let dims = self.joined(io.x_shape(0));

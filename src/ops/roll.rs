@@ -32,6 +32,10 @@ impl Op for Roll {
         Ok(vec![inputs[0].clone()])
     }
 
+    fn batched(&self, _inputs: &[TensorDesc]) -> Option<Vec<bool>> {
+        (self.axis != 0).then(|| vec![true])
+    }
+
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
         io.fits(target)?;
         let ([_, n, inner], count) = (io.x_shape(0).split_at_axis(self.axis), io.x_shape(0).numel());

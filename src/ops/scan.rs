@@ -35,6 +35,10 @@ impl Op for Scan {
         }
     }
 
+    fn batched(&self, _inputs: &[TensorDesc]) -> Option<Vec<bool>> {
+        (self.axis != 0).then(|| vec![true])
+    }
+
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
         io.fits(target)?;
         let [outer, n, inner] = io.x_shape(0).split_at_axis(self.axis);

@@ -27,6 +27,10 @@ impl Op for Slice {
         Ok(vec![TensorDesc::new(x.shape.with(self.axis, self.to - self.from), x.dtype)])
     }
 
+    fn batched(&self, _inputs: &[TensorDesc]) -> Option<Vec<bool>> {
+        (self.axis != 0).then(|| vec![true])
+    }
+
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
         io.fits(target)?;
         let [outer, given, inner] = io.x_shape(0).split_at_axis(self.axis);
@@ -66,6 +70,10 @@ impl Op for Pad {
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {
         let dy = &inputs[0];
         Ok(vec![TensorDesc::new(dy.shape.with(self.axis, self.size), dy.dtype)])
+    }
+
+    fn batched(&self, _inputs: &[TensorDesc]) -> Option<Vec<bool>> {
+        (self.axis != 0).then(|| vec![true])
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {

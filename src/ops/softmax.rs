@@ -36,6 +36,11 @@ impl Op for Softmax {
         Ok(vec![x.clone()])
     }
 
+    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<bool>> {
+        let axis = inputs[0].shape.axis(self.dim).ok()?;
+        (axis != 0).then(|| vec![true; inputs.len()])
+    }
+
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
         io.fits(target)?;
         let rows = Rows::along(io.x_shape(0), io.x_shape(0).axis(self.dim)?);
@@ -66,6 +71,11 @@ impl Op for SoftmaxGrad {
 
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {
         Ok(vec![inputs[0].clone()])
+    }
+
+    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<bool>> {
+        let axis = inputs[0].shape.axis(self.dim).ok()?;
+        (axis != 0).then(|| vec![true; inputs.len()])
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
@@ -116,6 +126,10 @@ impl Op for LogSumExp {
         let shape = x.shape.with(1, 1);
         let part = TensorDesc::new(&shape, DType::F32);
         Ok(vec![TensorDesc::new(shape, x.dtype), part.clone(), part])
+    }
+
+    fn batched(&self, _inputs: &[TensorDesc]) -> Option<Vec<bool>> {
+        Some(vec![true])
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {

@@ -29,6 +29,10 @@ impl Op for Argsort {
         Ok(vec![TensorDesc::new(&inputs[0].shape, DType::U32)])
     }
 
+    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<bool>> {
+        (inputs[0].shape.rank() > 1).then(|| vec![true])
+    }
+
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
         io.fits(target)?;
         let (x, shape) = (io.x_desc(0), io.x_shape(0));

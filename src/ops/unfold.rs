@@ -104,6 +104,10 @@ impl Op for Unfold {
         Ok(vec![TensorDesc::new(self.columns(&inputs[0].shape)?, dtype)])
     }
 
+    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<bool>> {
+        (inputs[0].shape.rank() == 4).then(|| vec![true])
+    }
+
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
         self.emit("unfold", io.x_shape(0), io, target, out)
     }
@@ -141,6 +145,10 @@ impl Op for Fold {
             return Err(Misfit::shape(format!("an image {image} has columns {columns}, not {x}")));
         }
         Ok(vec![TensorDesc::new(image, dtype)])
+    }
+
+    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<bool>> {
+        (inputs[0].shape.rank() == 3).then(|| vec![true])
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {

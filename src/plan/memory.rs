@@ -54,10 +54,15 @@ pub struct Memory {
     pub activations_without_reuse: u64,
     /// Uniforms: sizes, strides, scalars.
     pub uniforms: u64,
+    /// What reading all outputs at once takes besides, from the first read on; not in the [`total`](Memory::total), since an
+    /// app may leave its outputs on the device.
+    pub readback: u64,
 }
 
 impl Memory {
-    /// All bytes.
+    /// All bytes: those of the weights and of one session.
+    ///
+    /// A write is on its way in memory of wgpu, as large as what is written, until the next run begins.
     pub fn total(&self) -> u64 {
         self.parameters + self.state + self.session()
     }
@@ -78,6 +83,7 @@ impl fmt::Display for Memory {
             ("activations", self.activations),
             ("uniforms", self.uniforms),
             ("total", self.total()),
+            ("readback", self.readback),
         ];
         for (name, bytes) in rows {
             writeln!(f, "{name:<12} {bytes:>14} bytes")?;

@@ -7,6 +7,7 @@ mod chain;
 mod fuse;
 mod lower;
 mod memory;
+mod parts;
 mod report;
 
 pub use memory::Memory;
@@ -185,7 +186,8 @@ impl Planner<'_> {
                 outputs: node.outputs.iter().map(|&value| with_desc(value)).collect(),
             };
             let mut emit = Emit::new(next);
-            node.op.emit(&io, self.target, &mut emit).map_err(|misfit| node.locate(misfit.of(node.op.name())))?;
+            parts::emit(&*node.op, &io, self.target, &mut emit)
+                .map_err(|misfit| node.locate(misfit.of(node.op.name())))?;
             next = emit.next;
             emitted.insert(id, emit);
         }
@@ -329,6 +331,7 @@ fn memory_of(
     let mut output_slots: Vec<usize> = outputs.values().filter_map(|(home, _)| slot_of(*home)).collect();
     output_slots.sort_unstable();
     output_slots.dedup();
+    let readback = outputs.values().map(|(_, desc)| staged(desc.bytes())).sum();
     let outputs: u64 = output_slots.iter().map(|&slot| slots[slot]).sum();
     Memory {
         parameters: of_role(Role::Parameter),
@@ -337,7 +340,8 @@ fn memory_of(
         outputs,
         activations: slots.iter().sum::<u64>() - outputs,
         activations_without_reuse: spans.iter().map(|span| span.bytes).sum::<u64>() - outputs,
-        uniforms: (uniforms.words.len() * 4) as u64,
+        uniforms: padded((uniforms.words.len() * 4) as u64),
+        readback,
     }
 }
 
@@ -358,6 +362,11 @@ fn slot_of(home: Home) -> Option<usize> {
 /// Buffers are whole vectors of four words, so that vector loads may reach the last element.
 pub(crate) fn padded(bytes: u64) -> u64 {
     bytes.next_multiple_of(16).max(16)
+}
+
+/// The bytes that an output takes on its way to the host.
+pub(crate) fn staged(bytes: u64) -> u64 {
+    bytes.next_multiple_of(4).max(4)
 }
 
 fn internal() -> Error {

@@ -66,3 +66,31 @@ pub fn run_on(
     session.run()?;
     outputs.iter().map(|(name, _)| session.read_blocking(name)).collect()
 }
+
+/// Plans a training graph and runs it `steps` times on one batch, from weights of seed 1: the loss of each run.
+///
+/// ```
+/// use wgrad::{optim::Sgd, prelude::*, testing::losses};
+///
+/// let graph = Graph::new(Mode::Train);
+/// let loss = graph.parameter("w", [], Init::ones()).square();
+/// Sgd::new(0.25).minimise(&loss); // w ← w − w/2
+/// assert_eq!(losses(&graph, &loss, &[], 3)?, [1.0, 0.25, 0.0625]);
+/// # Ok::<(), Error>(())
+/// ```
+///
+/// # Errors
+/// Whatever planning or running returns.
+pub fn losses(graph: &Graph, loss: &Tensor, inputs: &[(&str, Array)], steps: usize) -> Result<Vec<f32>, Error> {
+    let plan = graph.plan(&[("loss", loss)], context().target())?;
+    let weights = Weights::init(context(), &plan, 1)?;
+    let session = Session::new(context(), plan, &weights)?;
+    for (name, array) in inputs {
+        session.write(name, array)?;
+    }
+    let step = |_| {
+        session.run()?;
+        Ok(session.read_blocking("loss")?.to_f32()[0])
+    };
+    (0..steps).map(step).collect()
+}

@@ -170,6 +170,11 @@ impl Op for Attend {
         })
     }
 
+    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<bool>> {
+        // Lengths, masks and dropout count batches from the first; backward has its sums in one piece.
+        (self.pass == Pass::Forward && self.words.is_none() && !self.bias).then(|| vec![true; inputs.len()])
+    }
+
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
         self.dispatch(io, target, out)
     }

@@ -160,6 +160,14 @@ fn masks_biases_and_lengths_in_every_broadcast() {
 }
 
 #[test]
+fn heads_of_every_width() {
+    for width in [1, 24, 40, 72, 80, 96, 112, 128, 160, 192, 255] {
+        let [q, k] = [[1, 4, 9, width], [1, 2, 19, width]];
+        check([q, k, k, [1; 4]], None, Some(&[17]), Attention::causal().from_end());
+    }
+}
+
+#[test]
 fn random_shapes_and_options() {
     for case in 0..24 {
         let word = |i: u32| philox([case, i, 0, 0], [3, 3])[0] as usize;

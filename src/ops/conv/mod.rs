@@ -207,6 +207,10 @@ impl Op for Forward {
         Ok(vec![TensorDesc::new(sizes.y_shape(), dtype)])
     }
 
+    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<bool>> {
+        (inputs[0].shape.rank() == self.dims + 2).then(|| (0..inputs.len()).map(|i| i == 0).collect())
+    }
+
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
         self.sizes(io.x_shape(0), io.x_shape(1))?.forward().emit(io, target, out)
     }
@@ -244,6 +248,10 @@ impl Op for Transpose {
         let sizes = self.sizes(&inputs[0].shape, &inputs[1].shape)?;
         check_bias(inputs.get(2), sizes.groups * sizes.inputs)?;
         Ok(vec![TensorDesc::new(sizes.x_shape(), dtype)])
+    }
+
+    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<bool>> {
+        (inputs[0].shape.rank() == self.dims + 2).then(|| (0..inputs.len()).map(|i| i == 0).collect())
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
@@ -340,11 +348,16 @@ impl Op for Pass {
         Ok(vec![TensorDesc::new(result, dtype)])
     }
 
+    fn batched(&self, _inputs: &[TensorDesc]) -> Option<Vec<bool>> {
+        (self.kind != Kind::Weight && self.sizes.has_batch()).then(|| vec![true, false])
+    }
+
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
+        let sizes = self.sizes.of_batch(io.x_shape(0));
         let correlation = match self.kind {
-            Kind::Forward => self.sizes.forward(),
-            Kind::Data => self.sizes.backward_data(),
-            Kind::Weight => self.sizes.backward_weight(),
+            Kind::Forward => sizes.forward(),
+            Kind::Data => sizes.backward_data(),
+            Kind::Weight => sizes.backward_weight(),
         };
         correlation.emit(io, target, out)
     }

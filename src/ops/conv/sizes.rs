@@ -76,6 +76,16 @@ fn named_sides(sides: &Sides<3>, axis: usize) -> String {
 }
 
 impl Sizes {
+    /// Whether the user's tensors have a batch.
+    pub fn has_batch(&self) -> bool {
+        self.batched
+    }
+
+    /// The same for as many images as there are in a tensor.
+    pub fn of_batch(self, images: &Shape) -> Sizes {
+        if self.batched { Sizes { batch: images[0], ..self } } else { self }
+    }
+
     /// Those of a convolution of x with a weight.
     pub fn conv(dims: usize, options: &Conv<3>, x: &Shape, weight: &Shape) -> Result<Sizes, Misfit> {
         let Conv { stride, padding, dilation, groups } = *options;

@@ -46,6 +46,10 @@ impl Op for Pick {
         Ok(vec![TensorDesc::new(&inputs[1].shape, inputs[0].dtype)])
     }
 
+    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<bool>> {
+        (inputs[0].shape.rank() > 1).then(|| vec![true; 2])
+    }
+
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
         io.fits(target)?;
         let (shape, rows) = (io.x_shape(0), io.y_shape(0).numel());
