@@ -49,6 +49,7 @@ pub struct Generator {
     model: Model,
     options: Options,
     ready: Option<Ready>,
+    made: usize,
 }
 
 /// Sessions for prompts of certain sizes.
@@ -108,12 +109,17 @@ impl Generator {
 
     fn of(context: &Context, weights: &Weights, model: Model, options: Options) -> Result<Generator, Error> {
         options.check()?;
-        Ok(Generator { context: context.clone(), weights: weights.clone(), model, options, ready: None })
+        Ok(Generator { context: context.clone(), weights: weights.clone(), model, options, ready: None, made: 0 })
     }
 
     /// What is asked of it.
     pub fn options(&self) -> &Options {
         &self.options
+    }
+
+    /// How many tokens of each text the device made in the last run, those behind the end of a text too.
+    pub fn made(&self) -> usize {
+        self.made
     }
 
     /// The new tokens of each prompt, with the one that ended the text, if one did.
@@ -225,6 +231,7 @@ impl Generator {
             }
         }
         let texts = said.texts(&arrive(ready.begin.fetch("texts")?, wait).await?, made);
+        self.made = made;
         let _ = said.tell(&texts); // nothing would follow
         Ok(texts)
     }
