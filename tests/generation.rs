@@ -8,7 +8,7 @@ use wgrad::{
     chain,
     generate::{EarlyStopping, Generator, Options},
     models::{
-        Gpt2Config, Memory, MarianConfig, Translator, gpt2, language_model, lstm_lm, lstm_seq2seq, marian, seq2seq,
+        Gpt2Config, MarianConfig, Memory, Translator, gpt2, language_model, lstm_lm, lstm_seq2seq, marian, seq2seq,
     },
     nn::*,
     prelude::*,
@@ -71,9 +71,8 @@ fn compare(name: &str, run: impl Fn(&str) -> Box<dyn Fn(Options) -> Generator>) 
     let generator = run(&config["config"].to_string());
     let mut compared = 0;
     for table in fixture.table.iter().filter(|table| table["model"] == name && table["run"].is_string()) {
-        let [prompts, expected] = ["prompts", "tokens"].map(|key| -> Vec<Vec<u32>> {
-            table[key].as_array().unwrap().iter().map(ids).collect()
-        });
+        let [prompts, expected] = ["prompts", "tokens"]
+            .map(|key| -> Vec<Vec<u32>> { table[key].as_array().unwrap().iter().map(ids).collect() });
         let mut generator = generator(options(&table["options"]).tokens_per_submit(3));
         assert_eq!(generator.run(&prompts).unwrap(), expected, "{name} {}", table["run"]);
         // Sizes that are there already.
@@ -157,7 +156,8 @@ impl Whole {
             let scale = (length as f64).powf(power);
             let ends = |text: &[u32]| length == count || text.last() == Some(&eos);
             if !locked {
-                finished.extend(all[..beams].iter().filter(|(text, _)| ends(text)).map(|(t, s)| (t.clone(), s / scale)));
+                finished
+                    .extend(all[..beams].iter().filter(|(text, _)| ends(text)).map(|(t, s)| (t.clone(), s / scale)));
                 finished.sort_by(|a, b| b.1.total_cmp(&a.1));
                 finished.truncate(beams);
             }
@@ -170,7 +170,11 @@ impl Whole {
 }
 
 /// Greedy and with beams, prompts of several lengths at once, what the whole model says one by one.
-fn compare_with_whole(name: &str, generator: &dyn Fn(Options) -> Generator, whole: &dyn Fn(&[u32]) -> (Whole, Vec<u32>)) {
+fn compare_with_whole(
+    name: &str,
+    generator: &dyn Fn(Options) -> Generator,
+    whole: &dyn Fn(&[u32]) -> (Whole, Vec<u32>),
+) {
     let prompts = [vec![3, 9, 14, 2, 2, 11], vec![18], vec![6, 1, 17]];
     let (count, eos) = (12, 5);
     let found = generator(Options::greedy().max_new_tokens(count).eos(eos)).run(&prompts).unwrap();
@@ -232,9 +236,8 @@ fn compare_translator(name: &str, model: impl Translator + 'static) {
         model.logits(&graph.input_of("source", [1, count], DType::U32), None, &ids)
     };
     let weights = sharpened(drawn(|graph| whole_of(graph, 3), 9));
-    let generator = |options: Options| {
-        Generator::translator(context(), &weights, Shared(model.clone()), options.start(2)).unwrap()
-    };
+    let generator =
+        |options: Options| Generator::translator(context(), &weights, Shared(model.clone()), options.start(2)).unwrap();
     let whole = |prompt: &[u32]| {
         let graph = Graph::new(Mode::Infer);
         let plan = graph.plan(&[("logits", &whole_of(&graph, prompt.len()))], context().target()).unwrap();
@@ -252,7 +255,10 @@ fn recurrent_models_write_what_they_do_without_a_cache() {
 #[test]
 fn transformers_write_what_they_do_without_a_cache() {
     let block = || transformer_block(2, 20).causal();
-    compare_language_model("rotary", language_model(VOCABULARY, 12, stack("layers", 2, block().norm_first(true).rotary())));
+    compare_language_model(
+        "rotary",
+        language_model(VOCABULARY, 12, stack("layers", 2, block().norm_first(true).rotary())),
+    );
     let positions = chain![sinusoidal_positions(), stack("layers", 1, block())];
     compare_language_model("sinusoids", language_model(VOCABULARY, 12, positions));
     // Without generate_token at the end.
@@ -418,7 +424,8 @@ fn mistakes_are_found_before_anything_runs() {
     assert_eq!(message(Options::sample(1).top_p(1.5)), "generate: top_p is 1.5, not above 0 and at most 1");
     assert_eq!(message(Options::beam(33)), "generate: 33 beams are not 1 to 32");
 
-    let run = |options, prompts: &[Vec<u32>]| generator(options).unwrap().run(prompts).unwrap_err().message().to_owned();
+    let run =
+        |options, prompts: &[Vec<u32>]| generator(options).unwrap().run(prompts).unwrap_err().message().to_owned();
     assert_eq!(run(Options::greedy(), &[vec![1], vec![]]), "generate: prompt 1 has no tokens");
     assert_eq!(run(Options::greedy(), &[vec![1, 9]]), "generate: prompt 0 has token 9, the model has 9");
     assert_eq!(run(Options::greedy().eos(11), &[vec![1]]), "generate: eos is 11, the model has 9 tokens");

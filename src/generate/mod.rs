@@ -34,9 +34,7 @@ enum Model {
 /// ```no_run
 /// use wgrad::{generate::*, models::*, prelude::*};
 ///
-/// # fn main() -> Result<(), Error> {
-/// # let (context, weights): (Context, Weights) = todo();
-/// # fn todo<T>() -> T { unreachable!() }
+/// # fn write(context: Context, weights: Weights) -> Result<(), Error> {
 /// let options = Options::sample(7).temperature(0.8).top_k(50).max_new_tokens(64).eos(50256);
 /// let mut generator = Generator::new(&context, &weights, gpt2(&Gpt2Config::default()), options)?;
 /// let texts = generator.run(&[vec![464, 2068, 7586], vec![40]])?; // prompts of different lengths

@@ -137,7 +137,9 @@ impl MultiHeadAttention {
         let options = Attention { causal: options.causal || self.causal, heads_last: true, ..options };
         let itself = inputs.iter().all(|input| input.id() == query.id());
         let reason = match &options {
-            options if options.mask.is_some() || options.bias.is_some() => "its mask or bias is that of whole sequences",
+            options if options.mask.is_some() || options.bias.is_some() => {
+                "its mask or bias is that of whole sequences"
+            }
             options if itself && options.lengths.is_some() => "its lengths are those of whole sequences",
             options if itself != options.causal => "not all that it sees is there before the token",
             _ => "",

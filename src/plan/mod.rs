@@ -299,7 +299,16 @@ impl Planner<'_> {
             .map(|(name, value)| Ok((name, (home(value)?, self.lowered.data.desc(value).clone()))))
             .collect::<Result<BTreeMap<_, _>, Error>>()?;
         let memory = memory_of(&variables, &slots, &outputs, &list, &uniforms);
-        Ok(Plan { steps, variables, changed, slots, uniforms: uniforms.words, outputs, memory, target: self.target.clone() })
+        Ok(Plan {
+            steps,
+            variables,
+            changed,
+            slots,
+            uniforms: uniforms.words,
+            outputs,
+            memory,
+            target: self.target.clone(),
+        })
     }
 
     fn bind(&self, spans: &Spans, slice: &Slice, home: Home) -> Bound {
