@@ -54,8 +54,9 @@ pub trait Translator {
     /// Reads the source ids `u32 [B, S]`, of which `lengths` `u32 [B]` count.
     fn encode(&self, source: &Tensor, lengths: Option<&Tensor>) -> Memory;
 
-    /// Logits of each next token `[B, T, vocabulary]` from the target's ids so far, `u32 [B, T]`; those since the last
-    /// run where the memory is [`cached`](Memory::cached).
+    /// Logits of each next token `[B, T, vocabulary]` from the target's ids so far, `u32 [B, T]`; from those since the last
+    /// run where the memory is [`cached`](Memory::cached), or within a [`Continuation`](crate::nn::Continuation), whose
+    /// sequences may be several of each source.
     fn decode(&self, target: &Tensor, memory: &Memory) -> Tensor;
 
     /// Both: what training needs.
