@@ -39,7 +39,7 @@ fn main() -> Result<(), Error> {
     let weights = Weights::init(&context, &plan, 1)?;
     let session = Session::new(&context, plan, &weights)?;
     let text = ids_of(TEXT);
-    for step in 0..120 {
+    for step in 0..150 {
         // Windows that begin anywhere in the text, which begins again at its end.
         let window = |b: usize, shift: usize| {
             let first = (step * BATCH + b) * 89 + shift;
@@ -73,12 +73,12 @@ fn main() -> Result<(), Error> {
         }
     }
 
-    // A text as it comes, up to a full stop.
-    let stop = ids_of(".")[0];
+    // A text as it comes, up to a comma.
+    let stop = ids_of(",")[0];
     let options = Options::greedy().max_new_tokens(200).eos(stop).tokens_per_submit(4);
     let mut generator = Generator::new(&context, &weights, model(letters.len()), options)?;
     let mut pieces = 0;
-    let texts = generator.run_with(&[ids_of(", if a woodchuck could")], |news| {
+    let texts = generator.run_with(&[ids_of("as much wood as")], |news| {
         pieces += 1;
         print!("{}{}", if pieces > 1 { "|" } else { "streamed: " }, text_of(&news[0]));
         ControlFlow::Continue(())
