@@ -97,7 +97,7 @@ impl Decoder<'_> {
                 (logits, Some(states))
             }
         };
-        (ids, self.flat(&logits), memory)
+        (ids, flat(&logits), memory)
     }
 
     /// The logits behind the last token.
@@ -114,7 +114,7 @@ impl Decoder<'_> {
             (Model::Translator(_), None) => graph.failed(),
             (Model::Language(model), _) => model.apply(&token),
         });
-        self.flat(&logits)
+        flat(&logits)
     }
 
     /// What is kept of a source.
@@ -124,19 +124,6 @@ impl Decoder<'_> {
             let states = graph.state("memory", desc.clone(), Init::zeros());
             Memory::new(states, Some(&graph.state("memory_lengths", lengths, Init::zeros())))
         })
-    }
-
-    /// Logits without the dimension of time.
-    fn flat(&self, logits: &Tensor) -> Tensor {
-        match logits.dims("logits", ["B", "T", "vocabulary"]) {
-            Some([rows, 1, vocabulary]) => logits.reshape([rows, vocabulary]).cast(DType::F32),
-            Some([_, time, _]) => {
-                let message = format!("generate: the model gives logits of {time} tokens for one");
-                logits.graph().fail(Error::new(ErrorKind::Shape, message));
-                logits.graph().failed()
-            }
-            None => logits.graph().failed(),
-        }
     }
 
     /// Refuses tokens that the model does not have.
@@ -162,6 +149,19 @@ impl Decoder<'_> {
             return Err(Error::new(ErrorKind::Shape, message));
         }
         Ok(())
+    }
+}
+
+/// Logits without the dimension of time.
+fn flat(logits: &Tensor) -> Tensor {
+    match logits.dims("logits", ["B", "T", "vocabulary"]) {
+        Some([rows, 1, vocabulary]) => logits.reshape([rows, vocabulary]).cast(DType::F32),
+        Some([_, time, _]) => {
+            let message = format!("generate: the model gives logits of {time} tokens for one");
+            logits.graph().fail(Error::new(ErrorKind::Shape, message));
+            logits.graph().failed()
+        }
+        None => logits.graph().failed(),
     }
 }
 

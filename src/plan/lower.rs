@@ -92,10 +92,10 @@ impl Lowered {
         let mut alive = vec![false; self.data.nodes.len()];
         let mut open: Vec<NodeId> = self.outputs.iter().filter_map(|(_, value)| self.direct_producer(*value)).collect();
         for (i, node) in self.data.nodes.iter().enumerate() {
-            if let Some((_, input)) = node.op.overwrites() {
-                if matches!(self.changed(node.inputs[input]), Some(v) if self.data.variables[v].role != Role::Input) {
-                    open.push(NodeId(i as u32));
-                }
+            if let Some((_, input)) = node.op.overwrites()
+                && matches!(self.changed(node.inputs[input]), Some(v) if self.data.variables[v].role != Role::Input)
+            {
+                open.push(NodeId(i as u32));
             }
         }
         while let Some(id) = open.pop() {
