@@ -112,6 +112,8 @@ const VOCABULARY: usize = 19;
 struct Whole {
     session: Session,
     source: Option<Vec<u32>>,
+    /// What its text begins with.
+    beginning: Vec<u32>,
 }
 
 const LONGEST: usize = 24;
@@ -131,8 +133,8 @@ impl Whole {
         row.iter().map(|x| x - sum).collect()
     }
 
-    fn greedy(&self, prompt: &[u32], count: usize, eos: u32) -> Vec<u32> {
-        let mut text = prompt.to_vec();
+    fn greedy(&self, count: usize, eos: u32) -> Vec<u32> {
+        let (prompt, mut text) = (&self.beginning, self.beginning.clone());
         while text.len() < prompt.len() + count && (text.len() == prompt.len() || text.last() != Some(&eos)) {
             let next = self.after(&text);
             text.push((0..VOCABULARY).max_by(|&a, &b| next[a].total_cmp(&next[b])).unwrap() as u32);
@@ -141,8 +143,8 @@ impl Whole {
     }
 
     /// The text with the largest sum over length^power; the search goes on to the last token.
-    fn searched(&self, prompt: &[u32], count: usize, eos: u32, beams: usize, power: f64) -> Vec<u32> {
-        let mut running = vec![(prompt.to_vec(), 0.0)];
+    fn searched(&self, count: usize, eos: u32, beams: usize, power: f64) -> Vec<u32> {
+        let mut running = vec![(self.beginning.clone(), 0.0)];
         let mut finished: Vec<(Vec<u32>, f64)> = Vec::new();
         let mut locked = false;
         for length in 1..=count {
@@ -165,25 +167,21 @@ impl Whole {
             locked |= finished.len() == beams
                 && running.first().is_none_or(|(_, score)| score / scale <= finished[beams - 1].1);
         }
-        finished.swap_remove(0).0.split_off(prompt.len())
+        finished.swap_remove(0).0.split_off(self.beginning.len())
     }
 }
 
 /// Greedy and with beams, prompts of several lengths at once, what the whole model says one by one.
-fn compare_with_whole(
-    name: &str,
-    generator: &dyn Fn(Options) -> Generator,
-    whole: &dyn Fn(&[u32]) -> (Whole, Vec<u32>),
-) {
+fn compare_with_whole(name: &str, generator: &dyn Fn(Options) -> Generator, whole: &dyn Fn(&[u32]) -> Whole) {
     let prompts = [vec![3, 9, 14, 2, 2, 11], vec![18], vec![6, 1, 17]];
     let (count, eos) = (12, 5);
     let found = generator(Options::greedy().max_new_tokens(count).eos(eos)).run(&prompts).unwrap();
     let beams = Options::beam(3).length_penalty(1.4).max_new_tokens(count).eos(eos);
     let searched = generator(beams).run(&prompts).unwrap();
     for (at, prompt) in prompts.iter().enumerate() {
-        let (whole, beginning) = whole(prompt);
-        assert_eq!(found[at], whole.greedy(&beginning, count, eos), "{name} greedy, prompt {at}");
-        assert_eq!(searched[at], whole.searched(&beginning, count, eos, 3, 1.4), "{name} beams, prompt {at}");
+        let whole = whole(prompt);
+        assert_eq!(found[at], whole.greedy(count, eos), "{name} greedy, prompt {at}");
+        assert_eq!(searched[at], whole.searched(count, eos, 3, 1.4), "{name} beams, prompt {at}");
     }
 }
 
@@ -200,7 +198,8 @@ fn compare_language_model(name: &str, model: impl Layer + 'static) {
     let whole = |prompt: &[u32]| {
         let graph = Graph::new(Mode::Infer);
         let plan = graph.plan(&[("logits", &build(&graph))], context().target()).unwrap();
-        (Whole { session: Session::new(context(), plan, &weights).unwrap(), source: None }, prompt.to_vec())
+        let session = Session::new(context(), plan, &weights).unwrap();
+        Whole { session, source: None, beginning: prompt.to_vec() }
     };
     compare_with_whole(name, &generator, &whole);
 }
@@ -241,7 +240,8 @@ fn compare_translator(name: &str, model: impl Translator + 'static) {
     let whole = |prompt: &[u32]| {
         let graph = Graph::new(Mode::Infer);
         let plan = graph.plan(&[("logits", &whole_of(&graph, prompt.len()))], context().target()).unwrap();
-        (Whole { session: Session::new(context(), plan, &weights).unwrap(), source: Some(prompt.to_vec()) }, vec![2])
+        let session = Session::new(context(), plan, &weights).unwrap();
+        Whole { session, source: Some(prompt.to_vec()), beginning: vec![2] }
     };
     compare_with_whole(name, &generator, &whole);
 }
