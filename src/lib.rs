@@ -38,6 +38,8 @@
 //! - [`Weights`](session::Weights): parameters and state on the device, shared by sessions;
 //!   [`checkpoint`] saves and loads them.
 //! - [`Session`](session::Session): a plan with its buffers and pipelines. One run is one submit.
+//! - [`Generator`](generate::Generator): texts from any causal model or translator, greedy, drawn or by beam search, all on
+//!   the device.
 //!
 //! # The lecture
 //!
@@ -57,6 +59,7 @@ pub mod checkpoint;
 pub mod cli;
 pub mod data;
 pub mod error;
+pub mod generate;
 pub mod gpu;
 pub mod graph;
 pub mod kernel;

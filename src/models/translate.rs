@@ -1,6 +1,6 @@
 //! What models that translate have in common.
 
-use crate::{graph::Tensor, nn::Cache};
+use crate::{graph::Tensor, nn::Cache, ops::Attention};
 
 /// What a decoder knows of the source.
 #[derive(Clone, Debug)]
@@ -28,6 +28,14 @@ impl Memory {
         Memory { cache: Some(cache), ..self }
     }
 
+    /// Looks from `[B, T, E]` at the states without heads: one or several sequences of each source.
+    pub(super) fn attend(&self, h: &Tensor) -> Tensor {
+        let (sources, shape) = (self.states.size(0).max(1), h.shape());
+        let sight = Attention { lengths: self.lengths.clone(), ..Attention::default() };
+        let folded = h.reshape([sources, h.size(0) / sources * h.size(1), h.size(2)]);
+        folded.attention(&self.states, &self.states, sight).reshape(shape)
+    }
+
     /// Counts the tokens of the target behind the decoder's last layer.
     pub(super) fn advance(&self, count: usize) {
         if let Some(cache) = &self.cache {
@@ -46,8 +54,9 @@ pub trait Translator {
     /// Reads the source ids `u32 [B, S]`, of which `lengths` `u32 [B]` count.
     fn encode(&self, source: &Tensor, lengths: Option<&Tensor>) -> Memory;
 
-    /// Logits of each next token `[B, T, vocabulary]` from the target's ids so far, `u32 [B, T]`; those since the last
-    /// run where the memory is [`cached`](Memory::cached).
+    /// Logits of each next token `[B, T, vocabulary]` from the target's ids so far, `u32 [B, T]`; from those since the last
+    /// run where the memory is [`cached`](Memory::cached), or within a [`Continuation`](crate::nn::Continuation), whose
+    /// sequences may be several of each source.
     fn decode(&self, target: &Tensor, memory: &Memory) -> Tensor;
 
     /// Both: what training needs.

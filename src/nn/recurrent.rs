@@ -1,8 +1,8 @@
 //! Recurrent networks: SimpleRNN, LSTM and GRU, several layers in one or both directions.
 
-use super::Layer;
+use super::{Continuation, Layer};
 use crate::{
-    data::DType,
+    data::{DType, Shape, TensorDesc},
     error::{Misfit, Place},
     graph::{Graph, Init, Tensor},
     ops::{Cell, Recurrence, Recurrent, RecurrentWeights},
@@ -171,8 +171,25 @@ impl Rnn {
                 return None;
             }
         }
+        let continuation = Continuation::of(graph);
+        if let Some(continuation) = continuation.as_ref().filter(|_| self.bidirectional) {
+            continuation.refuse(self.name, "it reads in both directions");
+            return None;
+        }
+        let shape = |width: usize| Shape::from([self.layers * self.directions(), sequences, width]);
+        // h, and the cells of an LSTM.
+        let names = ["h_kept", "c_kept"].into_iter().zip([self.width(), self.hidden]);
+        let names = names.take(1 + usize::from(self.cell == Cell::Lstm));
+        let kept: Option<Vec<Tensor>> = continuation.as_ref().and_then(|continuation| {
+            let recall = |(name, width): (&str, usize)| {
+                continuation.recall(name, graph, TensorDesc::new(shape(width), x.dtype()), 1)
+            };
+            names.clone().map(recall).collect()
+        });
+        let initial = kept.as_deref().unwrap_or(initial);
+        let lengths = lengths.or(continuation.as_ref().and_then(Continuation::lengths));
         for (state, width) in initial.iter().zip([self.width(), self.hidden]) {
-            let shape = [self.layers * self.directions(), sequences, width].into();
+            let shape = shape(width);
             if !state.is_failed() && state.shape() != shape {
                 let found = state.shape();
                 refuse(format!("an initial state has shape {found}, not [layers·directions, B, H] = {shape}"));
@@ -212,7 +229,13 @@ impl Rnn {
             let states: Vec<Tensor> = states.iter().map(|state| state.unsqueeze(0)).collect();
             Tensor::concat(&states.iter().collect::<Vec<_>>(), 0)
         };
-        Some(RnnStates { output: x, h: stack(&all_h), c: (self.cell == Cell::Lstm).then(|| stack(&all_c)) })
+        let states = RnnStates { output: x, h: stack(&all_h), c: (self.cell == Cell::Lstm).then(|| stack(&all_c)) };
+        if let Some(continuation) = &continuation {
+            for ((name, _), state) in names.zip([Some(&states.h), states.c.as_ref()].into_iter().flatten()) {
+                continuation.keep(name, state, 1);
+            }
+        }
+        Some(states)
     }
 
     /// The parameters of one layer in one direction: two weights, the biases, the projection.
