@@ -9,9 +9,9 @@ mod plot;
 mod profile;
 mod summary;
 
-use crate::error::Error;
+use crate::{data::DType, error::Error};
 use clap::{Args, Parser, Subcommand};
-use models::Model;
+use models::{Known, Sizes};
 use std::{path::PathBuf, process::ExitCode};
 
 /// Trains and runs neural networks on any GPU, with WGSL shaders one can read.
@@ -63,7 +63,9 @@ enum Command {
     /// Shows where a model spends its time, layer by layer.
     ///
     /// Weights and inputs are random: times do not depend on them.
-    #[command(after_help = "Example:\n  wgrad profile alexnet --batch 4 --train --trace alexnet.json")]
+    #[command(
+        after_help = "Example:\n  wgrad profile alexnet --batch 4 --train --trace alexnet.json\n  wgrad profile bert-base --train --batch 8 --length 128"
+    )]
     Profile(Profile),
 }
 
@@ -98,14 +100,42 @@ enum DTypeOption {
     F16,
 }
 
+impl From<DTypeOption> for DType {
+    fn from(option: DTypeOption) -> DType {
+        match option {
+            DTypeOption::F32 => DType::F32,
+            DTypeOption::F16 => DType::F16,
+        }
+    }
+}
+
+/// What a model is made for.
+#[derive(Debug, Args)]
+struct SizeOptions {
+    /// How many images, texts or videos at once.
+    #[arg(long, default_value_t = 1, value_parser = parse_batch)]
+    batch: usize,
+    /// How many tokens a text has, 128 if not said, or frames a video, 16 if not said.
+    #[arg(long, value_parser = parse_length)]
+    length: Option<usize>,
+    /// The element type of parameters and activations.
+    #[arg(long, value_enum, default_value = "f32")]
+    dtype: DTypeOption,
+}
+
+impl SizeOptions {
+    fn sizes(&self) -> Sizes {
+        Sizes { batch: self.batch, length: self.length, dtype: self.dtype.into() }
+    }
+}
+
 #[derive(Debug, Args)]
 struct Profile {
     /// The model.
     #[arg(value_enum)]
-    model: Model,
-    /// How many images at once.
-    #[arg(long, default_value_t = 1, value_parser = parse_batch)]
-    batch: usize,
+    model: Known,
+    #[command(flatten)]
+    sizes: SizeOptions,
     /// Profiles a training step: forward, backward and AdamW.
     #[arg(long)]
     train: bool,
@@ -124,10 +154,9 @@ struct Profile {
 struct Summary {
     /// The model.
     #[arg(value_enum)]
-    model: Model,
-    /// How many images at once.
-    #[arg(long, default_value_t = 1, value_parser = parse_batch)]
-    batch: usize,
+    model: Known,
+    #[command(flatten)]
+    sizes: SizeOptions,
     /// Prints one JSON object.
     #[arg(long)]
     json: bool,
@@ -200,7 +229,14 @@ struct PredictDigits {
 fn parse_batch(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(batch @ 1..=4096) => Ok(batch),
-        _ => Err("a batch has 1 to 4096 digits".to_owned()),
+        _ => Err("a batch has 1 to 4096 examples".to_owned()),
+    }
+}
+
+fn parse_length(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(length @ 1..=1_048_576) => Ok(length),
+        _ => Err("a length is from 1 to 1048576".to_owned()),
     }
 }
 
