@@ -18,6 +18,7 @@ mod lecture_models;
 mod limits;
 mod long;
 mod losses;
+#[cfg(feature = "tokenizers")]
 mod minilm;
 mod models;
 mod norms;
@@ -25,6 +26,8 @@ mod operations;
 mod optimizers;
 mod plan;
 mod pool;
+#[cfg(feature = "tokenizers")]
+mod pretrained;
 mod recurrent;
 mod reference;
 mod shaders;

@@ -1,8 +1,9 @@
-//! The command line: `wgrad train`, `wgrad predict`, `wgrad devices`, `wgrad bench`, `wgrad profile`.
+//! The command line: `wgrad train`, `predict`, `embed`, `devices`, `bench`, `profile`, `summary`, `inspect`.
 
 mod bench;
 mod devices;
 mod digits;
+mod embed;
 mod inspect;
 mod models;
 mod plot;
@@ -11,7 +12,7 @@ mod summary;
 
 use crate::{data::DType, error::Error};
 use clap::{Args, Parser, Subcommand};
-use models::{Known, Sizes};
+use models::{Model, Sizes};
 use std::{path::PathBuf, process::ExitCode};
 
 /// Trains and runs neural networks on any GPU, with WGSL shaders one can read.
@@ -57,8 +58,18 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Makes sentences vectors with a published BERT, and shows how alike they are.
+    ///
+    /// The directory is one that Hugging Face's libraries wrote: config.json, model.safetensors, tokenizer.json. What
+    /// sentence-transformers' files say of pooling and length is done, if they are there.
+    #[command(
+        after_help = "Example:\n  wgrad embed --model all-MiniLM-L6-v2 \"A cat sits.\" \"A kitten lies.\" \"Rates rose.\""
+    )]
+    Embed(Embed),
     /// Shows a model's layers, parameters, operations and memory, before anything is allocated.
-    #[command(after_help = "Example:\n  wgrad summary alexnet --batch 4")]
+    #[command(
+        after_help = "Example:\n  wgrad summary alexnet --batch 4\n  wgrad summary all-MiniLM-L6-v2 --length 256"
+    )]
     Summary(Summary),
     /// Shows where a model spends its time, layer by layer.
     ///
@@ -67,6 +78,22 @@ enum Command {
         after_help = "Example:\n  wgrad profile alexnet --batch 4 --train --trace alexnet.json\n  wgrad profile bert-base --train --batch 8 --length 128"
     )]
     Profile(Profile),
+}
+
+#[derive(Debug, Args)]
+struct Embed {
+    /// A directory with a BERT.
+    #[arg(long)]
+    model: PathBuf,
+    /// The sentences.
+    #[arg(required = true)]
+    texts: Vec<String>,
+    /// The element type of parameters and activations.
+    #[arg(long, value_enum, default_value = "f32")]
+    dtype: DTypeOption,
+    /// Prints one JSON object: {"embeddings": [[…], …]}.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -131,9 +158,8 @@ impl SizeOptions {
 
 #[derive(Debug, Args)]
 struct Profile {
-    /// The model.
-    #[arg(value_enum)]
-    model: Known,
+    #[arg(value_parser = models::parse, help = models::short_help(), long_help = models::long_help())]
+    model: Model,
     #[command(flatten)]
     sizes: SizeOptions,
     /// Profiles a training step: forward, backward and AdamW.
@@ -152,9 +178,8 @@ struct Profile {
 
 #[derive(Debug, Args)]
 struct Summary {
-    /// The model.
-    #[arg(value_enum)]
-    model: Known,
+    #[arg(value_parser = models::parse, help = models::short_help(), long_help = models::long_help())]
+    model: Model,
     #[command(flatten)]
     sizes: SizeOptions,
     /// Prints one JSON object.
@@ -247,6 +272,7 @@ pub fn main() -> ExitCode {
         Command::Predict { task: PredictTask::Digits(options) } => digits::predict(&options),
         Command::Devices { json } => devices::list(json),
         Command::Inspect { file, json } => inspect::run(&file, json),
+        Command::Embed(options) => embed::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Summary(options) => summary::run(&options),
         Command::Profile(options) => profile::run(&options),

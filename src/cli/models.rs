@@ -10,7 +10,44 @@ use crate::{
     },
     nn::{Layer, collapse, lstm, silu},
     optim::AdamW,
+    pretrained::{Directory, Published},
 };
+use clap::ValueEnum;
+use std::path::PathBuf;
+
+/// A model by its name, or the directory of a published one.
+#[derive(Clone, Debug)]
+pub(super) enum Model {
+    Known(Known),
+    Directory(PathBuf),
+}
+
+/// Reads a name or a directory.
+pub(super) fn parse(text: &str) -> Result<Model, String> {
+    match Known::from_str(text, true) {
+        Ok(known) => Ok(Model::Known(known)),
+        Err(_) if std::path::Path::new(text).exists() => Ok(Model::Directory(text.into())),
+        Err(_) => Err(format!("there is no such directory, and the names are {}", names())),
+    }
+}
+
+fn names() -> String {
+    let values = Known::value_variants().iter().filter_map(ValueEnum::to_possible_value);
+    values.map(|value| value.get_name().to_owned()).collect::<Vec<_>>().join(", ")
+}
+
+pub(super) fn short_help() -> String {
+    format!("The model: {}, or a directory with a config.json", names())
+}
+
+pub(super) fn long_help() -> String {
+    let values = Known::value_variants().iter().filter_map(ValueEnum::to_possible_value);
+    let lines = values.map(|value| {
+        let help = value.get_help().map(ToString::to_string).unwrap_or_default();
+        format!("\n  {:<17} {help}", value.get_name())
+    });
+    format!("The model: a directory with a config.json, of a BERT, GPT-2 or Marian, or{}", lines.collect::<String>())
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Known {
@@ -95,6 +132,20 @@ impl From<Known> for Network {
             Known::TextClassifier => Network::TextClassifier,
             Known::VideoClassifier => Network::VideoClassifier,
         }
+    }
+}
+
+impl Network {
+    /// The network that a name or a directory stands for.
+    pub fn of(model: &Model) -> Result<Network, Error> {
+        Ok(match model {
+            Model::Known(known) => Network::from(*known),
+            Model::Directory(path) => match Directory::open(path)?.model() {
+                Published::Bert(config) => Network::Bert { config: config.clone(), sentence: true },
+                Published::Gpt2(config) => Network::Gpt2(config.clone()),
+                Published::Marian(config) => Network::Marian(config.clone()),
+            },
+        })
     }
 }
 

@@ -12,7 +12,7 @@ use std::fs;
 
 pub(super) fn run(options: &Options) -> Result<(), Error> {
     let context = pollster::block_on(Context::new())?;
-    let (network, sizes) = (Network::from(options.model), options.sizes.sizes());
+    let (network, sizes) = (Network::of(&options.model)?, options.sizes.sizes());
     let program = if options.train { network.training(sizes) } else { network.inference(sizes) };
     let plan = program.graph.plan(&[("output", &program.output)], context.target())?;
     let session = Session::new(&context, plan.clone(), &Weights::init(&context, &plan, 1)?)?;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::collections::HashMap;
 
 pub(super) fn run(options: &Summary) -> Result<(), Error> {
-    let (network, sizes) = (Network::from(options.model), options.sizes.sizes());
+    let (network, sizes) = (Network::of(&options.model)?, options.sizes.sizes());
     let (inference, training) = (network.inference(sizes), network.training(sizes));
     let graph = &inference.graph;
     // What a device without any optional feature would do: no device is opened.

@@ -36,6 +36,11 @@ config! {
         attention_probs_dropout_prob: f32 = 0.1,
         initializer_range: f32 = 0.02,
     }
+    only {
+        position_embedding_type: "absolute",
+        is_decoder: false,
+        add_cross_attention: false,
+    }
 }
 
 /// See [`bert`].
