@@ -266,8 +266,8 @@ fn floats<'a>(numbers: impl Iterator<Item = f64>, to: DType) -> Result<Cow<'a, [
     Ok(Cow::Owned(bytes))
 }
 
-/// How many bytes of a file are in host memory at a time, and how many may wait for the device.
-const PIECE: usize = 32 << 20;
+/// How many bytes of a file are in host memory at a time, and how many may wait for the device behind them.
+const PIECE: usize = 8 << 20;
 
 /// The format's own bound, in bytes: a file may be sparse, so its length alone bounds nothing.
 const LONGEST_HEADER: u64 = 100_000_000;

@@ -1,4 +1,4 @@
-//! The command line: `wgrad train`, `predict`, `embed`, `devices`, `bench`, `profile`, `summary`, `inspect`.
+//! The command line: `wgrad train`, `predict`, `embed`, `generate`, `translate`, `devices`, `bench`, `profile`, `summary`, `inspect`.
 
 mod bench;
 mod devices;
@@ -9,6 +9,7 @@ mod models;
 mod plot;
 mod profile;
 mod summary;
+mod text;
 
 use crate::{data::DType, error::Error};
 use clap::{Args, Parser, Subcommand};
@@ -66,6 +67,22 @@ enum Command {
         after_help = "Example:\n  wgrad embed --model all-MiniLM-L6-v2 \"A cat sits.\" \"A kitten lies.\" \"Rates rose.\""
     )]
     Embed(Embed),
+    /// Goes on with texts by a published GPT-2.
+    ///
+    /// The directory is one that Hugging Face's libraries wrote. What is not asked for is as its generation_config.json
+    /// says, and otherwise the likeliest tokens are taken.
+    #[command(
+        after_help = "Example:\n  wgrad generate --model gpt2 \"Once upon a time\" --temperature 0.8 --top-k 50 --seed 7"
+    )]
+    Generate(Generate),
+    /// Translates texts by a published MarianMT.
+    ///
+    /// The directory is one that Hugging Face's libraries wrote. What is not asked for is as its generation_config.json
+    /// says.
+    #[command(
+        after_help = "Example:\n  wgrad translate --model opus-mt-en-de \"Good morning!\" \"The cat sits on the mat.\""
+    )]
+    Translate(Translate),
     /// Shows a model's layers, parameters, operations and memory, before anything is allocated.
     #[command(
         after_help = "Example:\n  wgrad summary alexnet --batch 4\n  wgrad summary all-MiniLM-L6-v2 --length 256"
@@ -92,6 +109,56 @@ struct Embed {
     #[arg(long, value_enum, default_value = "f32")]
     dtype: DTypeOption,
     /// Prints one JSON object: {"embeddings": [[…], …]}.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct Generate {
+    /// A directory with a GPT-2.
+    #[arg(long)]
+    model: PathBuf,
+    /// What to go on from.
+    #[arg(required = true)]
+    prompts: Vec<String>,
+    /// The most tokens to add; 64 if neither this nor the directory says.
+    #[arg(long)]
+    max_new_tokens: Option<usize>,
+    /// Draws tokens, with logits divided by this.
+    #[arg(long, conflicts_with = "beams")]
+    temperature: Option<f32>,
+    /// Draws from so many of the likeliest tokens.
+    #[arg(long, conflicts_with = "beams")]
+    top_k: Option<usize>,
+    /// Draws from the fewest tokens whose probabilities reach this sum.
+    #[arg(long, conflicts_with = "beams")]
+    top_p: Option<f32>,
+    /// The seed of what is drawn: the same seed gives the same text.
+    #[arg(long, conflicts_with = "beams")]
+    seed: Option<u64>,
+    /// Searches with so many beams.
+    #[arg(long)]
+    beams: Option<u8>,
+    /// Prints one JSON object: {"prompts": […], "texts": […]}.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct Translate {
+    /// A directory with a MarianMT.
+    #[arg(long)]
+    model: PathBuf,
+    /// What to translate.
+    #[arg(required = true)]
+    texts: Vec<String>,
+    /// The most tokens of a translation.
+    #[arg(long)]
+    max_new_tokens: Option<usize>,
+    /// Searches with so many beams; 1 takes the likeliest token each time.
+    #[arg(long)]
+    beams: Option<u8>,
+    /// Prints one JSON object: {"texts": […], "translations": […]}.
     #[arg(long)]
     json: bool,
 }
@@ -273,6 +340,8 @@ pub fn main() -> ExitCode {
         Command::Devices { json } => devices::list(json),
         Command::Inspect { file, json } => inspect::run(&file, json),
         Command::Embed(options) => embed::run(&options),
+        Command::Generate(options) => text::generate(&options),
+        Command::Translate(options) => text::translate(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Summary(options) => summary::run(&options),
         Command::Profile(options) => profile::run(&options),

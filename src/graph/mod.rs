@@ -6,8 +6,8 @@ mod print;
 mod summary;
 mod tensor;
 
+pub(crate) use build::{Continuing, GraphData, Node, Source};
 pub use build::{Graph, Init, Mode, Role, Variable};
-pub(crate) use build::{GraphData, Node, Source};
 pub use op::{Backward, Emit, Gradients, Io, Op, Pointwise, Scalar};
 pub use summary::LayerSummary;
 pub use tensor::Tensor;

@@ -21,6 +21,8 @@
 //! | `marian` | [`marian`](crate::models::marian) | `source.spm`, `target.spm` and `vocab.json`, or `tokenizer.json` |
 
 mod directory;
+#[cfg(feature = "tokenizers")]
+mod generation;
 mod pooling;
 mod sentence;
 mod settings;
@@ -30,6 +32,8 @@ mod spm;
 mod tokenizer;
 
 pub use directory::{Directory, Published};
+#[cfg(feature = "tokenizers")]
+pub use generation::TextModel;
 pub use pooling::{Pooling, SentenceSettings};
 pub use sentence::SentenceEncoder;
 pub use settings::GenerationSettings;

@@ -108,7 +108,7 @@ impl Pair {
         let language = text.trim_start().split_inclusive("<<").next().filter(|token| token.starts_with(">>"));
         let language = language.and_then(|token| Some((self.id(token)?, text.trim_start().strip_prefix(token)?)));
         let (mut ids, text) = language.map_or_else(|| (Vec::new(), text), |(id, rest)| (vec![id], rest));
-        let found = self.source.encode_fast(text, false)?;
+        let found = self.source.encode(text, false)?;
         // The text of an unknown piece may still be in the target's vocabulary: the model knows it by that id.
         ids.extend(found.get_tokens().iter().map(|piece| self.id(piece).unwrap_or(self.unknown)));
         ids.truncate(self.most.map_or(usize::MAX, |most| most.saturating_sub(1)));
