@@ -225,3 +225,47 @@ fn embed_names_what_is_wrong_with_a_directory() {
     let help = text(&wgrad(folder.path(), &["embed", "--help"]));
     assert!(help.contains("Example:\n  wgrad embed --model"), "{help}");
 }
+
+#[test]
+fn texts_are_generated_and_translated() {
+    let folder = crate::pretrained::small_gpt2();
+    let run = |arguments: &[&str]| {
+        let mut all = vec!["generate", "--model", ".", "low lower", "--max-new-tokens", "5"];
+        all.extend_from_slice(arguments);
+        wgrad(folder.path(), &all)
+    };
+    let shown = lines(&run(&["--json"])).remove(0);
+    let found = shown["texts"][0].as_str().unwrap().to_owned();
+    assert!(shown["prompts"] == serde_json::json!(["low lower"]) && !found.is_empty(), "{shown}");
+    assert_eq!(text(&run(&[])), format!("low lower{found}\n"));
+    let drawn = |seed: &str| text(&run(&["--temperature", "2", "--top-k", "9", "--top-p", "0.99", "--seed", seed]));
+    assert_eq!(drawn("3"), drawn("3"));
+    assert!(text(&run(&["--beams", "3"])).starts_with("low lower"));
+    let said = mistake(&wgrad(folder.path(), &["translate", "--model", ".", "low"]));
+    let hint = "\n  help: wgrad generate is for a gpt2, wgrad embed for a bert";
+    assert_eq!(said, format!("error: .: holds a gpt2, not a marian{hint}"));
+    let said = mistake(&run(&["--beams", "99"]));
+    assert!(said.starts_with("error: "), "{said}");
+
+    let folder = crate::pretrained::small_marian();
+    let run = |more: &[&str]| {
+        let mut all = vec!["translate", "--model", ".", "This is a test.", "WORK"];
+        all.extend_from_slice(more);
+        wgrad(folder.path(), &all)
+    };
+    let shown = lines(&run(&["--json"])).remove(0);
+    let found: Vec<&str> =
+        shown["translations"].as_array().unwrap().iter().map(|text| text.as_str().unwrap()).collect();
+    assert_eq!((found.len(), &shown["texts"][1]), (2, &serde_json::json!("WORK")));
+    assert_eq!(text(&run(&[])), format!("{}\n{}\n", found[0], found[1]));
+    assert_eq!(text(&run(&["--beams", "1", "--max-new-tokens", "4"])).lines().count(), 2);
+    let said = mistake(&wgrad(folder.path(), &["generate", "--model", ".", "low"]));
+    let hint = "\n  help: wgrad translate is for a marian, wgrad embed for a bert";
+    assert_eq!(said, format!("error: .: holds a marian, not a gpt2{hint}"));
+    for command in ["generate", "translate"] {
+        let help = text(&wgrad(folder.path(), &[command, "--help"]));
+        assert!(help.contains(&format!("Example:\n  wgrad {command} --model")), "{help}");
+        let said = mistake(&wgrad(folder.path(), &[command, "--model", "none", "low"]));
+        assert_eq!(said, "error: none: there is no such directory");
+    }
+}

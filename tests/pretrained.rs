@@ -9,10 +9,11 @@ use std::{
 };
 use tempfile::TempDir;
 use wgrad::{
+    generate::Options,
     models::{BertConfig, Gpt2Config, MarianConfig, Translator, bert, gpt2, marian},
     nn::collapse,
     prelude::*,
-    pretrained::{Directory, Pooling, Published, SentenceEncoder, Tokenizer},
+    pretrained::{Directory, Pooling, Published, SentenceEncoder, TextModel, Tokenizer},
     testing::context,
 };
 
@@ -454,10 +455,12 @@ fn marians_tokenizer_gives_the_ids_that_sentencepiece_gives() {
     assert!(said().starts_with(": has neither source.spm, target.spm and vocab.json nor tokenizer.json\n  help: "));
 }
 
-#[test]
-fn a_gpt2s_tokenizer_is_read_from_its_older_files() {
+/// A directory with a small GPT-2 of the words of "low lower".
+pub fn small_gpt2() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let config = json!({ "model_type": "gpt2", "vocab_size": 11 }).to_string();
+    let config =
+        json!({ "model_type": "gpt2", "vocab_size": 11, "n_embd": 8, "n_layer": 2, "n_head": 2, "n_positions": 16 })
+            .to_string();
     let words = json!({
         "l": 0, "o": 1, "w": 2, "\u{120}": 3, "lo": 4, "low": 5, "\u{120}low": 6, "e": 7, "r": 8, "er": 9, "<|endoftext|>": 10,
     });
@@ -466,6 +469,96 @@ fn a_gpt2s_tokenizer_is_read_from_its_older_files() {
     {
         fs::write(folder.path().join(name), text).unwrap();
     }
+    let sizes = Gpt2Config::from_json(&config).unwrap();
+    let all = tensors(|graph| gpt2(&sizes).apply(&graph.input_of("ids", [1, 4], DType::U32)));
+    write(&folder.path().join("model.safetensors"), &all, Dtype::F32);
+    folder
+}
+
+/// A directory with a small Marian and the tokenizer of the fixture.
+pub fn small_marian() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["source.spm", "target.spm", "vocab.json"] {
+        fs::copy(fixture("marian").join(name), folder.path().join(name)).unwrap();
+    }
+    let words: Value = serde_json::from_str(&fs::read_to_string(folder.path().join("vocab.json")).unwrap()).unwrap();
+    let count = words.as_object().unwrap().len();
+    let config = json!({
+        "model_type": "marian", "vocab_size": count, "d_model": 8, "encoder_layers": 1, "decoder_layers": 1,
+        "encoder_attention_heads": 2, "decoder_attention_heads": 2, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16,
+        "pad_token_id": count - 1, "eos_token_id": 0, "decoder_start_token_id": count - 1, "num_beams": 2,
+        "max_length": 9, "bad_words_ids": [[count - 1]], "forced_eos_token_id": 0,
+    })
+    .to_string();
+    let sizes = MarianConfig::from_json(&config).unwrap();
+    let all = tensors(|graph| {
+        let [x, y] = ["x", "y"].map(|name| graph.input_of(name, [1, 4], DType::U32));
+        marian(&sizes).logits(&x, None, &y)
+    });
+    write(&folder.path().join("model.safetensors"), &all, Dtype::F32);
+    fs::write(folder.path().join("config.json"), config).unwrap();
+    folder
+}
+
+#[test]
+fn a_gpt2_goes_on_with_texts() {
+    let folder = small_gpt2();
+    fs::write(folder.path().join("generation_config.json"), r#"{"eos_token_id": 10, "max_new_tokens": 6}"#).unwrap();
+    let model = TextModel::open(context(), folder.path()).unwrap();
+    assert!(!model.translates());
+    assert_eq!(model.options(), Options::greedy().eos(10).max_new_tokens(6));
+    let texts = ["low", "lower low"];
+    let found = model.run(&texts, model.options()).unwrap();
+    let ids = texts.map(|text| model.tokenizer().encode(text).unwrap());
+    let expected = model.generator(model.options()).unwrap().run(&ids).unwrap();
+    assert!(expected.iter().all(|ids| !ids.is_empty() && ids.len() <= 6));
+    for ((text, found), ids) in texts.iter().zip(&found).zip(&expected) {
+        assert_eq!(found, &model.tokenizer().decode(ids).unwrap());
+        // As it grows it always goes on from what was said before.
+        let mut said = vec![String::new()];
+        let whole = model
+            .run_with(text, model.options().tokens_per_submit(1), |text| {
+                said.push(text.to_owned());
+                std::ops::ControlFlow::Continue(())
+            })
+            .unwrap();
+        assert_eq!(&whole, found);
+        assert!(said.windows(2).all(|pair| pair[1].starts_with(&pair[0])), "{said:?}");
+        assert_eq!(said.last(), Some(&whole));
+    }
+    let drawn = |seed| model.run(&texts, Options::sample(seed).temperature(2.0).max_new_tokens(8)).unwrap();
+    assert_eq!(drawn(1), drawn(1));
+    assert_ne!(drawn(1), drawn(2));
+    let error = model.run(&["low", ""], model.options()).unwrap_err();
+    assert_eq!(error.to_string(), "generate: text 1 has no tokens\n  help: give a word to go on from");
+    let error = TextModel::open(context(), directory(&[]).path()).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .ends_with("holds a bert, not a gpt2 or marian\n  help: a BERT makes no texts: try wgrad embed")
+    );
+}
+
+#[test]
+fn a_marian_translates_as_its_files_say() {
+    let folder = small_marian();
+    let model = TextModel::open(context(), folder.path()).unwrap();
+    let last = model.tokenizer().vocabulary() as u32 - 1;
+    assert!(model.translates());
+    let wanted = Options::beam(2).eos(0).start(last).pad(last).forced_eos(0).max_new_tokens(8).suppress(&[last]);
+    assert_eq!(model.options(), wanted);
+    let found = model.run(&["This is a test.", "WORK"], model.options()).unwrap();
+    let ids = ["This is a test.", "WORK"].map(|text| model.tokenizer().encode(text).unwrap());
+    let expected = model.generator(wanted).unwrap().run(&ids).unwrap();
+    for (found, ids) in found.iter().zip(&expected) {
+        assert_eq!(found, &model.tokenizer().decode(ids).unwrap());
+        assert!(ids.len() <= 8 && ids.last() == Some(&0) && !ids.contains(&last), "{ids:?}");
+    }
+}
+
+#[test]
+fn a_gpt2s_tokenizer_is_read_from_its_older_files() {
+    let folder = small_gpt2();
     let tokenizer = Directory::open(folder.path()).unwrap().tokenizer().unwrap();
     let ids = tokenizer.encode("low lower<|endoftext|>").unwrap();
     assert_eq!(ids, [5, 6, 9, 10]);
