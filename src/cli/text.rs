@@ -41,7 +41,7 @@ pub(super) fn generate(options: &Generate) -> Result<(), Error> {
             let text = text.trim_end_matches(char::REPLACEMENT_CHARACTER);
             let Some(new) = text.strip_prefix(&shown) else { return ControlFlow::Continue(()) };
             failed = print(new);
-            shown = text.to_owned();
+            text.clone_into(&mut shown);
             if failed.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
         failed?;
