@@ -465,8 +465,7 @@ pub fn small_gpt2() -> TempDir {
         "l": 0, "o": 1, "w": 2, "\u{120}": 3, "lo": 4, "low": 5, "\u{120}low": 6, "e": 7, "r": 8, "er": 9, "<|endoftext|>": 10,
     });
     let merges = "#version: 0.2\nl o\nlo w\n\u{120} low\ne r\n";
-    for (name, text) in [("config.json", config), ("vocab.json", words.to_string()), ("merges.txt", merges.to_owned())]
-    {
+    for (name, text) in [("config.json", &config[..]), ("vocab.json", &words.to_string()), ("merges.txt", merges)] {
         fs::write(folder.path().join(name), text).unwrap();
     }
     let sizes = Gpt2Config::from_json(&config).unwrap();
