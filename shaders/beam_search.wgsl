@@ -107,12 +107,12 @@ fn beam_search(
     // Those that go on first; where these are too few, those that have ended follow.
     let history = texts + 4u * k + 2u * k * count;
     var beam = 0u;
-    for (var pass = 0u; pass < 2u; pass++) {
+    for (var turn = 0u; turn < 2u; turn++) {
         for (var i = 0u; i < n && beam < k; i++) {
             let at = indices[b * n + i];
             let id = at % sizes.vocabulary;
             let ended = is_last || is_end(id);
-            if ended == (pass == 1u) {
+            if ended == (turn == 1u) {
                 token[b * k + beam] = id;
                 source[b * k + beam] = at / sizes.vocabulary;
                 score[b * k + beam] = values[b * n + i] + select(0.0, NONE, ended);

@@ -38,6 +38,8 @@
 //! - [`Weights`](session::Weights): parameters and state on the device, shared by sessions;
 //!   [`checkpoint`] saves and loads them, [`pretrained`] opens published models.
 //! - [`Session`](session::Session): a plan with its buffers and pipelines. One run is one submit.
+//! - [`Generator`](generate::Generator): texts from any causal model or translator, greedy, drawn or by beam search, all on
+//!   the device.
 //!
 //! # Adding an operation
 //!

@@ -162,7 +162,9 @@ fn a_summary_is_made_of_every_model_and_of_a_directory() {
         let found = of(&[model, "--length", "16"]);
         assert_eq!(found["parameters"], parameters, "{model}");
         let of = |what: &str, part: &str| found[what]["memory"][part].as_u64().unwrap();
-        assert_eq!(of("inference", "parameters"), 4 * parameters, "{model}");
+        // A buffer's bytes are a multiple of 16: the head's two biases have more than their own.
+        let bytes = of("inference", "parameters");
+        assert!((4 * parameters..4 * parameters + 16).contains(&bytes), "{model}: {bytes}");
         assert!(of("training", "total") > of("inference", "total"));
     }
     for model in ["alexnet", "digits", "bert-mini", "lstm", "text-classifier", "video-classifier"] {

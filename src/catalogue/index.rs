@@ -1,9 +1,27 @@
 //! Operations that find elements by index, that order them, and that move or number them.
 
 use super::{Entry, Example};
-use crate::{graph::Tensor, ops::Embedding};
+use crate::{
+    data::DType,
+    graph::{Init, Tensor},
+    ops::{BeamSearch, Embedding},
+};
 
 pub(super) const ENTRIES: &[Entry] = &[
+    Entry::several("beam_search", "", "the beams that go on and the texts that end, in place", |e| {
+        let (batch, vocabulary) = (e.pick(3, 64, 512, 4096), 1000);
+        let how = BeamSearch { beams: 4, vocabulary, most: 16, ends: vec![1], ..BeamSearch::default() };
+        let book = e.graph().state("book", how.book(batch), Init::zeros());
+        let penalty = e.positive([how.most]).cast(DType::F32);
+        let step = |book: &Tensor, first: bool| {
+            let values = e.x([batch, how.candidates()]).cast(DType::F32);
+            let indices = e.ids([batch, how.candidates()], 4 * vocabulary);
+            e.graph().beam_search(book, [&values, &indices], &penalty, &how, first)
+        };
+        let [book, ..] = step(&book, true);
+        let [_, _, _, score, _] = step(&book, false);
+        vec![score]
+    }),
     Entry::new("embedding", "torch.nn.functional.embedding", "the rows of a matrix that indices name", |e| {
         let [rows, width] = table(e);
         e.x([rows, width]).embedding(&e.ids([e.pick(17, 512, 1024, 4096)], rows))

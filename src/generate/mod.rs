@@ -34,9 +34,7 @@ enum Model {
 /// ```no_run
 /// use wgrad::{generate::*, models::*, prelude::*};
 ///
-/// # fn main() -> Result<(), Error> {
-/// # let (context, weights): (Context, Weights) = todo();
-/// # fn todo<T>() -> T { unreachable!() }
+/// # fn write(context: Context, weights: Weights) -> Result<(), Error> {
 /// let options = Options::sample(7).temperature(0.8).top_k(50).max_new_tokens(64).eos(50256);
 /// let mut generator = Generator::new(&context, &weights, gpt2(&Gpt2Config::default()), options)?;
 /// let texts = generator.run(&[vec![464, 2068, 7586], vec![40]])?; // prompts of different lengths
@@ -49,6 +47,7 @@ pub struct Generator {
     model: Model,
     options: Options,
     ready: Option<Ready>,
+    made: usize,
 }
 
 /// Sessions for prompts of certain sizes.
@@ -108,12 +107,17 @@ impl Generator {
 
     fn of(context: &Context, weights: &Weights, model: Model, options: Options) -> Result<Generator, Error> {
         options.check()?;
-        Ok(Generator { context: context.clone(), weights: weights.clone(), model, options, ready: None })
+        Ok(Generator { context: context.clone(), weights: weights.clone(), model, options, ready: None, made: 0 })
     }
 
     /// What is asked of it.
     pub fn options(&self) -> &Options {
         &self.options
+    }
+
+    /// How many tokens of each text the device made in the last run, those behind the end of a text too.
+    pub fn made(&self) -> usize {
+        self.made
     }
 
     /// The new tokens of each prompt, with the one that ended the text, if one did.
@@ -225,6 +229,7 @@ impl Generator {
             }
         }
         let texts = said.texts(&arrive(ready.begin.fetch("texts")?, wait).await?, made);
+        self.made = made;
         let _ = said.tell(&texts); // nothing would follow
         Ok(texts)
     }

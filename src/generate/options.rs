@@ -5,12 +5,11 @@ use crate::error::{Error, ErrorKind};
 /// How texts are made, in the meaning of `transformers`' `generate`.
 ///
 /// ```
-/// use wgrad::generate::Options;
+/// use wgrad::generate::{EarlyStopping, Options};
 ///
 /// let likeliest = Options::greedy().max_new_tokens(64).eos(50256);
 /// let varied = Options::sample(7).temperature(0.8).top_k(50).top_p(0.95).max_new_tokens(64);
 /// let searched = Options::beam(4).length_penalty(0.6).early_stopping(EarlyStopping::Full).eos(0);
-/// # use wgrad::generate::EarlyStopping;
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {

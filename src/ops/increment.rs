@@ -65,6 +65,22 @@ mod tests {
     }
 
     #[test]
+    fn several_runs_are_one_submit_and_changes_follow_changes() {
+        let graph = Graph::new(Mode::Infer);
+        let counter = graph.state("counter", TensorDesc::new([], DType::U32), Init::zeros());
+        let other = graph.state("other", TensorDesc::new([], DType::U32), Init::zeros());
+        // The second changes what the first has made; neither is an output.
+        graph.increment(&graph.increment(&counter));
+        let plan = graph.plan(&[("other", &other)], context().target()).unwrap();
+        assert!(plan.changes().map(|variable| &*variable.name).eq(["counter"]));
+        let weights = Weights::init(context(), &plan, 0).unwrap();
+        let beside = weights.beside(&[&plan], 0).unwrap();
+        Session::new(context(), plan, &beside).unwrap().run_times(5).unwrap();
+        assert_eq!(beside.read("counter").unwrap().to_u32(), [10]);
+        assert_eq!(weights.read("counter").unwrap().to_u32(), [0]);
+    }
+
+    #[test]
     fn only_integers_count() {
         let graph = Graph::new(Mode::Infer);
         graph.increment(&graph.parameter("w", [2], Init::ones()));

@@ -509,3 +509,37 @@ fn software_drivers_without_subgroups_compute_the_same() {
         }
     }
 }
+
+#[test]
+fn sequences_take_over_the_rows_of_their_neighbours() {
+    let (rows, heads, most, width, group) = (6, 2, 5, 3, 3);
+    for dtype in [DType::F32, DType::F16] {
+        let graph = Graph::new(Mode::Infer);
+        let desc = TensorDesc::new([rows, heads, most, width], dtype);
+        let cache = graph.state("cache", desc.clone(), Init::zeros());
+        let [source, seen] = ["source", "seen"].map(|name| graph.input_of(name, [rows], DType::U32));
+        graph.exchange_rows(&cache, &source, &seen, group);
+        let plan = graph.plan(&[], context().target()).unwrap();
+        let weights = Weights::init(context(), &plan, 1).unwrap();
+        let session = Session::new(context(), plan, &weights).unwrap();
+        let numbers: Vec<f32> = (0..rows * heads * most * width).map(|i| i as f32).collect();
+        weights.write("cache", &Array::from_f32_as(dtype, desc.shape, &numbers).unwrap()).unwrap();
+        let (from, counts) = ([2, 2, 0, 0, 1, 1], [4_u32, 4, 4, 2, 2, 2]);
+        session.write("source", &Array::from_u32([rows], &from).unwrap()).unwrap();
+        session.write("seen", &Array::from_u32([rows], &counts).unwrap()).unwrap();
+        session.run().unwrap();
+        let found = weights.read("cache").unwrap().to_f32();
+        for (i, found) in found.iter().enumerate() {
+            let (row, place) = (i / (heads * most * width), i % (heads * most * width));
+            let moved = place / width % most < counts[row] as usize;
+            let of = if moved { row / group * group + from[row] as usize } else { row };
+            assert_eq!(*found, numbers[of * heads * most * width + place], "{dtype} {i}");
+        }
+    }
+    let graph = Graph::new(Mode::Infer);
+    let cache = graph.state("cache", TensorDesc::new([4, 1, 2, 2], DType::F32), Init::zeros());
+    let ids = graph.input_of("ids", [4], DType::U32);
+    graph.exchange_rows(&cache, &ids, &ids, 3);
+    let expected = "exchange_rows: 4 sequences are not in groups of 3, or these are more than 32";
+    assert_eq!(graph.check().unwrap_err().message(), expected);
+}
