@@ -36,7 +36,7 @@
 //!   [`report`](plan::Plan::report) say it before anything is allocated.
 //! - [`Context`](gpu::Context): a device, the library's own or an app's.
 //! - [`Weights`](session::Weights): parameters and state on the device, shared by sessions;
-//!   [`checkpoint`] saves and loads them.
+//!   [`checkpoint`] saves and loads them, [`pretrained`] opens published models.
 //! - [`Session`](session::Session): a plan with its buffers and pipelines. One run is one submit.
 //! - [`Generator`](generate::Generator): texts from any causal model or translator, greedy, drawn or by beam search, all on
 //!   the device.
@@ -73,6 +73,8 @@ pub mod nn;
 pub mod ops;
 pub mod optim;
 pub mod plan;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod pretrained;
 pub mod session;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;

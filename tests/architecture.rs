@@ -19,6 +19,7 @@ const ORDER: &[&[&str]] = &[
     &["session"],
     &["checkpoint"],
     &["generate"],
+    &["pretrained"],
     &["train"],
     &["testing"],
     &["catalogue"],

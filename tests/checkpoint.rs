@@ -337,3 +337,97 @@ fn a_model_in_several_files_loads_by_its_index_and_under_other_names() {
     let error = twice.file(&weights, at("model.safetensors.index.json")).unwrap_err().to_string();
     assert!(error.ends_with("has x twice"), "{error}");
 }
+
+/// The largest amount of memory this process has had, in bytes.
+#[cfg(target_os = "linux")]
+fn peak() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+}
+
+/// 240 MB of parameters, in matrices of `f32`; one of them is `bf16` in the file.
+#[cfg(target_os = "linux")]
+const LARGE: [usize; 2] = [5_000, 3_000];
+
+/// Loads a large file in a process of its own and says what that needed: a process's peak is that of all its threads.
+#[cfg(target_os = "linux")]
+#[test]
+fn loading_holds_no_second_copy_in_host_memory() {
+    const VARIABLE: &str = "WGRAD_TEST_LARGE_FILE";
+    let names = ["a", "b", "c", "d"];
+    if let Some(path) = std::env::var_os(VARIABLE) {
+        let graph = Graph::new(Mode::Infer);
+        let sum = names.map(|name| graph.parameter(name, LARGE, Init::ones()).mean_all());
+        let plan = graph.plan(&[("y", &(&(&sum[0] + &sum[1]) + &(&sum[2] + &sum[3])))], context().target()).unwrap();
+        let weights = Weights::init(context(), &plan, 0).unwrap();
+        let session = Session::new(context(), plan, &weights).unwrap();
+        session.run().unwrap();
+        assert_eq!(session.read_blocking("y").unwrap().to_f32(), [4.0]);
+        // The device's memory is the process's own on a software driver: by now all of it is in use.
+        let before = peak();
+        checkpoint::load(&weights, &path).unwrap();
+        println!("needed {} bytes", peak() - before);
+        session.run().unwrap();
+        assert_eq!(session.read_blocking("y").unwrap().to_f32(), [8.0]);
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("large.safetensors");
+    let count = LARGE[0] * LARGE[1];
+    let (wide, narrow) = (2.0_f32.to_le_bytes().repeat(count), bf16::from_f32(2.0).to_le_bytes().repeat(count));
+    let views = names.map(|name| {
+        let (dtype, bytes) = if name == "d" { (Dtype::BF16, &narrow) } else { (Dtype::F32, &wide) };
+        (name, TensorView::new(dtype, LARGE.to_vec(), bytes).unwrap())
+    });
+    safetensors::serialize_to_file(views, None, &path).unwrap();
+    let own = ["checkpoint::loading_holds_no_second_copy_in_host_memory", "--exact", "--nocapture"];
+    let program = std::process::Command::new(std::env::current_exe().unwrap()).args(own).env(VARIABLE, &path).output();
+    let output = program.unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    let needed = said.split("needed ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
+    let (needed, file) = (needed.parse::<u64>().unwrap(), fs::metadata(&path).unwrap().len());
+    // A piece of the file, the same converted, and what waits for the device.
+    assert!(needed < file / 2, "{needed} bytes for a file of {file}");
+}
+
+#[test]
+fn a_file_that_has_become_shorter_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.safetensors");
+    let numbers = vec![1.0_f32; 6000];
+    write(&path, &[("w", &[6000], &numbers)]);
+    let bytes = fs::read(&path).unwrap();
+    for length in [0, 100, 5000, bytes.len() - 1] {
+        fs::write(&path, &bytes[..length]).unwrap();
+        let error = checkpoint::inspect(&path).unwrap_err();
+        assert!(error.is_checkpoint(), "{error}");
+    }
+}
+
+#[test]
+fn doubles_are_narrowed_and_a_name_may_stand_in_for_another() {
+    let weights = model();
+    let w: Vec<u8> = (0..6).flat_map(|i| (f64::from(i) / 3.0).to_le_bytes()).collect();
+    let b: Vec<u8> = (0..3).flat_map(|i| (i as f32).to_le_bytes()).collect();
+    let views = [
+        ("head.w", TensorView::new(Dtype::F64, vec![2, 3], &w).unwrap()),
+        ("copy.b", TensorView::new(Dtype::F32, vec![3], &b).unwrap()),
+    ];
+    let bytes = safetensors::serialize(views, None).unwrap();
+    let load = Load::new().stand_in("head.b", "none").stand_in("head.b", "copy.b");
+    load.reader(&weights, "test", Cursor::new(&bytes)).unwrap();
+    let thirds: Vec<f32> = (0..6).map(|i| (f64::from(i) / 3.0) as f32).collect();
+    assert_eq!(weights.read("head.w").unwrap().to_f32(), thirds);
+    assert_eq!(weights.read("head.b").unwrap().to_f32(), [0.0, 1.0, 2.0]);
+    // Where both are there, the other one is as unexpected as any.
+    let error = load.stand_in("head.w", "copy.b").reader(&trained(1), "test", Cursor::new(&bytes)).unwrap_err();
+    assert!(error.to_string().contains("missing: optimizer."), "{error}");
+
+    let huge = [1e39_f64.to_le_bytes(), 0.0_f64.to_le_bytes(), 0.0_f64.to_le_bytes()].concat();
+    let views = [("head.b", TensorView::new(Dtype::F64, vec![3], &huge).unwrap())];
+    let bytes = safetensors::serialize(views, None).unwrap();
+    let error = Load::new().allow_missing("head.w").reader(&weights, "test", Cursor::new(&bytes)).unwrap_err();
+    assert_eq!(error.to_string(), "test: head.b has 1e39, which is no f32");
+}

@@ -143,3 +143,131 @@ fn wrong_files_are_named() {
     let output = wgrad(folder.path(), &["inspect", "bad.safetensors"]);
     assert!(mistake(&output).starts_with("error: bad.safetensors: is no whole"), "{}", mistake(&output));
 }
+
+#[test]
+fn a_summary_is_made_of_every_model_and_of_a_directory() {
+    let folder = tempfile::tempdir().unwrap();
+    let of = |arguments: &[&str]| {
+        let mut all = vec!["summary", "--json"];
+        all.extend_from_slice(arguments);
+        lines(&wgrad(folder.path(), &all)).remove(0)
+    };
+    // What transformers and torchvision count: of BERT a head of two classes, of Marian its bias beside the parameters.
+    for (model, parameters) in [
+        ("bert-base", 109_483_778),
+        ("minilm", 22_565_376),
+        ("gpt2", 124_439_808),
+        ("marian", 58101 * 512 + 6 * 3_152_384 + 6 * 4_204_032),
+    ] {
+        let found = of(&[model, "--length", "16"]);
+        assert_eq!(found["parameters"], parameters, "{model}");
+        let of = |what: &str, part: &str| found[what]["memory"][part].as_u64().unwrap();
+        // A buffer's bytes are a multiple of 16: the head's two biases have more than their own.
+        let bytes = of("inference", "parameters");
+        assert!((4 * parameters..4 * parameters + 16).contains(&bytes), "{model}: {bytes}");
+        assert!(of("training", "total") > of("inference", "total"));
+    }
+    for model in ["alexnet", "digits", "bert-mini", "lstm", "text-classifier", "video-classifier"] {
+        let found = of(&[model, "--batch", "2", "--length", "12"]);
+        assert!(found["layers"].as_array().unwrap().len() > 2 && found["training"]["flops"].as_u64().unwrap() > 0);
+    }
+    let half = of(&["minilm", "--length", "16", "--dtype", "f16"]);
+    assert_eq!(half["inference"]["memory"]["parameters"], 2 * 22_565_376);
+
+    std::fs::create_dir(folder.path().join("model")).unwrap();
+    let config =
+        r#"{"model_type": "gpt2", "vocab_size": 11, "n_embd": 8, "n_layer": 2, "n_head": 2, "n_positions": 9}"#;
+    std::fs::write(folder.path().join("model/config.json"), config).unwrap();
+    let found = of(&["model", "--length", "9"]);
+    assert_eq!(found["parameters"], 11 * 8 + 9 * 8 + 16 + 2 * (12 * 64 + 13 * 8));
+    let output = wgrad(folder.path(), &["summary", "model", "--length", "10"]);
+    assert!(mistake(&output).contains("10"), "{}", mistake(&output));
+    let output = wgrad(folder.path(), &["summary", "none"]);
+    let said = String::from_utf8_lossy(&output.stderr).to_string();
+    assert!(
+        !output.status.success() && said.contains("there is no such directory, and the names are alexnet"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_text_model_is_profiled_in_training() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["profile", "text-classifier", "--train", "--batch", "2", "--length", "6", "--runs", "1", "--json"];
+    let layers = lines(&wgrad(folder.path(), &arguments));
+    assert!(layers.iter().any(|layer| layer["layer"] == "sequence"), "{layers:?}");
+}
+
+#[test]
+fn embed_names_what_is_wrong_with_a_directory() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = |model: &str| mistake(&wgrad(folder.path(), &["embed", "--model", model, "A sentence."]));
+    assert_eq!(said("none"), "error: none: there is no such directory");
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    assert_eq!(said("file"), "error: file: is a file, not a directory of a model");
+    std::fs::create_dir(folder.path().join("model")).unwrap();
+    let hint = "\n  help: give a directory that save_pretrained wrote";
+    assert_eq!(said("model"), format!("error: model: has no config.json{hint}"));
+    let config = |text: &str| std::fs::write(folder.path().join("model/config.json"), text).unwrap();
+    config("{]");
+    assert!(said("model").starts_with("error: model/config.json: is no JSON: "), "{}", said("model"));
+    config(r#"{"model_type": "t5"}"#);
+    assert_eq!(said("model"), "error: model/config.json: describes a t5; bert, gpt2 and marian are known");
+    let wrong = "error: model: config.json: hidden_size is \"wide\", not a whole number";
+    config(r#"{"model_type": "bert", "hidden_size": "wide"}"#);
+    assert_eq!(said("model"), wrong);
+    config(
+        r#"{"model_type": "bert", "vocab_size": 6, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}"#,
+    );
+    assert!(said("model").starts_with("error: model: has neither tokenizer.json nor vocab.txt"), "{}", said("model"));
+    std::fs::write(folder.path().join("model/vocab.txt"), "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n").unwrap();
+    assert_eq!(said("model"), "error: model: has neither model.safetensors nor model.safetensors.index.json");
+    std::fs::write(folder.path().join("model/model.safetensors"), "not a checkpoint").unwrap();
+    assert!(said("model").starts_with("error: model/model.safetensors: is no whole safetensors file"));
+    let help = text(&wgrad(folder.path(), &["embed", "--help"]));
+    assert!(help.contains("Example:\n  wgrad embed --model"), "{help}");
+}
+
+#[test]
+fn texts_are_generated_and_translated() {
+    let folder = crate::pretrained::small_gpt2();
+    let run = |arguments: &[&str]| {
+        let mut all = vec!["generate", "--model", ".", "low lower", "--max-new-tokens", "5"];
+        all.extend_from_slice(arguments);
+        wgrad(folder.path(), &all)
+    };
+    let shown = lines(&run(&["--json"])).remove(0);
+    let found = shown["texts"][0].as_str().unwrap().to_owned();
+    assert!(shown["prompts"] == serde_json::json!(["low lower"]) && !found.is_empty(), "{shown}");
+    assert_eq!(text(&run(&[])), format!("low lower{found}\n"));
+    let drawn = |seed: &str| text(&run(&["--temperature", "2", "--top-k", "9", "--top-p", "0.99", "--seed", seed]));
+    assert_eq!(drawn("3"), drawn("3"));
+    assert!(text(&run(&["--beams", "3"])).starts_with("low lower"));
+    let said = mistake(&wgrad(folder.path(), &["translate", "--model", ".", "low"]));
+    let hint = "\n  help: wgrad generate is for a gpt2, wgrad embed for a bert";
+    assert_eq!(said, format!("error: .: holds a gpt2, not a marian{hint}"));
+    let said = mistake(&run(&["--beams", "99"]));
+    assert!(said.starts_with("error: "), "{said}");
+
+    let folder = crate::pretrained::small_marian();
+    let run = |more: &[&str]| {
+        let mut all = vec!["translate", "--model", ".", "This is a test.", "WORK"];
+        all.extend_from_slice(more);
+        wgrad(folder.path(), &all)
+    };
+    let shown = lines(&run(&["--json"])).remove(0);
+    let found: Vec<&str> =
+        shown["translations"].as_array().unwrap().iter().map(|text| text.as_str().unwrap()).collect();
+    assert_eq!((found.len(), &shown["texts"][1]), (2, &serde_json::json!("WORK")));
+    assert_eq!(text(&run(&[])), format!("{}\n{}\n", found[0], found[1]));
+    assert_eq!(text(&run(&["--beams", "1", "--max-new-tokens", "4"])).lines().count(), 2);
+    let said = mistake(&wgrad(folder.path(), &["generate", "--model", ".", "low"]));
+    let hint = "\n  help: wgrad translate is for a marian, wgrad embed for a bert";
+    assert_eq!(said, format!("error: .: holds a marian, not a gpt2{hint}"));
+    for command in ["generate", "translate"] {
+        let help = text(&wgrad(folder.path(), &[command, "--help"]));
+        assert!(help.contains(&format!("Example:\n  wgrad {command} --model")), "{help}");
+        let said = mistake(&wgrad(folder.path(), &[command, "--model", "none", "low"]));
+        assert_eq!(said, "error: none: there is no such directory");
+    }
+}

@@ -21,6 +21,7 @@ mod limits;
 mod long;
 mod losses;
 mod memory;
+#[cfg(feature = "tokenizers")]
 mod minilm;
 mod models;
 mod norms;
@@ -28,6 +29,8 @@ mod operations;
 mod optimizers;
 mod plan;
 mod pool;
+#[cfg(feature = "tokenizers")]
+mod pretrained;
 mod recurrent;
 mod reference;
 mod shaders;

@@ -7,9 +7,7 @@ use std::{
     process::Command,
 };
 use wgrad::{
-    checkpoint::Load,
-    models::{BertConfig, bert},
-    prelude::*,
+    pretrained::{Directory, Pooling, SentenceEncoder},
     testing::context,
 };
 
@@ -44,19 +42,43 @@ fn sentence_embeddings_of_the_real_minilm_are_those_of_sentence_transformers() {
         }
     };
     let fixture = Fixture::open("minilm");
-    let graph = Graph::new(Mode::Infer);
-    let config = BertConfig::from_json(&std::fs::read_to_string(model.join("config.json")).unwrap()).unwrap();
-    let ids = graph.input_of("ids", fixture.get("ids").shape(), DType::U32);
-    let lengths = graph.input_of("lengths", [3], DType::U32);
-    let sentence = bert(&config).lengths(&lengths).sentence(&ids);
-    let plan = graph.plan(&[("sentence", &sentence)], context().target()).unwrap();
-    let weights = Weights::init(context(), &plan, 0).unwrap();
-    let load = Load::default().ignore_unexpected("pooler.").ignore_unexpected("embeddings.position_ids");
-    load.file(&weights, model.join("model.safetensors")).unwrap();
-    let session = Session::new(context(), plan, &weights).unwrap();
-    session.write("ids", fixture.get("ids")).unwrap();
-    session.write("lengths", fixture.get("lengths")).unwrap();
-    session.run().unwrap();
-    let found = session.read_blocking("sentence").unwrap().to_f32();
-    assert_close("sentence", &found, &fixture.get("sentence").to_f32(), 1e-4);
+    let expected = fixture.get("sentence").to_f32();
+    let texts: Vec<&str> =
+        fixture.table[0]["sentences"].as_array().unwrap().iter().map(|text| text.as_str().unwrap()).collect();
+    let encoder = SentenceEncoder::open(context(), &model).unwrap();
+    let settings = encoder.settings();
+    assert_eq!((settings.pooling, settings.normalize, encoder.most()), (Pooling::Mean, true, 256));
+    assert_close("sentence", &encoder.embed(&texts).unwrap().concat(), &expected, 1e-4);
+
+    // Its ids are those of transformers, by tokenizer.json and by vocab.txt, as older directories have it alone.
+    let older = tempfile::tempdir().unwrap();
+    for name in ["config.json", "vocab.txt", "tokenizer_config.json"] {
+        std::fs::copy(model.join(name), older.path().join(name)).unwrap();
+    }
+    let older = Directory::open(older.path()).unwrap().tokenizer().unwrap();
+    let width = fixture.get("ids").shape()[1];
+    for (i, (text, length)) in texts.iter().zip(fixture.get("lengths").to_u32()).enumerate() {
+        let row = &fixture.get("ids").to_u32()[i * width..i * width + length as usize];
+        assert_eq!(encoder.tokenizer().encode(text).unwrap(), row, "{text}");
+        assert_eq!(older.encode(text).unwrap(), row, "{text}");
+    }
+    let odd = "Caf\u{e9}s, \u{732b}\u{732b} & THE unaffable [MASK]\u{7}\u{a0}e-mail; 3.14!";
+    assert_eq!(older.encode(odd).unwrap(), encoder.tokenizer().encode(odd).unwrap());
+    assert_eq!(encoder.tokenizer().encode(&"word ".repeat(300)).unwrap().len(), 256);
+
+    #[cfg(feature = "cli")]
+    {
+        let run = |more: &[&str]| {
+            let mut program = Command::new(env!("CARGO_BIN_EXE_wgrad"));
+            let done = program.args(["embed", "--model"]).arg(&model).args(more).args(&texts).output().unwrap();
+            assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+            String::from_utf8(done.stdout).unwrap()
+        };
+        let shown: serde_json::Value = serde_json::from_str(&run(&["--json"])).unwrap();
+        let rows = shown["embeddings"].as_array().unwrap().iter().flat_map(|row| row.as_array().unwrap());
+        let found: Vec<f32> = rows.map(|x| x.as_f64().unwrap() as f32).collect();
+        assert_close("wgrad embed", &found, &expected, 1e-4);
+        let table = run(&[]);
+        assert!(table.contains("cosine similarity, of vectors of 384 numbers"), "{table}");
+    }
 }

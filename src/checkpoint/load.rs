@@ -1,8 +1,11 @@
 //! Reading a checkpoint.
 
-use super::{file_name, is_of_training, refuse};
+use super::{
+    file_name, is_of_training, refuse,
+    source::{Disk, Source, Stream},
+};
 use crate::{
-    data::{Array, DType, Shape},
+    data::{DType, Shape},
     error::Error,
     graph::Variable,
     session::Weights,
@@ -10,10 +13,11 @@ use crate::{
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     fmt::Write,
     fs::File,
-    io::{Read, Seek, SeekFrom},
+    io::{Read, Seek},
     path::Path,
 };
 
@@ -52,6 +56,7 @@ pub struct Load {
     model_only: bool,
     replace: Vec<(String, String)>,
     prefixes: Vec<String>,
+    stand_ins: Vec<(String, String)>,
 }
 
 impl Load {
@@ -95,6 +100,13 @@ impl Load {
         self
     }
 
+    /// Takes the file's tensor `other` for the variable `name` where the file has no tensor of that name: which of its
+    /// names a matrix in several places keeps differs from file to file. Both are names as the weights have them.
+    pub fn stand_in(mut self, name: &str, other: &str) -> Load {
+        self.stand_ins.push((name.to_owned(), other.to_owned()));
+        self
+    }
+
     /// What the weights call a name of the file.
     fn renamed(&self, name: &str, known: impl Fn(&str) -> bool) -> String {
         let name = self.replace.iter().fold(name.to_owned(), |name, (from, to)| match from.strip_prefix('^') {
@@ -112,12 +124,17 @@ impl Load {
     /// Loads a file, or the files that an index (`model.safetensors.index.json`, as Hugging Face writes it
     /// for a model in several files) names.
     ///
-    /// Floating point numbers (`F32`, `F16`, `BF16`) are converted to each variable's type, `I64` to `u32`. Nothing is
-    /// written to the weights unless everything fits, and memory is needed for one tensor at a time.
+    /// Floating point numbers (`F64`, `F32`, `F16`, `BF16`) are converted to each variable's type, `I64` to `u32`. Nothing
+    /// is written to the weights unless every name, shape and type fits. The files are mapped into memory a piece at a
+    /// time, and a piece is given to the device before the next, so that no host memory is needed for the whole.
+    ///
+    /// Where another program makes a file shorter at this very time, the system may end this one: replace checkpoints as
+    /// [`save`](super::save) does, by a new file of the same name.
     ///
     /// # Errors
     /// A file that cannot be read or is no whole safetensors file; one error with every name that is
-    /// missing or unexpected and every other shape or type; an error of the device.
+    /// missing or unexpected and every other shape or type; a number that is too large for the variable's type; an error
+    /// of the device.
     pub fn file(&self, weights: &Weights, path: impl AsRef<Path>) -> Result<(), Error> {
         let path = path.as_ref();
         self.all(weights, &file_name(path), &mut open(path)?)
@@ -128,10 +145,10 @@ impl Load {
     /// # Errors
     /// As [`file`](Load::file).
     pub fn reader(&self, weights: &Weights, name: &str, source: impl Read + Seek) -> Result<(), Error> {
-        self.all(weights, name, &mut [Opened::new(name, source)?])
+        self.all(weights, name, &mut [Opened::new(name, Stream(source))?])
     }
 
-    fn all<R: Read + Seek>(&self, weights: &Weights, name: &str, files: &mut [Opened<R>]) -> Result<(), Error> {
+    fn all<S: Source>(&self, weights: &Weights, name: &str, files: &mut [Opened<S>]) -> Result<(), Error> {
         let variables = weights.variables();
         let known = |name: &str| variables.iter().any(|variable| &*variable.name == name);
         let mut tensors: BTreeMap<String, (usize, TensorInfo)> = BTreeMap::new();
@@ -143,11 +160,18 @@ impl Load {
                 }
             }
         }
-        for (variable, file, info) in self.matching(name, &variables, &tensors)? {
-            let bytes = files[file].read(info)?;
-            weights.write(&variable.name, &converted(bytes, info.dtype, variable)?)?;
+        for (name, other) in &self.stand_ins {
+            if !tensors.contains_key(name)
+                && let Some(tensor) = tensors.remove(other)
+            {
+                tensors.insert(name.clone(), tensor);
+            }
         }
-        Ok(())
+        let mut waiting = 0;
+        for (variable, file, info) in self.matching(name, &variables, &tensors)? {
+            files[file].copy(info, variable, weights, &mut waiting)?;
+        }
+        weights.settle()
     }
 
     /// The tensor of each variable that is to be loaded, or all that does not fit.
@@ -199,44 +223,62 @@ impl Load {
 /// Whether numbers of a file can become those of a variable.
 fn converts(from: Dtype, to: DType) -> bool {
     match to {
-        DType::F32 | DType::F16 => matches!(from, Dtype::F32 | Dtype::F16 | Dtype::BF16),
+        DType::F32 | DType::F16 => matches!(from, Dtype::F64 | Dtype::F32 | Dtype::F16 | Dtype::BF16),
         DType::U32 => matches!(from, Dtype::U32 | Dtype::I64),
     }
 }
 
-/// A tensor's bytes as the array its variable wants.
-fn converted(bytes: Vec<u8>, from: Dtype, variable: &Variable) -> Result<Array, Error> {
-    let desc = &variable.desc;
+/// A file's numbers as a variable has them, or the first that its type is too small for.
+fn converted(bytes: &[u8], from: Dtype, to: DType) -> Result<Cow<'_, [u8]>, f64> {
     let pairs = || bytes.chunks_exact(2).map(|b| [b[0], b[1]]);
-    if (from, desc.dtype) == (Dtype::I64, DType::U32) {
-        let words = bytes.chunks_exact(8).map(|b| {
-            let number = i64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]);
-            let reason = || refuse(&variable.name, format!("{number} is no u32"));
-            u32::try_from(number).map_err(|error| reason().caused_by(error))
-        });
-        return Array::from_u32(&desc.shape, &words.collect::<Result<Vec<u32>, Error>>()?);
-    }
-    let numbers: Vec<f32> = match (from, desc.dtype) {
-        (Dtype::F32, DType::F32) | (Dtype::F16, DType::F16) | (_, DType::U32) => {
-            return Array::new(desc.clone(), bytes);
+    let words = || bytes.chunks_exact(4).map(|b| [b[0], b[1], b[2], b[3]]);
+    let doubles = || bytes.chunks_exact(8).map(|b| [b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]);
+    match (from, to) {
+        (Dtype::I64, DType::U32) => {
+            let narrow = |b| u32::try_from(i64::from_le_bytes(b)).map_err(|_| i64::from_le_bytes(b) as f64);
+            let numbers: Vec<u32> = doubles().map(narrow).collect::<Result<_, f64>>()?;
+            Ok(numbers.iter().flat_map(|x| x.to_le_bytes()).collect())
         }
-        (Dtype::F16, _) => pairs().map(|b| f16::from_le_bytes(b).to_f32()).collect(),
-        (Dtype::BF16, _) => pairs().map(|b| bf16::from_le_bytes(b).to_f32()).collect(),
-        _ => bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
-    };
-    Array::from_f32_as(desc.dtype, &desc.shape, &numbers)
+        (Dtype::F32, DType::F32) | (Dtype::F16, DType::F16) | (_, DType::U32) => Ok(Cow::Borrowed(bytes)),
+        (Dtype::F16, _) => floats(pairs().map(|b| f16::from_le_bytes(b).to_f64()), to),
+        (Dtype::BF16, _) => floats(pairs().map(|b| bf16::from_le_bytes(b).to_f64()), to),
+        (Dtype::F64, _) => floats(doubles().map(f64::from_le_bytes), to),
+        _ => floats(words().map(|b| f64::from(f32::from_le_bytes(b))), to),
+    }
 }
+
+/// Numbers as `f16` or `f32`, or the first that is finite and would not be so.
+fn floats<'a>(numbers: impl Iterator<Item = f64>, to: DType) -> Result<Cow<'a, [u8]>, f64> {
+    let mut bytes = Vec::with_capacity(numbers.size_hint().0 * to.bytes());
+    for x in numbers {
+        let finite = if to == DType::F16 {
+            let half = f16::from_f64(x);
+            bytes.extend_from_slice(&half.to_le_bytes());
+            half.is_finite()
+        } else {
+            bytes.extend_from_slice(&(x as f32).to_le_bytes());
+            (x as f32).is_finite()
+        };
+        if x.is_finite() && !finite {
+            return Err(x);
+        }
+    }
+    Ok(Cow::Owned(bytes))
+}
+
+/// How many bytes of a file are in host memory at a time, and how many may wait for the device behind them.
+const PIECE: usize = 8 << 20;
 
 /// The format's own bound, in bytes: a file may be sparse, so its length alone bounds nothing.
 const LONGEST_HEADER: u64 = 100_000_000;
 
 /// The file at a path, or all files that an index at the path names, their headers read.
-pub(super) fn open(path: &Path) -> Result<Vec<Opened<File>>, Error> {
-    let open = |path: &Path| -> Result<Opened<File>, Error> {
+pub(super) fn open(path: &Path) -> Result<Vec<Opened<Disk>>, Error> {
+    let open = |path: &Path| -> Result<Opened<Disk>, Error> {
         let name = file_name(path);
         let file =
             File::open(path).map_err(|error| refuse(&name, format!("cannot be opened: {error}")).caused_by(error))?;
-        Opened::new(&name, file)
+        Opened::new(&name, Disk(file))
     };
     if path.extension().is_none_or(|ending| ending != "json") {
         return Ok(vec![open(path)?]);
@@ -245,28 +287,46 @@ pub(super) fn open(path: &Path) -> Result<Vec<Opened<File>>, Error> {
 }
 
 /// A file whose header has been read.
-pub(super) struct Opened<R> {
+pub(super) struct Opened<S> {
     name: String,
-    source: R,
+    source: S,
     begin: u64,
     pub metadata: Metadata,
 }
 
-impl<R: Read + Seek> Opened<R> {
-    fn new(name: &str, mut source: R) -> Result<Opened<R>, Error> {
+impl<S: Source> Opened<S> {
+    fn new(name: &str, mut source: S) -> Result<Opened<S>, Error> {
         let (begin, metadata) = header(name, &mut source)?;
         Ok(Opened { name: name.to_owned(), source, begin, metadata })
     }
 
-    /// The bytes of one of its tensors.
-    fn read(&mut self, info: &TensorInfo) -> Result<Vec<u8>, Error> {
+    /// Gives one of its tensors to the device, piece by piece. `waiting` counts the bytes the device may not have yet.
+    fn copy(
+        &mut self,
+        info: &TensorInfo,
+        variable: &Variable,
+        weights: &Weights,
+        waiting: &mut usize,
+    ) -> Result<(), Error> {
         let (from, to) = info.data_offsets;
-        let mut bytes = vec![0; to - from];
-        let sought = self.source.seek(SeekFrom::Start(self.begin + from as u64));
-        sought
-            .and_then(|_| self.source.read_exact(&mut bytes))
-            .map_err(|error| refuse(&self.name, format!("cannot be read: {error}")).caused_by(error))?;
-        Ok(bytes)
+        let mut offset = 0;
+        for first in (from..to).step_by(PIECE) {
+            let piece = self.source.piece(self.begin + first as u64, PIECE.min(to - first));
+            let piece =
+                piece.map_err(|error| refuse(&self.name, format!("cannot be read: {error}")).caused_by(error))?;
+            let bytes = converted(&piece, info.dtype, variable.desc.dtype).map_err(|number| {
+                let (name, dtype) = (&variable.name, variable.desc.dtype);
+                refuse(&self.name, format!("{name} has {number:?}, which is no {dtype}"))
+            })?;
+            weights.write_bytes(&variable.name, offset, &bytes)?;
+            offset += bytes.len() as u64;
+            *waiting += bytes.len();
+            if *waiting >= PIECE {
+                weights.settle()?;
+                *waiting = 0;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -293,15 +353,14 @@ fn shards_of(index: &Path) -> Result<Vec<String>, Error> {
 /// Reads and checks a file's header, and with it every offset: the position of the first tensor, and the tensors.
 ///
 /// No length the file states is believed before it is compared with the file's own.
-fn header(name: &str, source: &mut (impl Read + Seek)) -> Result<(u64, Metadata), Error> {
+fn header(name: &str, source: &mut impl Source) -> Result<(u64, Metadata), Error> {
     let failed = |error: std::io::Error| refuse(name, format!("cannot be read: {error}")).caused_by(error);
-    let length = source.seek(SeekFrom::End(0)).map_err(failed)?;
-    source.seek(SeekFrom::Start(0)).map_err(failed)?;
+    let length = source.length().map_err(failed)?;
     if length < 8 {
         return Err(refuse(name, format!("is no safetensors file: it has {length} bytes")));
     }
     let mut word = [0; 8];
-    source.read_exact(&mut word).map_err(failed)?;
+    word.copy_from_slice(&source.piece(0, 8).map_err(failed)?);
     let stated = u64::from_le_bytes(word);
     if stated > length - 8 {
         let reason =
@@ -311,8 +370,7 @@ fn header(name: &str, source: &mut (impl Read + Seek)) -> Result<(u64, Metadata)
     if stated > LONGEST_HEADER {
         return Err(refuse(name, format!("its header has {stated} bytes, more than {LONGEST_HEADER}")));
     }
-    let mut text = vec![0; stated as usize];
-    source.read_exact(&mut text).map_err(failed)?;
+    let text = source.piece(8, stated as usize).map_err(failed)?;
     // `Metadata` refuses overlaps, gaps, and shapes that are not as large as their bytes.
     let metadata: Metadata = serde_json::from_slice(&text)
         .map_err(|error| refuse(name, format!("is no safetensors file: {error}")).caused_by(error))?;

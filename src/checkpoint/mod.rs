@@ -18,6 +18,7 @@ mod inspect;
 mod load;
 #[cfg(not(target_arch = "wasm32"))]
 mod save;
+mod source;
 
 pub use inspect::{Contents, StoredTensor, inspect};
 pub use load::{Load, load, load_parameters};

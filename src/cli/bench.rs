@@ -1,6 +1,6 @@
 //! `wgrad bench`.
 
-use super::{Bench, DTypeOption, SizeOption, say};
+use super::{Bench, SizeOption, say};
 use crate::{
     catalogue::{Entry, Size, entries},
     data::DType,
@@ -21,10 +21,7 @@ pub(super) fn run(options: &Bench) -> Result<(), Error> {
         return Err(Error::new(ErrorKind::Name, message).hint("docs/operations.md lists them"));
     }
     let context = pollster::block_on(Context::new())?;
-    let dtype = match options.dtype {
-        DTypeOption::F32 => DType::F32,
-        DTypeOption::F16 => DType::F16,
-    };
+    let dtype = DType::from(options.dtype);
     if dtype == DType::F16 && !context.target().f16 {
         return Err(Error::new(ErrorKind::Device, "bench: this device has no 16-bit floats (SHADER_F16)"));
     }

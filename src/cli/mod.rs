@@ -1,17 +1,19 @@
-//! The command line: `wgrad train`, `wgrad predict`, `wgrad devices`, `wgrad bench`, `wgrad profile`.
+//! The command line: `wgrad train`, `predict`, `embed`, `generate`, `translate`, `devices`, `bench`, `profile`, `summary`, `inspect`.
 
 mod bench;
 mod devices;
 mod digits;
+mod embed;
 mod inspect;
 mod models;
 mod plot;
 mod profile;
 mod summary;
+mod text;
 
-use crate::error::Error;
+use crate::{data::DType, error::Error};
 use clap::{Args, Parser, Subcommand};
-use models::Model;
+use models::{Model, Sizes};
 use std::{path::PathBuf, process::ExitCode};
 
 /// Trains and runs neural networks on any GPU, with WGSL shaders one can read.
@@ -57,14 +59,108 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Makes sentences vectors with a published BERT, and shows how alike they are.
+    ///
+    /// The directory is one that Hugging Face's libraries wrote: config.json, model.safetensors, tokenizer.json. What
+    /// sentence-transformers' files say of pooling and length is done, if they are there.
+    #[command(
+        after_help = "Example:\n  wgrad embed --model all-MiniLM-L6-v2 \"A cat sits.\" \"A kitten lies.\" \"Rates rose.\""
+    )]
+    Embed(Embed),
+    /// Goes on with texts by a published GPT-2.
+    ///
+    /// The directory is one that Hugging Face's libraries wrote. What is not asked for is as its generation_config.json
+    /// says, and otherwise the likeliest tokens are taken.
+    #[command(
+        after_help = "Example:\n  wgrad generate --model gpt2 \"Once upon a time\" --temperature 0.8 --top-k 50 --seed 7"
+    )]
+    Generate(Generate),
+    /// Translates texts by a published MarianMT.
+    ///
+    /// The directory is one that Hugging Face's libraries wrote. What is not asked for is as its generation_config.json
+    /// says.
+    #[command(
+        after_help = "Example:\n  wgrad translate --model opus-mt-en-de \"Good morning!\" \"The cat sits on the mat.\""
+    )]
+    Translate(Translate),
     /// Shows a model's layers, parameters, operations and memory, before anything is allocated.
-    #[command(after_help = "Example:\n  wgrad summary alexnet --batch 4")]
+    #[command(
+        after_help = "Example:\n  wgrad summary alexnet --batch 4\n  wgrad summary all-MiniLM-L6-v2 --length 256"
+    )]
     Summary(Summary),
     /// Shows where a model spends its time, layer by layer.
     ///
     /// Weights and inputs are random: times do not depend on them.
-    #[command(after_help = "Example:\n  wgrad profile alexnet --batch 4 --train --trace alexnet.json")]
+    #[command(
+        after_help = "Example:\n  wgrad profile alexnet --batch 4 --train --trace alexnet.json\n  wgrad profile bert-base --train --batch 8 --length 128"
+    )]
     Profile(Profile),
+}
+
+#[derive(Debug, Args)]
+struct Embed {
+    /// A directory with a BERT.
+    #[arg(long)]
+    model: PathBuf,
+    /// The sentences.
+    #[arg(required = true)]
+    texts: Vec<String>,
+    /// The element type of parameters and activations.
+    #[arg(long, value_enum, default_value = "f32")]
+    dtype: DTypeOption,
+    /// Prints one JSON object: {"embeddings": [[…], …]}.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct Generate {
+    /// A directory with a GPT-2.
+    #[arg(long)]
+    model: PathBuf,
+    /// What to go on from.
+    #[arg(required = true)]
+    prompts: Vec<String>,
+    /// The most tokens to add; 64 if neither this nor the directory says.
+    #[arg(long)]
+    max_new_tokens: Option<usize>,
+    /// Draws tokens, with logits divided by this.
+    #[arg(long, conflicts_with = "beams")]
+    temperature: Option<f32>,
+    /// Draws from so many of the likeliest tokens.
+    #[arg(long, conflicts_with = "beams")]
+    top_k: Option<usize>,
+    /// Draws from the fewest tokens whose probabilities reach this sum.
+    #[arg(long, conflicts_with = "beams")]
+    top_p: Option<f32>,
+    /// The seed of what is drawn: the same seed gives the same text.
+    #[arg(long, conflicts_with = "beams")]
+    seed: Option<u64>,
+    /// Searches with so many beams.
+    #[arg(long)]
+    beams: Option<u8>,
+    /// Prints one JSON object: {"prompts": […], "texts": […]}.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct Translate {
+    /// A directory with a MarianMT.
+    #[arg(long)]
+    model: PathBuf,
+    /// What to translate.
+    #[arg(required = true)]
+    texts: Vec<String>,
+    /// The most tokens of a translation.
+    #[arg(long)]
+    max_new_tokens: Option<usize>,
+    /// Searches with so many beams; 1 takes the likeliest token each time.
+    #[arg(long)]
+    beams: Option<u8>,
+    /// Prints one JSON object: {"texts": […], "translations": […]}.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -98,14 +194,41 @@ enum DTypeOption {
     F16,
 }
 
+impl From<DTypeOption> for DType {
+    fn from(option: DTypeOption) -> DType {
+        match option {
+            DTypeOption::F32 => DType::F32,
+            DTypeOption::F16 => DType::F16,
+        }
+    }
+}
+
+/// What a model is made for.
 #[derive(Debug, Args)]
-struct Profile {
-    /// The model.
-    #[arg(value_enum)]
-    model: Model,
-    /// How many images at once.
+struct SizeOptions {
+    /// How many images, texts or videos at once.
     #[arg(long, default_value_t = 1, value_parser = parse_batch)]
     batch: usize,
+    /// How many tokens a text has, 128 if not said, or frames a video, 16 if not said.
+    #[arg(long, value_parser = parse_length)]
+    length: Option<usize>,
+    /// The element type of parameters and activations.
+    #[arg(long, value_enum, default_value = "f32")]
+    dtype: DTypeOption,
+}
+
+impl SizeOptions {
+    fn sizes(&self) -> Sizes {
+        Sizes { batch: self.batch, length: self.length, dtype: self.dtype.into() }
+    }
+}
+
+#[derive(Debug, Args)]
+struct Profile {
+    #[arg(value_parser = models::parse, help = models::short_help(), long_help = models::long_help())]
+    model: Model,
+    #[command(flatten)]
+    sizes: SizeOptions,
     /// Profiles a training step: forward, backward and AdamW.
     #[arg(long)]
     train: bool,
@@ -122,12 +245,10 @@ struct Profile {
 
 #[derive(Debug, Args)]
 struct Summary {
-    /// The model.
-    #[arg(value_enum)]
+    #[arg(value_parser = models::parse, help = models::short_help(), long_help = models::long_help())]
     model: Model,
-    /// How many images at once.
-    #[arg(long, default_value_t = 1, value_parser = parse_batch)]
-    batch: usize,
+    #[command(flatten)]
+    sizes: SizeOptions,
     /// Prints one JSON object.
     #[arg(long)]
     json: bool,
@@ -200,7 +321,14 @@ struct PredictDigits {
 fn parse_batch(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(batch @ 1..=4096) => Ok(batch),
-        _ => Err("a batch has 1 to 4096 digits".to_owned()),
+        _ => Err("a batch has 1 to 4096 examples".to_owned()),
+    }
+}
+
+fn parse_length(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(length @ 1..=1_048_576) => Ok(length),
+        _ => Err("a length is from 1 to 1048576".to_owned()),
     }
 }
 
@@ -211,6 +339,9 @@ pub fn main() -> ExitCode {
         Command::Predict { task: PredictTask::Digits(options) } => digits::predict(&options),
         Command::Devices { json } => devices::list(json),
         Command::Inspect { file, json } => inspect::run(&file, json),
+        Command::Embed(options) => embed::run(&options),
+        Command::Generate(options) => text::generate(&options),
+        Command::Translate(options) => text::translate(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Summary(options) => summary::run(&options),
         Command::Profile(options) => profile::run(&options),

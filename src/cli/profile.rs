@@ -1,8 +1,7 @@
 //! `wgrad profile`.
 
-use super::{Profile as Options, say};
+use super::{Profile as Options, models::Network, say};
 use crate::{
-    data::Array,
     error::{Error, ErrorKind},
     gpu::Context,
     measure::{Profile, Roofline},
@@ -13,14 +12,13 @@ use std::fs;
 
 pub(super) fn run(options: &Options) -> Result<(), Error> {
     let context = pollster::block_on(Context::new())?;
-    let (graph, output) =
-        if options.train { options.model.training(options.batch) } else { options.model.inference(options.batch) };
-    let plan = graph.plan(&[("output", &output)], context.target())?;
+    let (network, sizes) = (Network::of(&options.model)?, options.sizes.sizes());
+    let program = if options.train { network.training(sizes) } else { network.inference(sizes) };
+    let plan = program.graph.plan(&[("output", &program.output)], context.target())?;
     let session = Session::new(&context, plan.clone(), &Weights::init(&context, &plan, 1)?)?;
-    // Neither zeros, which some processors skip, nor denormal numbers, which some are slow at.
-    let image = options.model.input(options.batch);
-    let numbers: Vec<f32> = (0..image.numel()).map(|i| ((i * 37) % 101) as f32 / 50.0 - 1.0).collect();
-    session.write("x", &Array::from_f32(&image, &numbers)?)?;
+    for (name, numbers) in program.inputs()? {
+        session.write(&name, &numbers)?;
+    }
 
     let roofline = Roofline::measure(&context)?;
     let profile = Profile::of(&session, usize::from(options.runs))?;

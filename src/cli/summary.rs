@@ -1,17 +1,23 @@
 //! `wgrad summary`.
 
-use super::{Summary, say};
-use crate::{error::Error, kernel::Target, plan::Plan};
+use super::{Summary, models::Network, say};
+use crate::{data::DType, error::Error, kernel::Target, plan::Plan};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 
 pub(super) fn run(options: &Summary) -> Result<(), Error> {
-    let (graph, logits) = options.model.inference(options.batch);
-    let (training, loss) = options.model.training(options.batch);
+    let (network, sizes) = (Network::of(&options.model)?, options.sizes.sizes());
+    let (inference, training) = (network.inference(sizes), network.training(sizes));
+    let graph = &inference.graph;
     // What a device without any optional feature would do: no device is opened.
-    let target = Target { max_binding_bytes: u64::from(u32::MAX), max_buffer_bytes: u64::MAX, ..Target::baseline() };
-    let infer = graph.plan(&[("logits", &logits)], &target)?;
-    let train = training.plan(&[("loss", &loss)], &target)?;
+    let target = Target {
+        f16: sizes.dtype == DType::F16,
+        max_binding_bytes: u64::from(u32::MAX),
+        max_buffer_bytes: u64::MAX,
+        ..Target::baseline()
+    };
+    let infer = graph.plan(&[("output", &inference.output)], &target)?;
+    let train = training.graph.plan(&[("loss", &training.output)], &target)?;
 
     let mut flops: HashMap<String, u64> = HashMap::new();
     for step in infer.report().steps {
@@ -38,7 +44,7 @@ pub(super) fn run(options: &Summary) -> Result<(), Error> {
         let output = layer.output.to_string();
         say(format_args!("{:<28} {output:<24} {:>14} {mflop:>12.3}", layer.layer, layer.parameters))?;
     }
-    say(format_args!("\n{parameters} parameters, batch {}", options.batch))?;
+    say(format_args!("\n{parameters} parameters, batch {}", sizes.batch))?;
     for (what, plan) in [("inference", &infer), ("a training step (AdamW)", &train)] {
         let (report, memory) = (plan.report(), plan.memory());
         say(format_args!(

@@ -157,6 +157,7 @@ pub(crate) struct GraphData {
     layer: Arc<str>,
     place: Option<Place>,
     streams: u32,
+    floats: DType,
     continuing: Option<Continuing>,
 }
 
@@ -200,6 +201,7 @@ impl Graph {
             layer: "".into(),
             place: None,
             streams: 0,
+            floats: DType::F32,
             continuing: None,
         })))
     }
@@ -254,12 +256,30 @@ impl Graph {
         self.variable(name.into(), Role::Input, TensorDesc::new(shape, dtype), None)
     }
 
-    /// A value that is trained and saved, `f32`, named below the current layer.
+    /// A value that is trained and saved, `f32` or as [`floats`](Graph::floats) says, named below the current layer.
     ///
     /// Asking for a name again, with the same shape, shares the value.
     #[track_caller]
     pub fn parameter(&self, name: &str, shape: impl Into<Shape>, init: Init) -> Tensor {
-        self.parameter_of(name, TensorDesc::new(shape, DType::F32), init)
+        let floats = self.data().floats;
+        self.parameter_of(name, TensorDesc::new(shape, floats), init)
+    }
+
+    /// Runs `body` with parameters of `dtype` where layers do not say their own: models written so hold half the bytes
+    /// and compute on them. Their inputs are to be of the same type.
+    ///
+    /// ```
+    /// # use wgrad::{nn::*, prelude::*};
+    /// let graph = Graph::new(Mode::Infer);
+    /// let ids = graph.input_of("ids", [2, 5], DType::U32);
+    /// let y = graph.floats(DType::F16, || wgrad::chain![embed(100, 8), linear(3)].apply(&ids));
+    /// assert_eq!(y.dtype(), DType::F16);
+    /// ```
+    pub fn floats<T>(&self, dtype: DType, body: impl FnOnce() -> T) -> T {
+        let outer = std::mem::replace(&mut self.data().floats, dtype);
+        let result = body();
+        self.data().floats = outer;
+        result
     }
 
     /// A value that is trained and saved, of either floating point type.

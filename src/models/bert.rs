@@ -36,6 +36,11 @@ config! {
         attention_probs_dropout_prob: f32 = 0.1,
         initializer_range: f32 = 0.02,
     }
+    only {
+        position_embedding_type: "absolute",
+        is_decoder: false,
+        add_cross_attention: false,
+    }
 }
 
 /// See [`bert`].
@@ -53,22 +58,21 @@ pub struct Bert {
 /// of `BertForMaskedLM` and `BertForSequenceClassification` put `bert.` before the names of the model itself.
 ///
 /// ```no_run
-/// # use wgrad::{checkpoint::Load, models::*, prelude::*};
-/// # fn go(context: &Context) -> Result<(), Box<dyn std::error::Error>> {
+/// # use wgrad::{models::*, prelude::*, pretrained::*};
+/// # fn go(context: &Context) -> Result<(), Error> {
+/// let directory = Directory::open("MiniLM")?;
+/// let Published::Bert(config) = directory.model() else { panic!("a BERT is wanted") };
 /// let graph = Graph::new(Mode::Infer);
-/// let config = BertConfig::from_json(&std::fs::read_to_string("MiniLM/config.json")?)?;
 /// let lengths = graph.input_of("lengths", [2], DType::U32);
-/// let y = bert(&config).lengths(&lengths).sentence(&graph.input_of("ids", [2, 16], DType::U32));
+/// let y = bert(config).lengths(&lengths).sentence(&graph.input_of("ids", [2, 16], DType::U32));
 /// let plan = graph.plan(&[("y", &y)], context.target())?;
 /// let weights = Weights::init(context, &plan, 0)?;
-/// // A file of a model with a head, with an older library's names, serves as well.
-/// let load = Load::new().optional_prefix("bert.").replace(".gamma", ".weight").replace(".beta", ".bias");
-/// let unused = ["pooler.", "bert.pooler.", "cls.", "embeddings.position_ids"];
-/// let load = unused.iter().fold(load, |load, name| load.ignore_unexpected(name));
-/// load.without_training_state().file(&weights, "MiniLM/model.safetensors")?;
+/// directory.load(&weights)?; // a file of a model with a head, with an older library's names, serves as well
 /// # Ok(())
 /// # }
 /// ```
+///
+/// [`SentenceEncoder`](crate::pretrained::SentenceEncoder) does this, and its tokens, in one call.
 #[track_caller]
 pub fn bert(config: &BertConfig) -> Bert {
     Bert { config: config.clone(), lengths: None, token_types: None, place: Place::here() }

@@ -7,9 +7,11 @@ use crate::{
 };
 use serde_json::Value;
 
-/// A structure with the keys of a `config.json`, each with what `transformers` takes where it is missing.
+/// A structure with the keys of a `config.json`, each with what `transformers` takes where it is missing, and behind
+/// `only` keys that change what the model computes, with the one value that is known.
 macro_rules! config {
-    ($(#[$docs:meta])* $kind:literal $name:ident { $($field:ident: $type:ty = $default:expr,)* }) => {
+    ($(#[$docs:meta])* $kind:literal $name:ident { $($field:ident: $type:ty = $default:expr,)* }
+        only { $($key:ident: $value:expr,)* }) => {
         $(#[$docs])*
         #[derive(Clone, Debug)]
         #[allow(missing_docs)] // named as in config.json
@@ -27,9 +29,11 @@ macro_rules! config {
             /// Reads a Hugging Face `config.json`. What it does not say is as in the default.
             ///
             /// # Errors
-            /// Text that is no JSON, another kind of model, a value of another type, an activation that is not known.
+            /// Text that is no JSON, another kind of model, a value of another type, an activation that is not known, an
+            /// option of the model that is not computed.
             pub fn from_json(text: &str) -> Result<$name, $crate::error::Error> {
                 let config = $crate::models::config::Config::parse(text, $kind)?;
+                $(config.only(stringify!($key), $value)?;)*
                 Ok($name { $($field: config.read(stringify!($field), $default)?,)* })
             }
         }
@@ -52,6 +56,17 @@ impl Config {
             Some(Value::String(other)) if other != kind => Err(refuse(format!("describes a {other}, not a {kind}"))),
             _ if !value.is_object() => Err(refuse("is no JSON object".to_owned())),
             _ => Ok(Config(value)),
+        }
+    }
+
+    /// Refuses another value than this of a key, which may be missing or null.
+    pub fn only(&self, key: &str, known: impl Into<Value>) -> Result<(), Error> {
+        let known = known.into();
+        match self.0.get(key) {
+            Some(value) if !value.is_null() && *value != known => {
+                Err(refuse(format!("{key} is {value}; only {known} is known")))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -137,6 +152,10 @@ mod tests {
             ("7", "config.json: is no JSON object"),
             (r#"{"model_type": "gpt2"}"#, "describes a gpt2, not a bert"),
             (r#"{"hidden_size": "large"}"#, r#"hidden_size is "large", not a whole number"#),
+            (
+                r#"{"position_embedding_type": "relative_key"}"#,
+                r#"position_embedding_type is "relative_key"; only "absolute" is known"#,
+            ),
             (r#"{"hidden_act": "mish"}"#, r#"hidden_act is "mish", not one of gelu"#),
         ] {
             let error = BertConfig::from_json(text).unwrap_err();

@@ -36,6 +36,12 @@ config! {
         resid_pdrop: f32 = 0.1,
         initializer_range: f32 = 0.02,
     }
+    only {
+        scale_attn_weights: true,
+        scale_attn_by_inverse_layer_idx: false,
+        add_cross_attention: false,
+        tie_word_embeddings: true,
+    }
 }
 
 /// See [`gpt2`].

@@ -42,6 +42,10 @@ config! {
         activation_dropout: f32 = 0.0,
         init_std: f32 = 0.02,
     }
+    only {
+        share_encoder_decoder_embeddings: true,
+        tie_word_embeddings: true,
+    }
 }
 
 /// See [`marian`].

@@ -65,7 +65,7 @@ impl Session {
         let words: &[u8] = bytemuck::cast_slice(&plan.uniforms);
         let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
         let uniforms = context.allocate("uniforms", padded(words.len() as u64), usage)?;
-        context.guarded("uniforms", || upload(context, uniforms.raw(), words))?;
+        context.guarded("uniforms", || upload(context, uniforms.raw(), 0, words))?;
 
         let kernels: Vec<&Kernel> = plan.steps.iter().map(|step| &step.kernel).collect();
         let pipelines = context.pipelines(&kernels)?;
@@ -195,7 +195,7 @@ impl Session {
         if desc.shape != *array.shape() {
             return Err(Error::new(ErrorKind::Shape, format!("input {name:?} is {desc}, not {}", array.desc())));
         }
-        self.context.guarded(name, || upload(&self.context, self.variables[input].raw(), array.bytes()))
+        self.context.guarded(name, || upload(&self.context, self.variables[input].raw(), 0, array.bytes()))
     }
 
     /// Records one run in an app's encoder, as one compute pass.
@@ -292,16 +292,16 @@ impl Session {
     }
 }
 
-/// Copies bytes to a buffer's beginning; lengths that are no multiple of 4 are padded with zeros.
-pub(super) fn upload(context: &Context, buffer: &wgpu::Buffer, bytes: &[u8]) {
+/// Copies bytes to a place in a buffer; lengths that are no multiple of 4 are padded with zeros.
+pub(super) fn upload(context: &Context, buffer: &wgpu::Buffer, offset: u64, bytes: &[u8]) {
     let whole = bytes.len() / 4 * 4;
     if whole > 0 {
-        context.queue().write_buffer(buffer, 0, &bytes[..whole]);
+        context.queue().write_buffer(buffer, offset, &bytes[..whole]);
     }
     if whole < bytes.len() {
         let mut last = [0; 4];
         last[..bytes.len() - whole].copy_from_slice(&bytes[whole..]);
-        context.queue().write_buffer(buffer, whole as u64, &last);
+        context.queue().write_buffer(buffer, offset + whole as u64, &last);
     }
 }
 

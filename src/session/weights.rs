@@ -192,7 +192,22 @@ impl Weights {
         if entry.variable.desc != *array.desc() {
             return Err(clash(name, &entry.variable.desc, array.desc()));
         }
-        self.context.guarded(name, || super::run::upload(&self.context, entry.buffer.raw(), array.bytes()))
+        self.context.guarded(name, || super::run::upload(&self.context, entry.buffer.raw(), 0, array.bytes()))
+    }
+
+    /// Replaces the bytes of a value from the one at `offset` on, a multiple of 4; so is their number, but at the end.
+    pub(crate) fn write_bytes(&self, name: &str, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+        let entry = self.find(name)?;
+        self.context.guarded(name, || super::run::upload(&self.context, entry.buffer.raw(), offset, bytes))
+    }
+
+    /// Gives what was written to the device and, but in a browser, waits until it has it: the copies in host memory
+    /// are freed.
+    pub(crate) fn settle(&self) -> Result<(), Error> {
+        self.context.guarded("weights", || self.context.queue().submit([]))?;
+        #[cfg(not(target_arch = "wasm32"))]
+        self.context.wait()?;
+        Ok(())
     }
 
     /// Reads a value, after everything submitted so far.
