@@ -65,6 +65,8 @@ pub mod optim;
 pub mod plan;
 pub mod session;
 #[cfg(not(target_arch = "wasm32"))]
+pub mod tasks;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 pub mod train;
 

@@ -19,6 +19,7 @@ const ORDER: &[&[&str]] = &[
     &["session"],
     &["checkpoint"],
     &["train"],
+    &["tasks"],
     &["testing"],
     &["catalogue"],
     &["measure"],

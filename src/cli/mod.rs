@@ -3,11 +3,16 @@
 mod bench;
 mod devices;
 mod digits;
+mod fit;
 mod inspect;
 mod models;
 mod plot;
 mod profile;
 mod summary;
+mod train_classify;
+mod train_text;
+mod train_translate;
+mod train_video;
 
 use crate::error::Error;
 use clap::{Args, Parser, Subcommand};
@@ -34,6 +39,9 @@ enum Command {
         #[command(subcommand)]
         task: PredictTask,
     },
+    /// Translates texts with a translator that `wgrad train translate` made.
+    #[command(after_help = "Example:\n  wgrad translate --checkpoint wgrad-translate \"3 March 1997\"")]
+    Translate(Translate),
     /// Lists the GPUs of this machine with their class, features and limits.
     ///
     /// WGRAD_ADAPTER=NAME makes the other commands use the one whose name contains NAME.
@@ -65,6 +73,19 @@ enum Command {
     /// Weights and inputs are random: times do not depend on them.
     #[command(after_help = "Example:\n  wgrad profile alexnet --batch 4 --train --trace alexnet.json")]
     Profile(Profile),
+}
+
+#[derive(Debug, Args)]
+struct Translate {
+    /// The texts.
+    #[arg(required = true)]
+    texts: Vec<String>,
+    /// The folder of the training.
+    #[arg(long, default_value = "wgrad-translate")]
+    checkpoint: PathBuf,
+    /// Prints one JSON object for each text.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -138,6 +159,18 @@ enum TrainTask {
     /// A small convolutional network on 1,797 handwritten digits that are part of the program.
     #[command(after_help = "Example:\n  wgrad train digits --epochs 10 --checkpoint my.safetensors --plot my.png")]
     Digits(TrainDigits),
+    /// A language model of characters: an LSTM on a text.
+    #[command(after_help = "Example:\n  wgrad train text --file shakespeare.txt --checkpoint plays --log runs/plays")]
+    Text(train_text::TrainText),
+    /// A translator: two LSTMs with attention on pairs of texts.
+    #[command(after_help = "Example:\n  wgrad train translate --pairs english-french.tsv --unit word --checkpoint french")]
+    Translate(train_translate::TrainTranslate),
+    /// A classifier of texts.
+    #[command(after_help = "Example:\n  wgrad train classify --csv reviews.csv --label stars --checkpoint stars")]
+    Classify(train_classify::TrainClassify),
+    /// A classifier of videos: which way something moves.
+    #[command(after_help = "Example:\n  wgrad train video --steps 300 --checkpoint motion")]
+    Video(train_video::TrainVideo),
 }
 
 #[derive(Debug, Subcommand)]
@@ -145,6 +178,22 @@ enum PredictTask {
     /// Shows a digit, the class a trained network gives it, and the probabilities.
     #[command(after_help = "Example:\n  wgrad predict digits --checkpoint digits.safetensors --index 17")]
     Digits(PredictDigits),
+    /// Tells the classes of texts by a classifier that `wgrad train classify` made.
+    #[command(after_help = "Example:\n  wgrad predict text \"at first the soup was awful but in the end it was great\"")]
+    Text(PredictText),
+}
+
+#[derive(Debug, Args)]
+struct PredictText {
+    /// The texts.
+    #[arg(required = true)]
+    texts: Vec<String>,
+    /// The folder of the training.
+    #[arg(long, default_value = "wgrad-classify")]
+    checkpoint: PathBuf,
+    /// Prints one JSON object for each text.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -200,7 +249,7 @@ struct PredictDigits {
 fn parse_batch(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(batch @ 1..=4096) => Ok(batch),
-        _ => Err("a batch has 1 to 4096 digits".to_owned()),
+        _ => Err("a batch has 1 to 4096 examples".to_owned()),
     }
 }
 
@@ -208,7 +257,15 @@ fn parse_batch(text: &str) -> Result<usize, String> {
 pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Train { task: TrainTask::Digits(options) } => digits::train(&options),
+        Command::Train { task: TrainTask::Text(options) } => train_text::train(&options),
+        Command::Train { task: TrainTask::Translate(options) } => train_translate::train(&options),
+        Command::Train { task: TrainTask::Classify(options) } => train_classify::train(&options),
+        Command::Train { task: TrainTask::Video(options) } => train_video::train(&options),
         Command::Predict { task: PredictTask::Digits(options) } => digits::predict(&options),
+        Command::Predict { task: PredictTask::Text(options) } => {
+            train_classify::predict(&options.checkpoint, &options.texts, options.json)
+        }
+        Command::Translate(options) => train_translate::translate(&options.checkpoint, &options.texts, options.json),
         Command::Devices { json } => devices::list(json),
         Command::Inspect { file, json } => inspect::run(&file, json),
         Command::Bench(options) => bench::run(&options),

@@ -82,6 +82,7 @@ ops! {
     log
     log1p
     logical
+    loss_scale
     losses
     masked_fill
     matmul

@@ -1,0 +1,138 @@
+//! `wgrad train translate`, and the use of what it trained.
+
+use super::{
+    fit::{self, FitOptions, Kind, Settings},
+    say,
+    train_text::named,
+};
+use crate::{
+    error::{Error, ErrorKind},
+    gpu::Context,
+    graph::{Graph, Mode},
+    session::Weights,
+    tasks::{Pairs, PairsSize, Translation, dates},
+    train::{Goal, Unit, Vocabulary},
+};
+use clap::Args;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, Args)]
+pub(super) struct TrainTranslate {
+    /// Lines of a source, a tab and its translation, in UTF-8; dates in many formats, made on the fly, if not given.
+    #[arg(long)]
+    pairs: Option<PathBuf>,
+    /// What texts are made of; characters if not said.
+    #[arg(long, value_enum)]
+    unit: Option<UnitOption>,
+    /// How many LSTMs stand one on another on either side.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=16))]
+    layers: Option<u16>,
+    #[command(flatten)]
+    fit: FitOptions,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum UnitOption {
+    Char,
+    Word,
+}
+
+const KIND: Kind = Kind {
+    name: "translate",
+    steps: 1500,
+    batch: 64,
+    rate: 5e-3,
+    width: 96,
+    measure_every: 100,
+    watch: ("valid_exact", Goal::Highest),
+    panels: &[
+        ("loss (nats per token)", false, &["loss", "valid_loss"]),
+        ("right", true, &["valid_exact", "valid_accuracy"]),
+    ],
+};
+
+fn parse(text: &str, name: &str) -> Result<Vec<[String; 2]>, Error> {
+    let refuse = |what: String| Error::new(ErrorKind::Data, format!("{name}: {what}"));
+    let mut pairs = Vec::new();
+    for (i, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        match line.split('\t').map(str::trim).collect::<Vec<_>>()[..] {
+            [source, target] if !source.is_empty() && !target.is_empty() => {
+                pairs.push([source.to_owned(), target.to_owned()]);
+            }
+            _ => return Err(refuse(format!("line {} is not a source, a tab and its translation", i + 1))),
+        }
+    }
+    if pairs.len() < 2 {
+        return Err(refuse(format!("{} pairs are too few to train and test with", pairs.len())));
+    }
+    Ok(pairs)
+}
+
+pub(super) fn train(options: &TrainTranslate) -> Result<(), Error> {
+    let unit = options.unit.map(|unit| match unit {
+        UnitOption::Char => "char",
+        UnitOption::Word => "word",
+    });
+    let more = [
+        ("pairs", options.pairs.as_ref().map(|path| json!(path)), Value::Null),
+        ("unit", unit.map(Value::from), json!("char")),
+        ("layers", options.layers.map(Value::from), json!(1)),
+    ];
+    let settings = Settings::new(&options.fit, &KIND, &more)?;
+    let seed = settings.whole("seed")? as u64;
+    let file = settings.text("pairs")?;
+    let [training, held_out] = match file {
+        Some(path) => fit::split(&parse(&fit::read_text(path.as_ref())?, path)?, seed),
+        None => dates([50_000, 1000], seed),
+    };
+    let unit = if settings.text("unit")? == Some("word") { Unit::Word } else { Unit::Character };
+    let sizes = [settings.whole("width")?, settings.whole("layers")?];
+    let task = Pairs::new(unit, sizes, &training, &held_out).map_err(|error| named(file, error))?;
+    let [trained, held_out] = task.counts();
+    let what = file.map_or("dates".to_owned(), |path| format!("pairs of {path}"));
+    let data = format!("{trained} {what} to train on, {held_out} held out");
+    let size = task.size();
+    let kept = json!({
+        "source": task.vocabularies[0].to_json(), "target": task.vocabularies[1].to_json(),
+        "longest_source": size.source, "longest_target": size.target, "pairs": [trained, held_out],
+    });
+    fit::fit(&options.fit, &KIND, &settings, &task, &data, &kept)
+}
+
+/// Translates texts with what a training left in a folder.
+pub(super) fn translate(folder: &Path, texts: &[String], as_json: bool) -> Result<(), Error> {
+    let settings = Settings::open(folder, KIND.name)?;
+    let vocabularies =
+        [Vocabulary::from_json(settings.kept("source")?)?, Vocabulary::from_json(settings.kept("target")?)?];
+    let size = PairsSize {
+        width: settings.whole("width")?,
+        layers: settings.whole("layers")?,
+        source: settings.kept_whole("longest_source")?,
+        target: settings.kept_whole("longest_target")?,
+    };
+    let mut sources = Vec::with_capacity(texts.len());
+    for text in texts {
+        let source = vocabularies[0].encode(text);
+        if source.len() > size.source {
+            let message = format!("{text:?} has {} tokens, the longest of the training {}", source.len(), size.source);
+            return Err(Error::new(ErrorKind::Data, message));
+        }
+        if let Some(unknown) = vocabularies[0].unknown(text) {
+            eprintln!("the training has not seen {unknown:?}");
+        }
+        sources.push(source);
+    }
+    let context = pollster::block_on(Context::new())?;
+    let empty = Graph::new(Mode::Infer).plan(&[], context.target())?;
+    let weights = Weights::init(&context, &empty, 0)?;
+    let translation =
+        Translation::new(&context, &weights, vocabularies.each_ref().map(Vocabulary::len), size, sources.len())?;
+    settings.load(&weights)?;
+    let found = translation.run(&sources.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
+    for (text, found) in texts.iter().zip(found) {
+        let found = vocabularies[1].decode(&found);
+        if as_json { say(json!({ "source": text, "translation": found }))? } else { say(found)? }
+    }
+    Ok(())
+}
