@@ -52,6 +52,7 @@ pub mod checkpoint;
 pub mod cli;
 pub mod data;
 pub mod error;
+pub mod generate;
 pub mod gpu;
 pub mod graph;
 pub mod kernel;

@@ -18,6 +18,7 @@ const ORDER: &[&[&str]] = &[
     &["gpu"],
     &["session"],
     &["checkpoint"],
+    &["generate"],
     &["train"],
     &["tasks"],
     &["testing"],

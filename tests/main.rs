@@ -12,6 +12,7 @@ mod conv;
 mod cooperative;
 mod errors;
 mod fixture;
+mod generation;
 mod hostile;
 mod interop;
 mod learning;

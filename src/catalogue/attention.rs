@@ -20,6 +20,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         let cache = e.graph().state("cache", desc, Init::zeros());
         e.graph().append_rows(&cache, &e.x([batches, heads, rows, width]), &e.ids([batches], rows))
     }),
+    Entry::new("exchange_rows", "", "the rows of a cache from a neighbouring sequence, in place", |e| {
+        let [prompts, heads, rows, width] = [e.pick(2, 2, 2, 2), e.pick(2, 6, 12, 12), e.pick(3, 64, 128, 1024), 64];
+        let cache = e.graph().state("cache", TensorDesc::new([4 * prompts, heads, rows, width], e.dtype()), Init::zeros());
+        e.graph().exchange_rows(&cache, &e.ids([4 * prompts], 4), &e.ids([4 * prompts], rows), 4)
+    }),
 ];
 
 fn attention(e: &Example) -> Vec<Tensor> {

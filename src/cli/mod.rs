@@ -1,4 +1,4 @@
-//! The command line: `wgrad train`, `wgrad predict`, `wgrad devices`, `wgrad bench`, `wgrad profile`.
+//! The command line: `wgrad train`, `predict`, `generate`, `translate`, `devices`, `bench`, `profile` and others.
 
 mod bench;
 mod devices;
@@ -39,6 +39,9 @@ enum Command {
         #[command(subcommand)]
         task: PredictTask,
     },
+    /// Goes on with a text by a language model that `wgrad train text` made.
+    #[command(after_help = "Example:\n  wgrad generate --checkpoint wgrad-text --prompt \"One day \" --temperature 0.8")]
+    Generate(Generate),
     /// Translates texts with a translator that `wgrad train translate` made.
     #[command(after_help = "Example:\n  wgrad translate --checkpoint wgrad-translate \"3 March 1997\"")]
     Translate(Translate),
@@ -73,6 +76,28 @@ enum Command {
     /// Weights and inputs are random: times do not depend on them.
     #[command(after_help = "Example:\n  wgrad profile alexnet --batch 4 --train --trace alexnet.json")]
     Profile(Profile),
+}
+
+#[derive(Debug, Args)]
+struct Generate {
+    /// The folder of the training.
+    #[arg(long, default_value = "wgrad-text")]
+    checkpoint: PathBuf,
+    /// What the text begins with; a new line if not given.
+    #[arg(long, default_value = "")]
+    prompt: String,
+    /// How many characters are added.
+    #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    tokens: u32,
+    /// Below 1 likely characters become likelier; 0 takes the likeliest always.
+    #[arg(long, default_value_t = 0.8)]
+    temperature: f32,
+    /// The same seed gives the same text.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Prints one JSON object.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -264,6 +289,10 @@ pub fn main() -> ExitCode {
         Command::Predict { task: PredictTask::Digits(options) } => digits::predict(&options),
         Command::Predict { task: PredictTask::Text(options) } => {
             train_classify::predict(&options.checkpoint, &options.texts, options.json)
+        }
+        Command::Generate(Generate { checkpoint, prompt, tokens, temperature, seed, json }) => {
+            let how = train_text::Continue { prompt: &prompt, tokens: tokens as usize, temperature, seed, json };
+            train_text::generate(&checkpoint, &how)
         }
         Command::Translate(options) => train_translate::translate(&options.checkpoint, &options.texts, options.json),
         Command::Devices { json } => devices::list(json),

@@ -1,14 +1,27 @@
-//! `wgrad train text`.
+//! `wgrad train text`, and `wgrad generate` from what it trained.
 
-use super::fit::{self, FitOptions, Kind, Settings};
+use super::{
+    fit::{self, FitOptions, Kind, Settings},
+    say,
+};
 use crate::{
-    error::Error,
+    data::DType,
+    error::{Error, ErrorKind},
+    generate::{Generator, Options},
+    gpu::Context,
+    graph::{Graph, Mode},
+    nn::Layer,
+    session::Weights,
     tasks::{Text, TextSize, stories},
-    train::Goal,
+    train::{Goal, Vocabulary},
 };
 use clap::Args;
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::{
+    io::Write,
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+};
 
 #[derive(Debug, Args)]
 pub(super) struct TrainText {
@@ -76,4 +89,55 @@ pub(super) fn named(file: Option<&str>, error: Error) -> Error {
         Some(path) => Error::new(error.kind(), format!("{path}: {}", error.message())),
         None => error,
     }
+}
+
+/// How a text goes on.
+pub(super) struct Continue<'a> {
+    pub prompt: &'a str,
+    pub tokens: usize,
+    /// 0 for the likeliest characters.
+    pub temperature: f32,
+    pub seed: u64,
+    pub json: bool,
+}
+
+/// Goes on with a text by what a training left in a folder.
+pub(super) fn generate(folder: &Path, how: &Continue<'_>) -> Result<(), Error> {
+    let settings = Settings::open(folder, KIND.name)?;
+    let vocabulary = Vocabulary::from_json(settings.kept("vocabulary")?)?;
+    let size = size(&settings)?;
+    if let Some(character) = vocabulary.unknown(how.prompt) {
+        let message = format!("the prompt has a {character:?}, which the training has not seen");
+        return Err(Error::new(ErrorKind::Data, message));
+    }
+    let prompt = vocabulary.encode(if how.prompt.is_empty() { "\n" } else { how.prompt });
+
+    let context = pollster::block_on(Context::new())?;
+    let graph = Graph::new(Mode::Infer);
+    let logits = Text::network(vocabulary.len(), size).apply(&graph.input_of("ids", [1, 1], DType::U32));
+    let weights = Weights::init(&context, &graph.plan(&[("logits", &logits)], context.target())?, 0)?;
+    settings.load(&weights)?;
+    let mut options = match how.temperature {
+        0.0 => Options::greedy(),
+        temperature => Options::sample(how.seed).temperature(temperature),
+    };
+    options = options.max_new_tokens(how.tokens);
+    options.suppress = vec![Vocabulary::PAD, Vocabulary::BEGIN, Vocabulary::END, Vocabulary::UNKNOWN];
+    let mut generator = Generator::new(&context, &weights, Text::network(vocabulary.len(), size), options)?;
+    if how.json {
+        let text = vocabulary.decode(&generator.run(&[prompt])?[0]);
+        return say(json!({ "prompt": how.prompt, "text": text }));
+    }
+    let write = |text: &str| {
+        let mut out = std::io::stdout().lock();
+        // A reader that has gone away wants no more.
+        match write!(out, "{text}").and_then(|()| out.flush()) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        }
+    };
+    if write(how.prompt).is_continue() {
+        generator.run_with(&[prompt], |new| write(&vocabulary.decode(&new[0])))?;
+    }
+    say("")
 }

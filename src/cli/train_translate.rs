@@ -6,11 +6,13 @@ use super::{
     train_text::named,
 };
 use crate::{
+    data::DType,
     error::{Error, ErrorKind},
     gpu::Context,
     graph::{Graph, Mode},
+    models::Translator,
     session::Weights,
-    tasks::{Pairs, PairsSize, Translation, dates},
+    tasks::{Pairs, PairsSize, dates, source_of, translator},
     train::{Goal, Unit, Vocabulary},
 };
 use clap::Args;
@@ -124,12 +126,16 @@ pub(super) fn translate(folder: &Path, texts: &[String], as_json: bool) -> Resul
         sources.push(source);
     }
     let context = pollster::block_on(Context::new())?;
-    let empty = Graph::new(Mode::Infer).plan(&[], context.target())?;
-    let weights = Weights::init(&context, &empty, 0)?;
-    let translation =
-        Translation::new(&context, &weights, vocabularies.each_ref().map(Vocabulary::len), size, sources.len())?;
+    let sizes = vocabularies.each_ref().map(Vocabulary::len);
+    let graph = Graph::new(Mode::Infer);
+    let [source, target] = [size.source, size.target].map(|length| [1, length]);
+    let [source, target] =
+        [("source", source), ("target", target)].map(|(name, shape)| graph.input_of(name, shape, DType::U32));
+    let logits = Pairs::network(sizes, size).logits(&source, None, &target);
+    let weights = Weights::init(&context, &graph.plan(&[("logits", &logits)], context.target())?, 0)?;
     settings.load(&weights)?;
-    let found = translation.run(&sources.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
+    let sources: Vec<&[u32]> = sources.iter().map(|source| source_of(source)).collect();
+    let found = translator(&context, &weights, sizes, size)?.run(&sources)?;
     for (text, found) in texts.iter().zip(found) {
         let found = vocabularies[1].decode(&found);
         if as_json { say(json!({ "source": text, "translation": found }))? } else { say(found)? }

@@ -334,7 +334,18 @@ impl Context {
     /// A lost device.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn wait(&self) -> Result<(), Error> {
-        let polled = self.0.device.poll(wgpu::PollType::wait_indefinitely());
+        self.poll(wgpu::PollType::wait_indefinitely())
+    }
+
+    /// Waits until the device has done what was submitted up to here.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn wait_for(&self, submission: wgpu::SubmissionIndex) -> Result<(), Error> {
+        self.poll(wgpu::PollType::Wait { submission_index: Some(submission), timeout: None })
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    fn poll(&self, poll: wgpu::PollType) -> Result<(), Error> {
+        let polled = self.0.device.poll(poll);
         self.check()?;
         polled
             .map(|_| ())

@@ -52,6 +52,7 @@ pub struct Readback {
     buffer: Option<Buffer>,
     staging: Staging,
     arrival: Arc<Mutex<Arrival>>,
+    submission: wgpu::SubmissionIndex,
 }
 
 impl Readback {
@@ -66,10 +67,10 @@ impl Readback {
         let buffer = staging.take(context, bytes)?;
         let arrival: Arc<Mutex<Arrival>> = Arc::default();
         let arrived = arrival.clone();
-        context.guarded("readback", || {
+        let submission = context.guarded("readback", || {
             let mut encoder = context.device().create_command_encoder(&Default::default());
             encoder.copy_buffer_to_buffer(source, 0, buffer.raw(), 0, bytes);
-            context.queue().submit([encoder.finish()]);
+            let submission = context.queue().submit([encoder.finish()]);
             buffer.raw().map_async(wgpu::MapMode::Read, .., move |result| {
                 let mut arrival = arrived.lock().unwrap_or_else(PoisonError::into_inner);
                 arrival.result = Some(result);
@@ -77,6 +78,7 @@ impl Readback {
                     waker.wake();
                 }
             });
+            submission
         })?;
         Ok(Readback {
             context: context.clone(),
@@ -85,6 +87,7 @@ impl Readback {
             buffer: Some(buffer),
             staging: staging.clone(),
             arrival,
+            submission,
         })
     }
 
@@ -99,7 +102,7 @@ impl Readback {
         self.arrived()
     }
 
-    /// Waits for the numbers.
+    /// Waits for the numbers, and for nothing that was submitted later.
     ///
     /// # Errors
     /// A lost device.
@@ -109,7 +112,7 @@ impl Readback {
             if let Some(array) = self.arrived()? {
                 return Ok(array);
             }
-            self.context.wait()?;
+            self.context.wait_for(self.submission.clone())?;
         }
     }
 

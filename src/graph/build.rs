@@ -134,6 +134,19 @@ impl Node {
     }
 }
 
+/// How sequences go on from earlier runs: what `nn::Continuation` says, as data.
+#[derive(Clone, Debug)]
+pub(crate) struct Continuing {
+    /// How many tokens of each sequence there are.
+    pub seen: ValueId,
+    /// How many there is room for.
+    pub most: usize,
+    /// In the run that begins: how many tokens of each prompt count, and how many sequences go on from it.
+    pub begins: Option<(ValueId, usize)>,
+    /// The sequence whose past each takes over, and how many exchange theirs.
+    pub source: Option<(ValueId, usize)>,
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct GraphData {
     pub mode: Mode,
@@ -145,6 +158,7 @@ pub(crate) struct GraphData {
     place: Option<Place>,
     streams: u32,
     mixed: bool,
+    continuing: Option<Continuing>,
 }
 
 impl GraphData {
@@ -188,6 +202,7 @@ impl Graph {
             place: None,
             streams: 0,
             mixed: false,
+            continuing: None,
         })))
     }
 
@@ -482,6 +497,24 @@ impl Graph {
         let result = body();
         self.data().place = outer;
         result
+    }
+
+    /// Runs `body` whose layers go on with sequences of earlier runs.
+    pub(crate) fn continuing<T>(&self, how: Continuing, body: impl FnOnce() -> T) -> T {
+        let outer = self.data().continuing.replace(how);
+        let result = body();
+        self.data().continuing = outer;
+        result
+    }
+
+    /// How layers go on here, if they do.
+    pub(crate) fn continues(&self) -> Option<Continuing> {
+        self.data().continuing.clone()
+    }
+
+    /// The tensor of a value.
+    pub(crate) fn tensor(&self, value: ValueId) -> Tensor {
+        Tensor { graph: self.clone(), value }
     }
 
     /// Runs `body` in the layer and at the line of another node: how gradients keep their origin.

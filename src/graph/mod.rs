@@ -7,7 +7,7 @@ mod summary;
 mod tensor;
 
 pub use build::{Graph, Init, Mode, Role, Variable};
-pub(crate) use build::{GraphData, Node, Source};
+pub(crate) use build::{Continuing, GraphData, Node, Source};
 pub use op::{Backward, Emit, Gradients, Io, Op, Pointwise, Precision, Scalar};
 pub use summary::LayerSummary;
 pub use tensor::Tensor;

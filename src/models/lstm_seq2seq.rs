@@ -5,7 +5,6 @@ use crate::{
     error::Place,
     graph::Tensor,
     nn::{Layer, Rnn, embed, generate_token, linear, lstm},
-    ops::Attention,
 };
 
 /// See [`lstm_seq2seq`].
@@ -48,8 +47,7 @@ impl Translator for LstmSeq2Seq {
         graph.placed(self.place, || {
             let y = embed(self.vocabularies[1], self.width).apply_at("target_embed", target);
             let h = graph.scoped("decoder", || self.lstm.with_states(&y, &memory.initial, None)).output;
-            let sight = Attention { lengths: memory.lengths.clone(), ..Attention::default() };
-            let seen = h.attention(&memory.states, &memory.states, sight);
+            let seen = memory.attend(&h);
             let both = linear(self.width).apply_at("attend", &Tensor::concat(&[&h, &seen], -1)).tanh();
             generate_token(self.vocabularies[1]).bias("bias").apply_at("generator", &both)
         })

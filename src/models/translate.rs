@@ -1,6 +1,6 @@
 //! What models that translate have in common.
 
-use crate::{graph::Tensor, nn::Cache};
+use crate::{graph::Tensor, nn::Cache, ops::Attention};
 
 /// What a decoder knows of the source.
 #[derive(Clone, Debug)]
@@ -26,6 +26,14 @@ impl Memory {
     pub fn cached(self, most: usize) -> Memory {
         let cache = Cache::new(self.states.graph(), self.states.size(0), most);
         Memory { cache: Some(cache), ..self }
+    }
+
+    /// Looks from `[B, T, E]` at the states without heads: one or several sequences of each source.
+    pub(super) fn attend(&self, h: &Tensor) -> Tensor {
+        let (sources, shape) = (self.states.size(0).max(1), h.shape());
+        let sight = Attention { lengths: self.lengths.clone(), ..Attention::default() };
+        let folded = h.reshape([sources, h.size(0) / sources * h.size(1), h.size(2)]);
+        folded.attention(&self.states, &self.states, sight).reshape(shape)
     }
 
     /// Counts the tokens of the target behind the decoder's last layer.

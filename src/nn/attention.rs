@@ -1,8 +1,8 @@
 //! Attention layers: SelfAttention and its form between two sequences.
 
-use super::{Cache, Layer, linear};
+use super::{Cache, Continuation, Layer, linear};
 use crate::{
-    data::TensorDesc,
+    data::{DType, TensorDesc},
     error::{Error, ErrorKind, Place},
     graph::{Init, Tensor, Variable},
     ops::Attention,
@@ -88,8 +88,14 @@ impl MultiHeadAttention {
 
     /// Attention from one sequence to another: query `[B, Tq, embed]`, key `[B, Tk, kdim]`, value
     /// `[B, Tk, vdim]` → `[B, Tq, embed]`. Masks, biases, lengths and the scale are those of `options`.
+    ///
+    /// Within a [`Continuation`] a sequence that looks at itself goes on behind its earlier tokens, and what it looks at
+    /// elsewhere is projected once.
     pub fn attend(&self, query: &Tensor, key: &Tensor, value: &Tensor, options: Attention) -> Tensor {
         self.within(query, || {
+            if let Some(continuation) = Continuation::of(query.graph()) {
+                return self.attend_continued([query, key, value], options, &continuation);
+            }
             let [q, k, v] = self.project(query, key, value)?;
             let turned = |x: &Tensor| x.transpose(1, 2).rotary().transpose(1, 2);
             let (q, k) = if self.rotary { (turned(&q), turned(&k)) } else { (q, k) };
@@ -123,6 +129,75 @@ impl MultiHeadAttention {
             let y = q.attention(&k, &v, Attention::causal().from_end().lengths(&cache.with(count)));
             self.merge(x, &y.transpose(1, 2))
         })
+    }
+
+    /// Attention of sequences that go on.
+    fn attend_continued(&self, inputs: [&Tensor; 3], options: Attention, way: &Continuation) -> Option<Tensor> {
+        let (query, graph) = (inputs[0], inputs[0].graph());
+        let options = Attention { causal: options.causal || self.causal, heads_last: true, ..options };
+        let itself = inputs.iter().all(|input| input.id() == query.id());
+        let reason = match &options {
+            options if options.mask.is_some() || options.bias.is_some() => "its mask or bias is that of whole sequences",
+            options if itself && options.lengths.is_some() => "its lengths are those of whole sequences",
+            options if itself != options.causal => "not all that it sees is there before the token",
+            _ => "",
+        };
+        if !reason.is_empty() {
+            way.refuse("multi_head_attention", reason);
+            return None;
+        }
+        let [q, k, v] = self.project(inputs[0], inputs[1], inputs[2])?;
+        let (count, heads, width) = (query.size(1), self.heads, self.embed / self.heads);
+        let positions = way.positions(count).map(|positions| positions.unsqueeze(1));
+        let turned = |x: &Tensor| match &positions {
+            _ if !self.rotary => x.clone(),
+            Some(positions) => x.transpose(1, 2).rotary_at(positions).transpose(1, 2),
+            None => x.transpose(1, 2).rotary().transpose(1, 2),
+        };
+        let q = turned(&q);
+        if !itself {
+            let kept = |name: &str, rows: Tensor| {
+                if way.lengths().is_some() {
+                    let state = graph.state(name, rows.desc(), Init::zeros());
+                    graph.assign(&state, &rows);
+                    rows
+                } else {
+                    graph.state(name, rows.desc(), Init::zeros())
+                }
+            };
+            let (k, v) = (kept("k_memory", turned(&k)), kept("v_memory", v));
+            // Sequences that go on from one source are so many queries of it.
+            let sources = k.size(0);
+            let folded = q.reshape([sources, q.size(0) / sources * count, heads, width]);
+            return self.merge(query, &folded.attention(&k, &v, options).reshape(q.shape()));
+        }
+        let k = turned(&k);
+        let most = way.cache().most();
+        let sequences = query.size(0) * way.copies().unwrap_or(1);
+        let kept = |name: &str, rows: &Tensor| {
+            let desc = TensorDesc::new([sequences, heads, most, width], rows.dtype());
+            let state = graph.state(name, desc, Init::zeros());
+            let rows = rows.transpose(1, 2);
+            match (way.copies(), way.source()) {
+                (Some(copies), _) => {
+                    let first = graph.full([], 0.0, DType::U32);
+                    graph.append_rows(&state, &rows.repeat_interleave(copies, 0), &first)
+                }
+                (None, Some((source, group))) => {
+                    let state = graph.exchange_rows(&state, source, way.cache().seen(), group);
+                    graph.append_rows(&state, &rows, way.cache().seen())
+                }
+                (None, None) => graph.append_rows(&state, &rows, way.cache().seen()),
+            }
+        };
+        let (all_k, all_v) = (kept("k_cache", &k), kept("v_cache", &v));
+        let y = if way.lengths().is_some() {
+            q.attention(&k, &v, options)
+        } else {
+            let options = Attention { lengths: Some(way.cache().with(count)), heads_last: false, ..options.from_end() };
+            q.transpose(1, 2).attention(&all_k, &all_v, options).transpose(1, 2)
+        };
+        self.merge(query, &y)
     }
 
     /// Runs `body` with mistakes at the layer's place; `None` is a mistake already recorded.

@@ -23,6 +23,11 @@ impl Cache {
         Cache { seen: graph.state("position", TensorDesc::new([batch], DType::U32), Init::zeros()), most }
     }
 
+    /// The cache that has seen so many.
+    pub(super) fn known(seen: Tensor, most: usize) -> Cache {
+        Cache { seen, most }
+    }
+
     /// How many tokens of each sequence there are, `u32 [B]`.
     pub fn seen(&self) -> &Tensor {
         &self.seen

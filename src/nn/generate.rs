@@ -1,6 +1,6 @@
 //! GenerateToken: how likely each token of a vocabulary is.
 
-use super::Layer;
+use super::{Continuation, Layer};
 use crate::{
     error::Place,
     graph::{Init, Tensor},
@@ -16,6 +16,8 @@ pub struct GenerateToken {
 }
 
 /// `[…, E]` → logits `[…, vocabulary]` by x·Eᵀ; parameter `weight [vocabulary, E]`, U(±1/√E), or that of an embedding.
+///
+/// Of prompts with which a [`Continuation`] begins only the last token's are computed, `[B, 1, vocabulary]`.
 ///
 /// ```
 /// # use wgrad::{nn::*, prelude::*};
@@ -52,6 +54,7 @@ impl Layer for GenerateToken {
             }
             let weight = graph.parameter(&self.weight, [self.vocabulary, x.size(-1)], Init::fan_in(x.size(-1)));
             let bias = self.bias.as_ref().map(|name| graph.parameter(name, [self.vocabulary], Init::zeros()));
+            let x = Continuation::of(graph).map_or_else(|| x.clone(), |continuation| continuation.last(x));
             x.linear(&weight, bias.as_ref())
         })
     }

@@ -1,9 +1,9 @@
 //! Positions: where in a sequence a vector stands.
 
-use super::Layer;
+use super::{Continuation, Layer};
 use crate::{
     data::DType,
-    error::Place,
+    error::{Misfit, Place},
     graph::{Graph, Init, Tensor},
 };
 
@@ -33,8 +33,13 @@ impl Layer for LearnedPositions {
         x.graph().placed(self.place, || {
             let Some([_, time, width]) = x.dims("learned_positions", ["B", "T", "E"]) else { return x.clone() };
             let weight = x.graph().parameter("weight", [self.most, width], Init::normal(0.02));
-            let rows = match &self.positions {
-                Some(positions) => weight.embedding(positions),
+            let continuation = Continuation::of(x.graph());
+            if let Some(most) = continuation.as_ref().map(|c| c.cache().most()).filter(|&most| most > self.most) {
+                let reason = format!("there are {} positions, the sequences need {most}", self.most);
+                x.graph().fail(Misfit::shape(reason).of("learned_positions"));
+            }
+            let rows = match self.positions.clone().or(continuation.and_then(|c| c.positions(time))) {
+                Some(positions) => weight.embedding(&positions),
                 None => weight.slice(0, 0..time),
             };
             x + rows.cast(x.dtype())
@@ -74,7 +79,11 @@ impl Layer for SinusoidalPositions {
     fn apply(&self, x: &Tensor) -> Tensor {
         x.graph().placed(self.place, || {
             let Some([_, time, width]) = x.dims("sinusoidal_positions", ["B", "T", "E"]) else { return x.clone() };
-            let positions = self.positions.as_ref().map_or_else(|| count(x.graph(), time), |p| p.cast(DType::F32));
+            let continued = || Continuation::of(x.graph())?.positions(time);
+            let positions = match self.positions.clone().or_else(continued) {
+                Some(positions) => positions.cast(DType::F32),
+                None => count(x.graph(), time),
+            };
             let angles = angles(&positions, width);
             let (sines, cosines) = (angles.sin(), angles.cos());
             let table = if self.apart {

@@ -1,7 +1,8 @@
 //! Recurrent networks: SimpleRNN, LSTM and GRU, several layers in one or both directions.
 
-use super::Layer;
+use super::{Continuation, Layer};
 use crate::{
+    data::{Shape, TensorDesc},
     error::{Misfit, Place},
     graph::{Graph, Init, Tensor},
     ops::{Cell, Recurrent, RecurrentWeights},
@@ -139,7 +140,19 @@ impl Rnn {
             refuse("needs at least one layer".to_owned());
             return None;
         }
-        let shape = [self.layers * self.directions(), sequences, self.hidden].into();
+        let shape: Shape = [self.layers * self.directions(), sequences, self.hidden].into();
+        let continuation = Continuation::of(graph);
+        if let Some(continuation) = continuation.as_ref().filter(|_| self.bidirectional) {
+            continuation.refuse(self.name, "it reads in both directions");
+            return None;
+        }
+        let names = ["h_kept", "c_kept"].into_iter().take(1 + usize::from(self.cell == Cell::Lstm));
+        let kept: Option<Vec<Tensor>> = continuation.as_ref().and_then(|continuation| {
+            let desc = TensorDesc::new(&shape, x.dtype());
+            names.clone().map(|name| continuation.recall(name, graph, desc.clone(), 1)).collect()
+        });
+        let initial = kept.as_deref().unwrap_or(initial);
+        let lengths = lengths.or(continuation.as_ref().and_then(Continuation::lengths));
         if let Some(state) = initial.iter().find(|state| !state.is_failed() && state.shape() != shape) {
             refuse(format!("an initial state has shape {}, not [layers·directions, B, H] = {shape}", state.shape()));
             return None;
@@ -171,7 +184,13 @@ impl Rnn {
             let states: Vec<Tensor> = states.iter().map(|state| state.unsqueeze(0)).collect();
             Tensor::concat(&states.iter().collect::<Vec<_>>(), 0)
         };
-        Some(RnnStates { output: x, h: stack(&all_h), c: (self.cell == Cell::Lstm).then(|| stack(&all_c)) })
+        let states = RnnStates { output: x, h: stack(&all_h), c: (self.cell == Cell::Lstm).then(|| stack(&all_c)) };
+        if let Some(continuation) = &continuation {
+            for (name, state) in names.zip([Some(&states.h), states.c.as_ref()].into_iter().flatten()) {
+                continuation.keep(name, state, 1);
+            }
+        }
+        Some(states)
     }
 
     /// The parameters of one layer in one direction: two weights, then the biases.

@@ -30,6 +30,7 @@ macro_rules! ops {
 pub use attention::Attention;
 pub use avg_pool::{AvgPool, AvgPool1d, AvgPool2d, AvgPool3d};
 pub use batch_norm::BatchNorm;
+pub use beam_search::BeamSearch;
 pub use conv::{
     Conv, Conv1d, Conv2d, Conv3d, ConvTranspose, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, Padding, Sides,
 };
@@ -52,6 +53,7 @@ ops! {
     attention
     avg_pool
     batch_norm
+    beam_search
     cast
     ceil
     clamp

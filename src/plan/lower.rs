@@ -93,8 +93,7 @@ impl Lowered {
         let mut open: Vec<NodeId> = self.outputs.iter().filter_map(|(_, value)| self.direct_producer(*value)).collect();
         for (i, node) in self.data.nodes.iter().enumerate() {
             if let Some((_, input)) = node.op.overwrites() {
-                let target = self.data.values[node.inputs[input].index()].source;
-                if matches!(target, Source::Variable(v) if self.data.variables[v].role != Role::Input) {
+                if matches!(self.changed(node.inputs[input]), Some(v) if self.data.variables[v].role != Role::Input) {
                     open.push(NodeId(i as u32));
                 }
             }
@@ -105,6 +104,21 @@ impl Lowered {
             }
         }
         alive
+    }
+
+    /// The variable that changes where a value is changed in place, also behind other changes.
+    fn changed(&self, value: ValueId) -> Option<usize> {
+        let mut value = value;
+        loop {
+            match self.data.values[value.index()].source {
+                Source::Variable(variable) => return Some(variable),
+                Source::Node(node, output) => {
+                    let node = self.node(node);
+                    let (_, input) = node.op.overwrites().filter(|(changed, _)| *changed == output)?;
+                    value = node.inputs[input];
+                }
+            }
+        }
     }
 
     /// Common-subexpression elimination: a node that says the same of the same inputs is the same.

@@ -21,7 +21,7 @@ use crate::{
 use fuse::{Fusion, Unit};
 use lower::Lowered;
 use memory::Span;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Where a value's bytes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -57,6 +57,8 @@ pub struct Plan {
     pub(crate) steps: Vec<Step>,
     /// The inputs, parameters and state it uses.
     pub(crate) variables: Vec<Variable>,
+    /// Which of them a run changes.
+    changed: Vec<bool>,
     /// Bytes of each slot.
     pub(crate) slots: Vec<u64>,
     /// All uniforms, in one buffer.
@@ -253,6 +255,12 @@ impl Planner<'_> {
             used_values.chain(outputs.values().copied()).filter_map(|value| self.home_variable(value)).collect();
         used.sort_unstable();
         used.dedup();
+        let written = planned.iter().flat_map(|(_, d)| d).flat_map(|d| &d.args).filter_map(|arg| match arg {
+            Arg::Write(slice) | Arg::Update(slice, _) => self.home_variable(slice.value),
+            Arg::Read(_) | Arg::Params(_) => None,
+        });
+        let written: HashSet<usize> = written.collect();
+        let changed = used.iter().map(|variable| written.contains(variable)).collect();
         let variables: Vec<Variable> = used.iter().map(|&i| self.lowered.data.variables[i].clone()).collect();
         let home = |value: ValueId| -> Result<Home, Error> {
             match self.home_variable(value) {
@@ -291,7 +299,7 @@ impl Planner<'_> {
             .map(|(name, value)| Ok((name, (home(value)?, self.lowered.data.desc(value).clone()))))
             .collect::<Result<BTreeMap<_, _>, Error>>()?;
         let memory = memory_of(&variables, &slots, &outputs, &list, &uniforms);
-        Ok(Plan { steps, variables, slots, uniforms: uniforms.words, outputs, memory, target: self.target.clone() })
+        Ok(Plan { steps, variables, changed, slots, uniforms: uniforms.words, outputs, memory, target: self.target.clone() })
     }
 
     fn bind(&self, spans: &Spans, slice: &Slice, home: Home) -> Bound {
@@ -415,6 +423,11 @@ impl Plan {
     /// The inputs, parameters and state it uses.
     pub fn variables(&self) -> &[Variable] {
         &self.variables
+    }
+
+    /// The parameters and state that a run changes.
+    pub fn changes(&self) -> impl Iterator<Item = &Variable> {
+        self.variables.iter().zip(&self.changed).filter(|(_, changed)| **changed).map(|(variable, _)| variable)
     }
 
     /// The kernel of each dispatch, in order.

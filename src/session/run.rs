@@ -230,9 +230,19 @@ impl Session {
     /// # Errors
     /// An error of the device.
     pub fn run(&self) -> Result<(), Error> {
+        self.run_times(1)
+    }
+
+    /// Runs several times in one submit, without a wait.
+    ///
+    /// # Errors
+    /// An error of the device.
+    pub fn run_times(&self, count: usize) -> Result<(), Error> {
         self.context.guarded("run", || {
             let mut encoder = self.context.device().create_command_encoder(&Default::default());
-            self.encode(&mut encoder)?;
+            for _ in 0..count {
+                self.encode(&mut encoder)?;
+            }
             self.context.queue().submit([encoder.finish()]);
             Ok(())
         })?

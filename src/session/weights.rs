@@ -133,6 +133,26 @@ impl Weights {
         Ok(Weights { entries: Arc::new(Mutex::new(entries)), ..self.clone() })
     }
 
+    /// The same parameters, and the state that these plans only read, beside memory of its own for what they change and
+    /// for the seed: what one generation keeps to itself. Nothing of the weights is copied.
+    ///
+    /// # Errors
+    /// A parameter, or state that is only read, that the weights lack or have with another shape or type; too little
+    /// memory; an error of the device.
+    pub fn beside(&self, plans: &[&Plan], seed: u64) -> Result<Weights, Error> {
+        let changes = |variable: &Variable| plans.iter().any(|plan| plan.changes().any(|v| v.name == variable.name));
+        let is_own = |variable: &Variable| changes(variable) || variable.name.starts_with("seed.");
+        let own = Weights { seed, entries: Arc::default(), ..self.clone() };
+        for variable in plans.iter().flat_map(|plan| plan.variables()) {
+            if variable.role != Role::Input && !is_own(variable) {
+                let entry = Entry { variable: variable.clone(), buffer: self.buffer(variable)? };
+                own.entries().insert(variable.name.clone(), entry);
+            }
+        }
+        plans.iter().try_for_each(|plan| own.extend(plan))?;
+        Ok(own)
+    }
+
     fn entries(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Entry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -15,7 +15,7 @@ mod text;
 
 pub use labels::{Classifier, Labels, LabelsSize, reviews};
 pub use motion::{Motion, MotionSize, Sight};
-pub use pairs::{Pairs, PairsSize, Translation, dates};
+pub use pairs::{Pairs, PairsSize, dates, source_of, translator};
 pub use run::{Examination, Recipe, Run, Task};
 pub use text::{Text, TextSize, stories};
 

@@ -4,6 +4,7 @@ use super::{Task, refuse, run::Examination};
 use crate::{
     data::{Array, DType},
     error::Error,
+    generate::{Generator, Options},
     gpu::Context,
     graph::{Graph, Mode, Tensor},
     models::{LstmSeq2Seq, Translator, lstm_seq2seq},
@@ -72,6 +73,13 @@ impl Pairs {
         [self.training.pairs.len(), self.held_out.pairs.len()]
     }
 
+    /// The inputs `source`, `lengths`, `target` and `next`.
+    fn inputs(&self, graph: &Graph, batch: usize) -> [Tensor; 4] {
+        let row = |name, length| graph.input_of(name, [batch, length], DType::U32);
+        let lengths = graph.input_of("lengths", [batch], DType::U32);
+        [row("source", self.size.source), lengths, row("target", self.size.target), row("next", self.size.target)]
+    }
+
     /// The network.
     pub fn network(vocabularies: [usize; 2], size: PairsSize) -> LstmSeq2Seq {
         lstm_seq2seq(vocabularies, size.width, size.layers)
@@ -87,24 +95,30 @@ impl Task for Pairs {
     }
 
     fn figures(&self, graph: &Graph, batch: usize) -> Vec<(&'static str, Tensor)> {
-        let [source, lengths] = inputs(graph, self.size, batch);
-        let target = graph.input_of("target", [batch, self.size.target], DType::U32);
-        let next = graph.input_of("next", [batch, self.size.target], DType::U32).flatten(0, 1);
+        let [source, lengths, target, next] = self.inputs(graph, batch);
         let network = Pairs::network(self.vocabularies.each_ref().map(Vocabulary::len), self.size);
         let logits = network.logits(&source, Some(&lengths), &target).flatten(0, 1);
-        vec![("loss", CrossEntropy::new().apply(&logits, &next))]
+        vec![("loss", logits.cross_entropy(&next.flatten(0, 1)))]
     }
 
     fn examine<'a>(&'a self, context: &Context, weights: &Weights) -> Result<Examination<'a>, Error> {
         let batch = self.held_out.len().min(128);
         let sizes = self.vocabularies.each_ref().map(Vocabulary::len);
-        let translation = Translation::new(context, weights, sizes, self.size, batch)?;
+        let graph = Graph::new(Mode::Infer);
+        let [source, lengths, target, next] = self.inputs(&graph, batch);
+        let logits = Pairs::network(sizes, self.size).logits(&source, Some(&lengths), &target);
+        let loss = CrossEntropy::new().reduction(Reduction::None).apply(&logits.flatten(0, 1), &next.flatten(0, 1));
+        let loss = loss.reshape([batch, self.size.target]).sum(&[1], false);
+        let plan = graph.plan(&[("loss", &loss), ("best", &logits.argmax(-1))], context.target())?;
+        weights.extend(&plan)?;
+        let session = Session::new(context, plan, weights)?;
+        let mut translator = translator(context, weights, sizes, self.size)?;
         Ok(Box::new(move || {
             let (pairs, width) = (&self.held_out.pairs, self.size.target);
             let (mut loss, mut tokens, mut right, mut exact) = (0.0, 0, 0, 0);
-            sweep(&translation.session, &self.held_out, batch, |examples| {
-                let losses = translation.session.read_blocking("loss")?.to_f32();
-                let best = translation.session.read_blocking("best")?.to_u32();
+            sweep(&session, &self.held_out, batch, |examples| {
+                let losses = session.read_blocking("loss")?.to_f32();
+                let best = session.read_blocking("best")?.to_u32();
                 for (row, &example) in examples.iter().enumerate() {
                     loss += f64::from(losses[row]);
                     let expected = pairs[example][1].iter().chain(&[Vocabulary::END]);
@@ -125,9 +139,9 @@ impl Task for Pairs {
             if self.unit == Unit::Word {
                 let mut bleu = Bleu::default();
                 for chunk in pairs.chunks(batch) {
-                    let sources: Vec<&[u32]> = chunk.iter().map(|[source, _]| source.as_slice()).collect();
-                    for ([_, expected], found) in chunk.iter().zip(translation.run(&sources)?) {
-                        bleu.add(expected, &found);
+                    let sources: Vec<&[u32]> = chunk.iter().map(|[source, _]| source_of(source)).collect();
+                    for ([_, expected], found) in chunk.iter().zip(translator.run(&sources)?) {
+                        bleu.add(expected, found.strip_suffix(&[Vocabulary::END]).unwrap_or(&found));
                     }
                 }
                 figures.push(("valid_bleu".to_owned(), bleu.score()));
@@ -137,78 +151,24 @@ impl Task for Pairs {
     }
 }
 
-/// A trained translator in use: the best token at each place, one place after another.
-pub struct Translation {
-    session: Session,
+/// What a trained translator is used by: sources without marks go in, targets with their end mark come out.
+///
+/// # Errors
+/// None that sizes of a training can cause.
+pub fn translator(
+    context: &Context,
+    weights: &Weights,
+    vocabularies: [usize; 2],
     size: PairsSize,
-    batch: usize,
+) -> Result<Generator, Error> {
+    let mut options = Options::greedy().max_new_tokens(size.target).eos(Vocabulary::END).start(Vocabulary::BEGIN);
+    options.suppress = vec![Vocabulary::PAD, Vocabulary::BEGIN];
+    Generator::translator(context, weights, Pairs::network(vocabularies, size), options)
 }
 
-impl Translation {
-    /// A translator of `batch` texts at once.
-    ///
-    /// # Errors
-    /// An error of planning or of the device.
-    pub fn new(
-        context: &Context,
-        weights: &Weights,
-        vocabularies: [usize; 2],
-        size: PairsSize,
-        batch: usize,
-    ) -> Result<Translation, Error> {
-        let graph = Graph::new(Mode::Infer);
-        let [source, lengths] = inputs(&graph, size, batch);
-        let target = graph.input_of("target", [batch, size.target], DType::U32);
-        let next = graph.input_of("next", [batch, size.target], DType::U32);
-        let logits = Pairs::network(vocabularies, size).logits(&source, Some(&lengths), &target);
-        let loss = CrossEntropy::new().reduction(Reduction::None).apply(&logits.flatten(0, 1), &next.flatten(0, 1));
-        let loss = loss.reshape([batch, size.target]).sum(&[1], false);
-        let plan = graph.plan(&[("loss", &loss), ("best", &logits.argmax(-1))], context.target())?;
-        weights.extend(&plan)?;
-        Ok(Translation { session: Session::new(context, plan, weights)?, size, batch })
-    }
-
-    /// The best tokens of sources, at most as many as a batch, without marks. A source that is too long is cut.
-    ///
-    /// # Errors
-    /// An error of the device.
-    pub fn run(&self, sources: &[&[u32]]) -> Result<Vec<Vec<u32>>, Error> {
-        let mut found: Vec<Vec<u32>> = vec![Vec::new(); sources.len()];
-        let pairs = Sentences { pairs: sources.iter().map(|source| [source.to_vec(), Vec::new()]).collect(), size: self.size };
-        let mut rows: Vec<usize> = (0..sources.len()).collect();
-        rows.resize(self.batch, 0);
-        for (name, array) in pairs.batch(&rows)? {
-            self.session.write(name, &array)?;
-        }
-        let width = self.size.target;
-        let mut target = vec![Vocabulary::PAD; self.batch * width];
-        target.iter_mut().step_by(width).for_each(|token| *token = Vocabulary::BEGIN);
-        let mut ended = vec![false; sources.len()];
-        for place in 0..width {
-            self.session.write("target", &Array::from_u32([self.batch, width], &target)?)?;
-            self.session.run()?;
-            let best = self.session.read_blocking("best")?.to_u32();
-            for (row, (found, ended)) in found.iter_mut().zip(&mut ended).enumerate() {
-                match best[row * width + place] {
-                    _ if *ended => {}
-                    Vocabulary::END => *ended = true,
-                    token => found.push(token),
-                }
-            }
-            if place + 1 == width || ended.iter().all(|&ended| ended) {
-                break;
-            }
-            for row in 0..self.batch {
-                target[row * width + place + 1] = best[row * width + place];
-            }
-        }
-        Ok(found)
-    }
-}
-
-/// The inputs of a source.
-fn inputs(graph: &Graph, size: PairsSize, batch: usize) -> [Tensor; 2] {
-    [graph.input_of("source", [batch, size.source], DType::U32), graph.input_of("lengths", [batch], DType::U32)]
+/// A source as a prompt: an empty one is a padding mark.
+pub fn source_of(source: &[u32]) -> &[u32] {
+    if source.is_empty() { &[Vocabulary::PAD] } else { source }
 }
 
 /// Pairs as numbers.
