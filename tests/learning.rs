@@ -20,7 +20,7 @@ fn last(history: &History, figure: &str) -> f64 {
     history.epochs.last().unwrap().get(figure).unwrap()
 }
 
-const RECIPE: Recipe = Recipe { steps: 150, batch: 32, rate: 1e-2, seed: 0, measure_every: 50 };
+const RECIPE: Recipe = Recipe { steps: 150, batch: 32, rate: 1e-2, seed: 0, measure_every: 50, mixed: false };
 
 #[test]
 fn characters_of_a_text_are_learnt() {

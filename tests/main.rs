@@ -8,6 +8,8 @@ mod autodiff;
 mod checkpoint;
 #[cfg(feature = "cli")]
 mod cli;
+#[cfg(all(feature = "cli", unix))]
+mod cli_training;
 mod conv;
 mod cooperative;
 mod errors;

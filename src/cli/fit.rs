@@ -46,6 +46,9 @@ pub(super) struct FitOptions {
     /// The width of the network.
     #[arg(long, value_parser = parse_width)]
     pub width: Option<usize>,
+    /// Trains with activations of 16 bits, weights of 32, and a loss scale that finds its size.
+    #[arg(long)]
+    pub mixed: bool,
     /// After how many steps the held-out examples are looked at, and a line is printed.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     pub measure_every: Option<u64>,
@@ -116,6 +119,7 @@ impl Settings {
             ("lr", options.lr.map(Value::from), json!(kind.rate)),
             ("seed", options.seed.map(Value::from), json!(0)),
             ("width", options.width.map(Value::from), json!(kind.width)),
+            ("mixed", options.mixed.then(|| json!(true)), json!(false)),
             ("measure-every", options.measure_every.map(Value::from), json!(kind.measure_every)),
         ];
         all.extend(more.iter().cloned());
@@ -188,6 +192,7 @@ impl Settings {
             rate: lr.as_f64().ok_or_else(|| self.refuse(format_args!("lr is {lr}")))?,
             seed: self.whole("seed")? as u64,
             measure_every: self.whole("measure-every")? as u64,
+            mixed: *self.value("mixed")? == json!(true),
         })
     }
 
@@ -311,7 +316,7 @@ pub(super) fn fit(
                 }
                 last = step;
                 bar.inc(1);
-                if let Some((_, loss)) = means.first().filter(|(_, loss)| loss.is_finite()) {
+                if let Some((_, loss)) = means.iter().find(|(name, loss)| name == "loss" && loss.is_finite()) {
                     bar.set_message(format!("loss {loss:.4}"));
                 }
             }

@@ -45,7 +45,7 @@ enum ModelOption {
 
 const KIND: Kind = Kind {
     name: "classify",
-    steps: 400,
+    steps: 200,
     batch: 64,
     rate: 5e-3,
     width: 64,
@@ -135,7 +135,7 @@ pub(super) fn predict(folder: &Path, texts: &[String], as_json: bool) -> Result<
 
     let context = pollster::block_on(Context::new())?;
     let graph = Graph::new(Mode::Infer);
-    let shares = Labels::logits(&graph, vocabulary.len(), classes.len(), size, 1).softmax(-1);
+    let shares = Labels::network(&graph, vocabulary.len(), classes.len(), size, 1).softmax(-1);
     let plan = graph.plan(&[("shares", &shares)], context.target())?;
     let weights = Weights::init(&context, &plan, 0)?;
     settings.load(&weights)?;

@@ -40,7 +40,7 @@ pub(super) struct TrainText {
 
 pub(super) const KIND: Kind = Kind {
     name: "text",
-    steps: 1500,
+    steps: 600,
     batch: 32,
     rate: 8e-3,
     width: 128,
@@ -48,7 +48,7 @@ pub(super) const KIND: Kind = Kind {
     watch: ("valid_loss", Goal::Lowest),
     panels: &[
         ("loss (nats per character)", false, &["loss", "valid_loss"]),
-        ("next character right", true, &["valid_accuracy"]),
+        ("next character right", true, &["accuracy", "valid_accuracy"]),
     ],
 };
 

@@ -50,7 +50,7 @@ const KIND: Kind = Kind {
     watch: ("valid_exact", Goal::Highest),
     panels: &[
         ("loss (nats per token)", false, &["loss", "valid_loss"]),
-        ("right", true, &["valid_exact", "valid_accuracy"]),
+        ("right", true, &["valid_exact", "valid_accuracy", "accuracy"]),
     ],
 };
 

@@ -95,7 +95,7 @@ impl Labels {
     }
 
     /// Inputs `ids [B, T]` and `lengths [B]`, and the logits of the classes.
-    pub fn logits(graph: &Graph, vocabulary: usize, classes: usize, size: LabelsSize, batch: usize) -> Tensor {
+    pub fn network(graph: &Graph, vocabulary: usize, classes: usize, size: LabelsSize, batch: usize) -> Tensor {
         let ids = graph.input_of("ids", [batch, size.length], DType::U32);
         let lengths = graph.input_of("lengths", [batch], DType::U32);
         let width = size.width;
@@ -123,11 +123,6 @@ impl Labels {
         ids.resize(length, Vocabulary::PAD);
         Ok([Array::from_u32([1, length], &ids)?, Array::from_u32([1], &[text.len().max(1) as u32])?])
     }
-
-    fn scores(&self, graph: &Graph, batch: usize) -> [Tensor; 2] {
-        let logits = Labels::logits(graph, self.vocabulary.len(), self.classes.len(), self.size, batch);
-        [logits, graph.input_of("label", [batch], DType::U32)]
-    }
 }
 
 impl Task for Labels {
@@ -135,23 +130,17 @@ impl Task for Labels {
         &self.training
     }
 
-    fn figures(&self, graph: &Graph, batch: usize) -> Vec<(&'static str, Tensor)> {
-        let [logits, label] = self.scores(graph, batch);
-        figures(&logits, &label)
+    fn logits(&self, graph: &Graph, batch: usize) -> [Tensor; 2] {
+        let logits = Labels::network(graph, self.vocabulary.len(), self.classes.len(), self.size, batch);
+        [logits, graph.input_of("label", [batch], DType::U32)]
     }
 
     fn examine<'a>(&'a self, context: &Context, weights: &Weights) -> Result<Examination<'a>, Error> {
         let batch = self.held_out.len().min(128);
         let graph = Graph::new(Mode::Infer);
-        let [logits, label] = self.scores(&graph, batch);
+        let [logits, label] = self.logits(&graph, batch);
         examine(context, weights, &graph, [&logits, &label], &self.held_out, batch)
     }
-}
-
-/// Loss and accuracy of classes.
-pub(super) fn figures(logits: &Tensor, label: &Tensor) -> Vec<(&'static str, Tensor)> {
-    let accuracy = logits.argmax(1).eq(label).cast(DType::F32).mean_all();
-    vec![("loss", logits.cross_entropy(label)), ("accuracy", accuracy)]
 }
 
 /// Loss and accuracy of held-out examples.

@@ -55,8 +55,14 @@ impl Motion {
         let videos = |count, seed| Videos { size, count, seed };
         Motion { size, training: videos(training, seed), held_out: videos(held_out, !seed) }
     }
+}
 
-    fn scores(&self, graph: &Graph, batch: usize) -> [Tensor; 2] {
+impl Task for Motion {
+    fn examples(&self) -> &dyn Dataset {
+        &self.training
+    }
+
+    fn logits(&self, graph: &Graph, batch: usize) -> [Tensor; 2] {
         let MotionSize { channels, frames, side, .. } = self.size;
         let x = graph.input("x", [batch, 1, frames, side, side]);
         let x = match self.size.sight {
@@ -66,22 +72,11 @@ impl Motion {
         let logits = video_classifier(channels, Motion::CLASSES.len()).apply(&x);
         [logits, graph.input_of("label", [batch], DType::U32)]
     }
-}
-
-impl Task for Motion {
-    fn examples(&self) -> &dyn Dataset {
-        &self.training
-    }
-
-    fn figures(&self, graph: &Graph, batch: usize) -> Vec<(&'static str, Tensor)> {
-        let [logits, label] = self.scores(graph, batch);
-        labels::figures(&logits, &label)
-    }
 
     fn examine<'a>(&'a self, context: &Context, weights: &Weights) -> Result<Examination<'a>, Error> {
         let batch = self.held_out.len().min(64);
         let graph = Graph::new(Mode::Infer);
-        let [logits, label] = self.scores(&graph, batch);
+        let [logits, label] = self.logits(&graph, batch);
         labels::examine(context, weights, &graph, [&logits, &label], &self.held_out, batch)
     }
 }

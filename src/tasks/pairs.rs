@@ -1,6 +1,6 @@
 //! One text into another.
 
-use super::{Task, refuse, run::Examination};
+use super::{Task, refuse, run::{Examination, IGNORED}};
 use crate::{
     data::{Array, DType},
     error::Error,
@@ -86,28 +86,23 @@ impl Pairs {
     }
 }
 
-/// What does not count in a loss.
-const IGNORED: u32 = -100_i32 as u32;
-
 impl Task for Pairs {
     fn examples(&self) -> &dyn Dataset {
         &self.training
     }
 
-    fn figures(&self, graph: &Graph, batch: usize) -> Vec<(&'static str, Tensor)> {
+    fn logits(&self, graph: &Graph, batch: usize) -> [Tensor; 2] {
         let [source, lengths, target, next] = self.inputs(graph, batch);
         let network = Pairs::network(self.vocabularies.each_ref().map(Vocabulary::len), self.size);
-        let logits = network.logits(&source, Some(&lengths), &target).flatten(0, 1);
-        vec![("loss", logits.cross_entropy(&next.flatten(0, 1)))]
+        [network.logits(&source, Some(&lengths), &target).flatten(0, 1), next.flatten(0, 1)]
     }
 
     fn examine<'a>(&'a self, context: &Context, weights: &Weights) -> Result<Examination<'a>, Error> {
         let batch = self.held_out.len().min(128);
         let sizes = self.vocabularies.each_ref().map(Vocabulary::len);
         let graph = Graph::new(Mode::Infer);
-        let [source, lengths, target, next] = self.inputs(&graph, batch);
-        let logits = Pairs::network(sizes, self.size).logits(&source, Some(&lengths), &target);
-        let loss = CrossEntropy::new().reduction(Reduction::None).apply(&logits.flatten(0, 1), &next.flatten(0, 1));
+        let [logits, next] = self.logits(&graph, batch);
+        let loss = CrossEntropy::new().reduction(Reduction::None).apply(&logits, &next);
         let loss = loss.reshape([batch, self.size.target]).sum(&[1], false);
         let plan = graph.plan(&[("loss", &loss), ("best", &logits.argmax(-1))], context.target())?;
         weights.extend(&plan)?;

@@ -1,10 +1,11 @@
 //! A task in training.
 
 use crate::{
+    data::DType,
     error::Error,
     gpu::Context,
     graph::{Graph, Mode, Tensor},
-    optim::{AdamW, Schedule},
+    optim::{AdamW, LossScale, Schedule},
     session::{Session, Weights},
     train::{Dataset, Training},
 };
@@ -14,8 +15,9 @@ pub trait Task {
     /// The examples to train with.
     fn examples(&self) -> &dyn Dataset;
 
-    /// The loss of a batch, then other figures, each one number; the inputs have the names of the dataset.
-    fn figures(&self, graph: &Graph, batch: usize) -> Vec<(&'static str, Tensor)>;
+    /// Logits `[N, classes]` of a batch and the classes that are right, `[N]`, −100 for rows that do not count; the inputs
+    /// have the names of the dataset.
+    fn logits(&self, graph: &Graph, batch: usize) -> [Tensor; 2];
 
     /// What measures the weights on held-out examples, with figures named `valid_…`.
     ///
@@ -24,7 +26,10 @@ pub trait Task {
     fn examine<'a>(&'a self, context: &Context, weights: &Weights) -> Result<Examination<'a>, Error>;
 }
 
-/// What a call of returns the figures of held-out examples.
+/// The class of rows that do not count.
+pub(super) const IGNORED: u32 = -100_i32 as u32;
+
+/// What returns the figures of held-out examples.
 pub type Examination<'a> = Box<dyn FnMut() -> Result<Vec<(String, f64)>, Error> + 'a>;
 
 /// How a task is trained: AdamW with clipped gradients, a rate that rises for a twentieth of the steps and falls along a
@@ -41,6 +46,8 @@ pub struct Recipe {
     pub seed: u64,
     /// After how many steps the held-out examples are looked at.
     pub measure_every: u64,
+    /// Whether activations are `f16`, with a loss scale.
+    pub mixed: bool,
 }
 
 /// A task on a device, ready to train.
@@ -59,14 +66,20 @@ impl<'a> Run<'a> {
     /// An error of planning or of the device.
     pub fn new(context: &Context, task: &'a dyn Task, recipe: Recipe) -> Result<Run<'a>, Error> {
         let graph = Graph::new(Mode::Train);
-        let figures = task.figures(&graph, recipe.batch);
+        let logits = || task.logits(&graph, recipe.batch);
+        let [logits, label] = if recipe.mixed { graph.mixed(logits) } else { logits() };
+        let loss = logits.cast(DType::F32).cross_entropy(&label);
+        let counted = label.lt(&graph.constant(logits.size(1) as f32, DType::U32));
+        let all = counted.cast(DType::F32).sum_all();
+        let accuracy = logits.argmax(1).eq(&label).cast(DType::F32).sum_all() / all;
         let warm_up = (recipe.steps / 20).max(1) as u32;
         let schedule = Schedule::cosine((recipe.steps as u32).saturating_sub(warm_up).max(1)).after_warmup(warm_up);
-        if let Some((_, loss)) = figures.first() {
-            AdamW::new(recipe.rate).clip_norm(1.0).schedule(schedule).minimise(loss);
+        let mut optimizer = AdamW::new(recipe.rate).clip_norm(1.0).schedule(schedule);
+        if recipe.mixed {
+            optimizer = optimizer.loss_scale(LossScale::default());
         }
-        let outputs: Vec<(&str, &Tensor)> = figures.iter().map(|(name, tensor)| (*name, tensor)).collect();
-        let plan = graph.plan(&outputs, context.target())?;
+        optimizer.minimise(&loss);
+        let plan = graph.plan(&[("loss", &loss), ("accuracy", &accuracy)], context.target())?;
         let weights = Weights::init(context, &plan, recipe.seed)?;
         let session = Session::new(context, plan, &weights)?;
         let examine = task.examine(context, &weights)?;

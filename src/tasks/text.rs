@@ -74,14 +74,6 @@ impl Text {
     pub fn network(vocabulary: usize, size: TextSize) -> impl Layer {
         lstm_lm(vocabulary, size.width, size.layers)
     }
-
-    /// The logits of each next character of a batch and the characters that come, `[B·T, V]` and `[B·T]`.
-    fn logits(&self, graph: &Graph, batch: usize) -> [Tensor; 2] {
-        let ids = graph.input_of("ids", [batch, self.size.length], DType::U32);
-        let next = graph.input_of("next", [batch, self.size.length], DType::U32);
-        let logits = Text::network(self.vocabulary.len(), self.size).apply(&ids);
-        [logits.flatten(0, 1), next.flatten(0, 1)]
-    }
 }
 
 impl Task for Text {
@@ -89,9 +81,11 @@ impl Task for Text {
         &self.training
     }
 
-    fn figures(&self, graph: &Graph, batch: usize) -> Vec<(&'static str, Tensor)> {
-        let [logits, next] = self.logits(graph, batch);
-        vec![("loss", logits.cross_entropy(&next))]
+    fn logits(&self, graph: &Graph, batch: usize) -> [Tensor; 2] {
+        let ids = graph.input_of("ids", [batch, self.size.length], DType::U32);
+        let next = graph.input_of("next", [batch, self.size.length], DType::U32);
+        let logits = Text::network(self.vocabulary.len(), self.size).apply(&ids);
+        [logits.flatten(0, 1), next.flatten(0, 1)]
     }
 
     fn examine<'a>(&'a self, context: &Context, weights: &Weights) -> Result<Examination<'a>, Error> {
