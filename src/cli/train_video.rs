@@ -20,9 +20,9 @@ pub(super) struct TrainVideo {
 
 const KIND: Kind = Kind {
     name: "video",
-    steps: 300,
+    steps: 200,
     batch: 32,
-    rate: 5e-3,
+    rate: 1e-2,
     width: 8,
     measure_every: 50,
     watch: ("valid_accuracy", Goal::Highest),
@@ -36,7 +36,7 @@ pub(super) fn train(options: &TrainVideo) -> Result<(), Error> {
     let sight = options.frame.then(|| json!("frame"));
     let settings = Settings::new(&options.fit, &KIND, &[("sight", sight, json!("video"))])?;
     let sight = if settings.text("sight")? == Some("frame") { Sight::Frame } else { Sight::Video };
-    let size = MotionSize { sight, channels: settings.whole("width")?, frames: 6, side: 12 };
+    let size = MotionSize { sight, channels: settings.whole("width")?, frames: 4, side: 12 };
     let counts = [4000, 512];
     let task = Motion::new(size, counts, settings.whole("seed")? as u64);
     let data = format!("{} videos to train on, {} held out", counts[0], counts[1]);

@@ -50,9 +50,9 @@ impl LossScale {
         graph.state("optimizer.loss_scale", TensorDesc::new([], DType::F32), Init::Constant(self.first))
     }
 
-    /// Moves the scale on after the gradients of a run, and returns whether the run updates.
+    /// Whether a run with these gradients updates, and the state that moves on behind all updates, with its new values.
     #[track_caller]
-    pub(super) fn advance(&self, gradients: &[&Tensor], last: &Tensor) -> Option<Tensor> {
+    pub(super) fn advance(&self, gradients: &[&Tensor], last: &Tensor) -> Option<Advance> {
         let graph = last.graph();
         // One number tells: a sum of squares is finite if and only if all of them are and none is too large for f32.
         let sum = gradients.iter().map(|gradient| gradient.sum_squares()).reduce(|sum, square| sum.add(&square))?;
@@ -61,8 +61,14 @@ impl LossScale {
         let good = graph.state("optimizer.loss_scale_good", TensorDesc::new([], DType::U32), Init::zeros());
         let next = scale.loss_scale_next([&finite, last, &good], self.growth, self.backoff, self.interval);
         let count = good.loss_scale_good([&finite, last], self.interval);
-        graph.assign(&scale, &next);
-        graph.assign(&good, &count);
-        Some(finite.logical_and(last))
+        Some(Advance { updates: finite.logical_and(last), state: [(scale, next), (good, count)] })
     }
+}
+
+/// What follows from the gradients of a run.
+pub(super) struct Advance {
+    /// A mask of whether the run updates.
+    pub updates: Tensor,
+    /// What changes, and into what.
+    pub state: [(Tensor, Tensor); 2],
 }

@@ -24,6 +24,8 @@ pub use rmsprop::{RmsProp, RmsPropRule};
 pub use schedule::{OneCycle, Schedule};
 pub use sgd::{Sgd, SgdRule};
 
+use loss_scale::Advance;
+
 use crate::{
     autodiff,
     data::{DType, TensorDesc},
@@ -274,12 +276,15 @@ impl<R: Rule> Optimizer<R> {
                 return graph.fail(error);
             }
             let mut step = self.step(graph);
+            let mut moves = None;
             let found = gradients.iter().map(|(parameter, gradient)| self.gradient(parameter, gradient, &step));
             let Some(mut found) = found.collect::<Option<Vec<Pending>>>() else { return };
             if let Some(scale) = &self.scale {
                 let last = step.updates.take().unwrap_or_else(|| graph.constant(1.0, DType::U32));
                 let gradients: Vec<&Tensor> = found.iter().map(|found| &found.gradient).collect();
-                step.updates = scale.advance(&gradients, &last);
+                let Some(advance) = scale.advance(&gradients, &last) else { return };
+                step.updates = Some(advance.updates.clone());
+                moves = Some(advance);
             }
             if let Some(most) = self.largest {
                 for found in &mut found {
@@ -293,8 +298,12 @@ impl<R: Rule> Optimizer<R> {
             for found in &found {
                 self.update_one(found, &step);
             }
-            if let (Some(_), Some(updates)) = (&self.scale, &step.updates) {
-                graph.assign(&step.done, &step.done.loss_scale_count(updates));
+            // Behind all that reads them.
+            if let Some(Advance { updates, state }) = moves {
+                graph.assign(&step.done, &step.done.loss_scale_count(&updates));
+                for (variable, value) in &state {
+                    graph.assign(variable, value);
+                }
             }
         });
     }

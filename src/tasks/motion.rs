@@ -1,9 +1,6 @@
 //! Which way something moves in a video.
 
-use super::{
-    Task, labels,
-    run::Examination,
-};
+use super::{Task, labels, run::Examination};
 use crate::{
     data::{Array, DType},
     error::Error,
@@ -37,9 +34,10 @@ pub struct MotionSize {
     pub side: usize,
 }
 
-/// Videos of a bright spot that moves left, right, up or down over an endless plane, made on the fly.
+/// Videos of a random pattern that moves left, right, up or down by a pixel a frame, made on the fly.
 ///
-/// It begins anywhere and leaves on one side to come back on the other: no frame says anything about the direction.
+/// What leaves on one side comes back on the other, so every frame is as random as any other: none says anything about
+/// the direction.
 pub struct Motion {
     size: MotionSize,
     training: Videos,
@@ -94,21 +92,14 @@ impl Videos {
         let MotionSize { frames, side, .. } = self.size;
         let mut random = Shuffle::new(self.seed, number as u64);
         let class = random.below(4);
-        let [x, y] = [random.below(side), random.below(side)];
+        let pattern: Vec<f32> = (0..side * side).map(|_| if random.below(2) == 0 { -1.0 } else { 1.0 }).collect();
         for frame in 0..frames {
-            // Steps forward: 0 or the whole way round but one is a step back.
-            let step = |forward: bool, back: bool| match (forward, back) {
-                (true, _) => frame % side,
-                (_, true) => (side - frame % side) % side,
-                _ => 0,
-            };
-            let (spot_x, spot_y) = ((x + step(class == 1, class == 0)) % side, (y + step(class == 3, class == 2)) % side);
+            // A step to the left is one round but a step to the right.
+            let (ahead, back) = (frame % side, (side - frame % side) % side);
+            let (right, down) = [(back, 0), (ahead, 0), (0, back), (0, ahead)][class];
             for row in 0..side {
                 for column in 0..side {
-                    // The spot is 2×2 pixels large, on a plane of faint noise.
-                    let near = |at: usize, spot: usize| at == spot || at == (spot + 1) % side;
-                    let noise = random.below(1000) as f32 / 5000.0;
-                    pixels.push(if near(row, spot_y) && near(column, spot_x) { 1.0 } else { noise });
+                    pixels.push(pattern[(row + side - down) % side * side + (column + side - right) % side]);
                 }
             }
         }
@@ -137,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spots_move_as_their_label_says() {
+    fn patterns_move_as_their_label_says() {
         let size = MotionSize { sight: Sight::Video, channels: 1, frames: 3, side: 5 };
         let videos = Videos { size, count: 40, seed: 1 };
         let mut seen = [0; 4];
@@ -145,14 +136,11 @@ mod tests {
             let mut pixels = Vec::new();
             let class = videos.draw(number, &mut pixels) as usize;
             seen[class] += 1;
-            let bright = |frame: usize, row: usize, column: usize| pixels[25 * frame + 5 * (row % 5) + column % 5] == 1.0;
-            for frame in 0..2 {
-                for (row, column) in (0..25).map(|i| (i / 5, i % 5)) {
-                    let (down, right) = [(0, 4), (0, 1), (4, 0), (1, 0)][class];
-                    assert_eq!(bright(frame, row, column), bright(frame + 1, row + down, column + right), "{number}");
-                }
+            let pixel = |frame: usize, row: usize, column: usize| pixels[25 * frame + 5 * (row % 5) + column % 5];
+            let (down, right) = [(0, 4), (0, 1), (4, 0), (1, 0)][class];
+            for (frame, row, column) in (0..50).map(|i| (i / 25, i % 25 / 5, i % 5)) {
+                assert_eq!(pixel(frame, row, column), pixel(frame + 1, row + down, column + right), "{number}");
             }
-            assert_eq!(pixels[..25].iter().filter(|&&pixel| pixel == 1.0).count(), 4);
         }
         assert!(seen.iter().all(|&count| count > 3), "{seen:?}");
     }
