@@ -62,7 +62,8 @@ fn a_language_model_is_trained_resumed_and_goes_on_with_a_text() {
     assert!(mistake(&changed).contains("the data has changed since the training began"), "{}", mistake(&changed));
 
     let generate = |more: &[&str]| {
-        let arguments = [&["generate", "--checkpoint", "a", "--prompt", "One day ", "--tokens", "20"], more].concat();
+        let arguments =
+            [&["generate", "--checkpoint", "a", "--prompt", "One day ", "--max-new-tokens", "20"], more].concat();
         text(&wgrad(folder, &arguments))
     };
     let said = generate(&[]);
@@ -70,7 +71,11 @@ fn a_language_model_is_trained_resumed_and_goes_on_with_a_text() {
     assert_eq!(said, generate(&[]));
     assert_ne!(said, generate(&["--seed", "1"]));
     let object: serde_json::Value = serde_json::from_str(&generate(&["--json", "--temperature", "0"])).unwrap();
-    assert_eq!(object["text"].as_str().unwrap().chars().count(), 20);
+    assert_eq!(object["texts"][0].as_str().unwrap().chars().count(), 20);
+    let two =
+        text(&wgrad(folder, &["generate", "--checkpoint", "a", "The ", "One ", "--max-new-tokens", "5", "--json"]));
+    let two: serde_json::Value = serde_json::from_str(&two).unwrap();
+    assert_eq!((&two["prompts"], two["texts"].as_array().unwrap().len()), (&serde_json::json!(["The ", "One "]), 2));
     let strange = wgrad(folder, &["generate", "--checkpoint", "a", "--prompt", "ß"]);
     assert_eq!(mistake(&strange), "error: the prompt has a \"ß\", which the training has not seen");
 }
@@ -111,8 +116,8 @@ fn a_translator_is_trained_and_used() {
     let found = train(folder, &["translate", "--pairs", "pairs.tsv", "--unit", "word"], &["--checkpoint", "t"]);
     assert!(found[0]["valid_bleu"].is_f64() && found[0]["valid_exact"].is_f64(), "{}", found[0]);
     let said = lines(&wgrad(folder, &["translate", "--checkpoint", "t", "take 3 of it", "take it", "--json"]));
-    assert_eq!((said.len(), said[1]["source"].as_str()), (2, Some("take it")));
-    assert!(said[0]["translation"].is_string());
+    assert_eq!((said.len(), said[0]["texts"][1].as_str()), (1, Some("take it")));
+    assert!(said[0]["translations"][1].is_string());
     let long = wgrad(folder, &["translate", "--checkpoint", "t", "take take take take take"]);
     assert!(mistake(&long).ends_with("has 5 tokens, the longest of the training 4"), "{}", mistake(&long));
 

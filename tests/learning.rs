@@ -2,7 +2,8 @@
 
 use wgrad::{
     tasks::{
-        Classifier, Labels, Motion, MotionSize, Pairs, Recipe, Run, Sight, Task, Text, TextSize, dates, reviews, stories,
+        Classifier, Labels, Motion, MotionSize, Pairs, Recipe, Run, Sight, Task, Text, TextSize, dates, reviews,
+        stories,
     },
     testing::context,
     train::{Ended, History, Unit},
@@ -29,18 +30,18 @@ fn characters_of_a_text_are_learnt() {
     let history = train(&task, Recipe { steps: 200, ..RECIPE });
     let (loss, share) = (last(&history, "valid_loss"), last(&history, "valid_accuracy"));
     // Characters by their frequency alone take 2.9 nats.
-    assert!(loss < 1.8 && share > 0.45, "{loss}, {share}");
+    assert!(loss < 1.2 && share > 0.6, "{loss}, {share}");
     assert!((last(&history, "valid_perplexity") - loss.exp()).abs() < 1e-9);
     assert!((last(&history, "loss") - loss).abs() < 0.5, "held-out text is no harder");
 }
 
 #[test]
-fn dates_are_translated() {
-    let [training, held_out] = dates([20_000, 200], 0);
-    let task = Pairs::new(Unit::Character, [48, 1], &training, &held_out).unwrap();
-    let history = train(&task, Recipe { steps: 200, ..RECIPE });
-    let share = last(&history, "valid_accuracy");
-    assert!(share > 0.6, "{share}");
+fn dates_of_other_days_are_translated() {
+    let [training, held_out] = dates([20_000, 400], 0);
+    let task = Pairs::new(Unit::Character, [80, 1], &training, &held_out).unwrap();
+    let history = train(&task, Recipe { steps: 250, batch: 64, rate: 8e-3, measure_every: 125, ..RECIPE });
+    let exact = last(&history, "valid_exact");
+    assert!(exact >= 0.95, "{exact}");
 }
 
 #[test]
@@ -62,5 +63,18 @@ fn motion_is_learnt_and_a_frame_is_not_enough() {
     assert!(accuracy > 0.9, "{accuracy}");
     let size = MotionSize { sight: Sight::Frame, ..size };
     let accuracy = last(&train(&Motion::new(size, [1000, 128], 0), recipe), "valid_accuracy");
-    assert!(accuracy < 0.4, "one frame of four directions says nothing: {accuracy}");
+    assert!(accuracy < 0.35, "one frame of four directions says nothing: {accuracy}");
+}
+
+/// The text of Karpathy's char-rnn, where it lies beside the repository.
+#[test]
+fn a_megabyte_of_shakespeare_is_learnt_to_less_than_two_nats() {
+    let path = "../shared/data/tinyshakespeare.txt";
+    let Ok(text) = std::fs::read_to_string(path) else {
+        return println!("SKIPPED: there is no {path}; other texts are learnt by the tests above");
+    };
+    let task = Text::new(&text, TextSize { width: 128, layers: 1, length: 64 }).unwrap();
+    let history = train(&task, Recipe { steps: 220, rate: 8e-3, measure_every: 220, ..RECIPE });
+    let loss = last(&history, "valid_loss");
+    assert!(loss < 2.0, "{loss}");
 }

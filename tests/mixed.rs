@@ -50,7 +50,8 @@ fn losses_in_mixed_precision_are_close_to_those_in_single() {
     if !context().target().f16 {
         return;
     }
-    let labels = |count: u32| Array::from_u32([count as usize], &(0..count).map(|i| i % 3).collect::<Vec<_>>()).unwrap();
+    let labels =
+        |count: u32| Array::from_u32([count as usize], &(0..count).map(|i| i % 3).collect::<Vec<_>>()).unwrap();
     let dense = |graph: &Graph| {
         let x = graph.input("x", [8, 10]);
         let net = chain![linear(32), gelu(), layer_norm(), dropout(0.1), linear(3)];
@@ -227,10 +228,7 @@ fn mistakes_are_said() {
     assert_eq!(said(LossScale { growth: 0.5, ..normal }), expected);
     let expected = "minimise: the backoff of the loss scale must be between 0 and 1, not 1";
     assert_eq!(said(LossScale { backoff: 1.0, ..normal }), expected);
-    assert_eq!(
-        said(LossScale { interval: 0, ..normal }),
-        "minimise: the loss scale grows after at least one update"
-    );
+    assert_eq!(said(LossScale { interval: 0, ..normal }), "minimise: the loss scale grows after at least one update");
     let graph = Graph::new(Mode::Train);
     let w = graph.parameter("w", [2], Init::ones());
     Sgd::new(0.1).loss_scale(normal).minimise(&graph.mixed(|| w.cast(DType::F16).max(&[0], false)));

@@ -129,7 +129,8 @@ impl Settings {
                 let hint = "go on with it with --resume, or give another folder with --checkpoint";
                 return Err(Error::new(ErrorKind::Checkpoint, message).hint(hint));
             }
-            let values = all.into_iter().map(|(name, given, other)| (name.to_owned(), given.unwrap_or(other))).collect();
+            let values =
+                all.into_iter().map(|(name, given, other)| (name.to_owned(), given.unwrap_or(other))).collect();
             return Ok(Settings { folder, values, kept: None });
         }
         let settings = Settings::open(&folder, kind.name)?;
@@ -226,9 +227,10 @@ impl Settings {
                 found.push(path);
             }
         }
-        found.into_iter().max().ok_or_else(|| {
-            Error::new(ErrorKind::Checkpoint, format!("{}: has no checkpoint", self.folder.display()))
-        })
+        found
+            .into_iter()
+            .max()
+            .ok_or_else(|| Error::new(ErrorKind::Checkpoint, format!("{}: has no checkpoint", self.folder.display())))
     }
 
     /// Writes the settings, or makes sure that what a resumed training is made of is what it was begun with.
@@ -237,12 +239,15 @@ impl Settings {
             let changed = kept.as_object().into_iter().flatten().find(|(key, value)| before[key.as_str()] != **value);
             return match changed {
                 None => Ok(()),
-                Some((key, _)) => Err(self.refuse(format_args!("the data has changed since the training began: another {key}"))),
+                Some((key, _)) => {
+                    Err(self.refuse(format_args!("the data has changed since the training began: another {key}")))
+                }
             };
         }
         let path = self.folder.join(SETTINGS);
         let failed = |error: std::io::Error| {
-            Error::new(ErrorKind::Checkpoint, format!("{}: cannot be written: {error}", path.display())).caused_by(error)
+            Error::new(ErrorKind::Checkpoint, format!("{}: cannot be written: {error}", path.display()))
+                .caused_by(error)
         };
         fs::create_dir_all(&self.folder).map_err(failed)?;
         let whole = json!({ "task": name, "settings": self.values, "kept": kept });
@@ -294,12 +299,11 @@ pub(super) fn fit(
     let begin = Instant::now();
     let mut first = None;
     let mut last = 0;
-    let mut training = run
-        .training()
-        .checkpoints(&settings.folder)
-        .keep(options.keep.into())
-        .switch(switch)
-        .watch(kind.watch.0, kind.watch.1, options.patience.unwrap_or(usize::MAX));
+    let mut training = run.training().checkpoints(&settings.folder).keep(options.keep.into()).switch(switch).watch(
+        kind.watch.0,
+        kind.watch.1,
+        options.patience.unwrap_or(usize::MAX),
+    );
     if let Some(every) = options.every {
         training = training.every(every);
     }

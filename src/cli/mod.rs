@@ -40,7 +40,9 @@ enum Command {
         task: PredictTask,
     },
     /// Goes on with a text by a language model that `wgrad train text` made.
-    #[command(after_help = "Example:\n  wgrad generate --checkpoint wgrad-text --prompt \"One day \" --temperature 0.8")]
+    #[command(
+        after_help = "Example:\n  wgrad generate --checkpoint wgrad-text --prompt \"One day \" --temperature 0.8"
+    )]
     Generate(Generate),
     /// Translates texts with a translator that `wgrad train translate` made.
     #[command(after_help = "Example:\n  wgrad translate --checkpoint wgrad-translate \"3 March 1997\"")]
@@ -83,19 +85,21 @@ struct Generate {
     /// The folder of the training.
     #[arg(long, default_value = "wgrad-text")]
     checkpoint: PathBuf,
-    /// What the text begins with; a new line if not given.
-    #[arg(long, default_value = "")]
-    prompt: String,
+    /// What to go on from; a new line if nothing is given.
+    prompts: Vec<String>,
+    /// The same as an option.
+    #[arg(long)]
+    prompt: Vec<String>,
     /// How many characters are added.
     #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    tokens: u32,
+    max_new_tokens: u32,
     /// Below 1 likely characters become likelier; 0 takes the likeliest always.
     #[arg(long, default_value_t = 0.8)]
     temperature: f32,
     /// The same seed gives the same text.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Prints one JSON object.
+    /// Prints one JSON object: {"prompts": […], "texts": […]}.
     #[arg(long)]
     json: bool,
 }
@@ -108,7 +112,7 @@ struct Translate {
     /// The folder of the training.
     #[arg(long, default_value = "wgrad-translate")]
     checkpoint: PathBuf,
-    /// Prints one JSON object for each text.
+    /// Prints one JSON object: {"texts": […], "translations": […]}.
     #[arg(long)]
     json: bool,
 }
@@ -188,7 +192,9 @@ enum TrainTask {
     #[command(after_help = "Example:\n  wgrad train text --file shakespeare.txt --checkpoint plays --log runs/plays")]
     Text(train_text::TrainText),
     /// A translator: two LSTMs with attention on pairs of texts.
-    #[command(after_help = "Example:\n  wgrad train translate --pairs english-french.tsv --unit word --checkpoint french")]
+    #[command(
+        after_help = "Example:\n  wgrad train translate --pairs english-french.tsv --unit word --checkpoint french"
+    )]
     Translate(train_translate::TrainTranslate),
     /// A classifier of texts.
     #[command(after_help = "Example:\n  wgrad train classify --csv reviews.csv --label stars --checkpoint stars")]
@@ -204,7 +210,9 @@ enum PredictTask {
     #[command(after_help = "Example:\n  wgrad predict digits --checkpoint digits.safetensors --index 17")]
     Digits(PredictDigits),
     /// Tells the classes of texts by a classifier that `wgrad train classify` made.
-    #[command(after_help = "Example:\n  wgrad predict text \"at first the soup was awful but in the end it was great\"")]
+    #[command(
+        after_help = "Example:\n  wgrad predict text \"at first the soup was awful but in the end it was great\""
+    )]
     Text(PredictText),
 }
 
@@ -290,10 +298,7 @@ pub fn main() -> ExitCode {
         Command::Predict { task: PredictTask::Text(options) } => {
             train_classify::predict(&options.checkpoint, &options.texts, options.json)
         }
-        Command::Generate(Generate { checkpoint, prompt, tokens, temperature, seed, json }) => {
-            let how = train_text::Continue { prompt: &prompt, tokens: tokens as usize, temperature, seed, json };
-            train_text::generate(&checkpoint, &how)
-        }
+        Command::Generate(options) => train_text::generate(&options),
         Command::Translate(options) => train_translate::translate(&options.checkpoint, &options.texts, options.json),
         Command::Devices { json } => devices::list(json),
         Command::Inspect { file, json } => inspect::run(&file, json),

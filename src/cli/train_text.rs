@@ -1,6 +1,7 @@
 //! `wgrad train text`, and `wgrad generate` from what it trained.
 
 use super::{
+    Generate,
     fit::{self, FitOptions, Kind, Settings},
     say,
 };
@@ -17,11 +18,7 @@ use crate::{
 };
 use clap::Args;
 use serde_json::{Value, json};
-use std::{
-    io::Write,
-    ops::ControlFlow,
-    path::{Path, PathBuf},
-};
+use std::{io::Write, ops::ControlFlow, path::PathBuf};
 
 #[derive(Debug, Args)]
 pub(super) struct TrainText {
@@ -40,7 +37,7 @@ pub(super) struct TrainText {
 
 pub(super) const KIND: Kind = Kind {
     name: "text",
-    steps: 600,
+    steps: 400,
     batch: 32,
     rate: 8e-3,
     width: 128,
@@ -91,53 +88,54 @@ pub(super) fn named(file: Option<&str>, error: Error) -> Error {
     }
 }
 
-/// How a text goes on.
-pub(super) struct Continue<'a> {
-    pub prompt: &'a str,
-    pub tokens: usize,
-    /// 0 for the likeliest characters.
-    pub temperature: f32,
-    pub seed: u64,
-    pub json: bool,
-}
-
-/// Goes on with a text by what a training left in a folder.
-pub(super) fn generate(folder: &Path, how: &Continue<'_>) -> Result<(), Error> {
-    let settings = Settings::open(folder, KIND.name)?;
+/// Goes on with texts by what a training left in a folder.
+pub(super) fn generate(options: &Generate) -> Result<(), Error> {
+    let settings = Settings::open(&options.checkpoint, KIND.name)?;
     let vocabulary = Vocabulary::from_json(settings.kept("vocabulary")?)?;
     let size = size(&settings)?;
-    if let Some(character) = vocabulary.unknown(how.prompt) {
+    let mut prompts: Vec<&str> = options.prompts.iter().chain(&options.prompt).map(String::as_str).collect();
+    if prompts.is_empty() {
+        prompts.push("\n");
+    }
+    if prompts.contains(&"") {
+        return Err(Error::new(ErrorKind::Data, "a prompt needs at least one character"));
+    }
+    if let Some(character) = prompts.iter().find_map(|prompt| vocabulary.unknown(prompt)) {
         let message = format!("the prompt has a {character:?}, which the training has not seen");
         return Err(Error::new(ErrorKind::Data, message));
     }
-    let prompt = vocabulary.encode(if how.prompt.is_empty() { "\n" } else { how.prompt });
 
     let context = pollster::block_on(Context::new())?;
     let graph = Graph::new(Mode::Infer);
     let logits = Text::network(vocabulary.len(), size).apply(&graph.input_of("ids", [1, 1], DType::U32));
     let weights = Weights::init(&context, &graph.plan(&[("logits", &logits)], context.target())?, 0)?;
     settings.load(&weights)?;
-    let mut options = match how.temperature {
+    let mut choice = match options.temperature {
         0.0 => Options::greedy(),
-        temperature => Options::sample(how.seed).temperature(temperature),
+        temperature => Options::sample(options.seed).temperature(temperature),
     };
-    options = options.max_new_tokens(how.tokens);
-    options.suppress = vec![Vocabulary::PAD, Vocabulary::BEGIN, Vocabulary::END, Vocabulary::UNKNOWN];
-    let mut generator = Generator::new(&context, &weights, Text::network(vocabulary.len(), size), options)?;
-    if how.json {
-        let text = vocabulary.decode(&generator.run(&[prompt])?[0]);
-        return say(json!({ "prompt": how.prompt, "text": text }));
+    choice = choice.max_new_tokens(options.max_new_tokens as usize);
+    choice.suppress = vec![Vocabulary::PAD, Vocabulary::BEGIN, Vocabulary::END, Vocabulary::UNKNOWN];
+    let mut generator = Generator::new(&context, &weights, Text::network(vocabulary.len(), size), choice)?;
+    if options.json {
+        let ids: Vec<Vec<u32>> = prompts.iter().map(|prompt| vocabulary.encode(prompt)).collect();
+        let texts: Vec<String> = generator.run(&ids)?.iter().map(|text| vocabulary.decode(text)).collect();
+        return say(json!({ "prompts": prompts, "texts": texts }));
     }
-    let write = |text: &str| {
-        let mut out = std::io::stdout().lock();
-        // A reader that has gone away wants no more.
-        match write!(out, "{text}").and_then(|()| out.flush()) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(_) => ControlFlow::Break(()),
+    for prompt in prompts {
+        if write(prompt).is_continue() {
+            generator.run_with(&[vocabulary.encode(prompt)], |new| write(&vocabulary.decode(&new[0])))?;
         }
-    };
-    if write(how.prompt).is_continue() {
-        generator.run_with(&[prompt], |new| write(&vocabulary.decode(&new[0])))?;
+        say("")?;
     }
-    say("")
+    Ok(())
+}
+
+/// Prints a part of a line at once; a reader that has gone away wants no more.
+fn write(text: &str) -> ControlFlow<()> {
+    let mut out = std::io::stdout().lock();
+    match write!(out, "{text}").and_then(|()| out.flush()) {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(_) => ControlFlow::Break(()),
+    }
 }

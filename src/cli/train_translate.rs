@@ -42,9 +42,9 @@ enum UnitOption {
 
 const KIND: Kind = Kind {
     name: "translate",
-    steps: 1500,
+    steps: 300,
     batch: 64,
-    rate: 5e-3,
+    rate: 8e-3,
     width: 96,
     measure_every: 100,
     watch: ("valid_exact", Goal::Highest),
@@ -136,9 +136,9 @@ pub(super) fn translate(folder: &Path, texts: &[String], as_json: bool) -> Resul
     settings.load(&weights)?;
     let sources: Vec<&[u32]> = sources.iter().map(|source| source_of(source)).collect();
     let found = translator(&context, &weights, sizes, size)?.run(&sources)?;
-    for (text, found) in texts.iter().zip(found) {
-        let found = vocabularies[1].decode(&found);
-        if as_json { say(json!({ "source": text, "translation": found }))? } else { say(found)? }
+    let found: Vec<String> = found.iter().map(|found| vocabularies[1].decode(found)).collect();
+    if as_json {
+        return say(json!({ "texts": texts, "translations": found }));
     }
-    Ok(())
+    found.iter().try_for_each(say)
 }

@@ -450,7 +450,8 @@ impl Graph {
         let fits = {
             let data = self.data();
             // What is changed in place keeps its type.
-            if !data.mixed || data.error.is_some() || op.overwrites().is_some() || inputs.iter().any(|x| x.is_failed()) {
+            if !data.mixed || data.error.is_some() || op.overwrites().is_some() || inputs.iter().any(|x| x.is_failed())
+            {
                 return None;
             }
             let descs: Vec<TensorDesc> = inputs.iter().map(|x| data.desc(x.value).clone()).collect();

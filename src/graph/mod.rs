@@ -6,8 +6,8 @@ mod print;
 mod summary;
 mod tensor;
 
-pub use build::{Graph, Init, Mode, Role, Variable};
 pub(crate) use build::{Continuing, GraphData, Node, Source};
+pub use build::{Graph, Init, Mode, Role, Variable};
 pub use op::{Backward, Emit, Gradients, Io, Op, Pointwise, Precision, Scalar};
 pub use summary::LayerSummary;
 pub use tensor::Tensor;

@@ -161,7 +161,16 @@ impl Update<'_> {
 impl<R: Rule> Optimizer<R> {
     /// An optimizer from a rule and a learning rate.
     pub fn of(rule: R, rate: f64) -> Optimizer<R> {
-        Optimizer { rule, rate, schedule: Schedule::Constant, largest: None, most: None, every: 1, average: None, scale: None }
+        Optimizer {
+            rule,
+            rate,
+            schedule: Schedule::Constant,
+            largest: None,
+            most: None,
+            every: 1,
+            average: None,
+            scale: None,
+        }
     }
 
     /// How the learning rate changes; constant if not said.

@@ -74,11 +74,13 @@ impl Labels {
         let examples = |texts: &[[String; 2]]| {
             let labels = texts.iter().map(|[_, label]| {
                 let class = classes.binary_search(label);
-                class.map(|class| class as u32).map_err(|_| refuse(format!("no text to train with has the label {label:?}")))
+                class
+                    .map(|class| class as u32)
+                    .map_err(|_| refuse(format!("no text to train with has the label {label:?}")))
             });
             let labels = labels.collect::<Result<_, _>>()?;
             let texts = texts.iter().map(|[text, _]| vocabulary.encode(text)).collect();
-            Ok(Examples { texts, labels, length: size.length })
+            Ok(Examples { texts, labels, length: size.length, has_lengths: classifier != Classifier::Conv })
         };
         let (training, held_out) = (examples(training)?, examples(held_out)?);
         Ok(Labels { vocabulary, classes, size, training, held_out })
@@ -175,6 +177,8 @@ struct Examples {
     texts: Vec<Vec<u32>>,
     labels: Vec<u32>,
     length: usize,
+    /// Convolutions look at the padding too, and ask for no lengths.
+    has_lengths: bool,
 }
 
 impl Dataset for Examples {
@@ -194,20 +198,23 @@ impl Dataset for Examples {
         }
         let label: Vec<u32> = examples.iter().map(|&example| self.labels[example]).collect();
         let count = examples.len();
-        Ok(vec![
-            ("ids", Array::from_u32([count, self.length], &ids)?),
-            ("lengths", Array::from_u32([count], &lengths)?),
-            ("label", Array::from_u32([count], &label)?),
-        ])
+        let mut batch =
+            vec![("ids", Array::from_u32([count, self.length], &ids)?), ("label", Array::from_u32([count], &label)?)];
+        if self.has_lengths {
+            batch.push(("lengths", Array::from_u32([count], &lengths)?));
+        }
+        Ok(batch)
     }
 }
 
 const GOOD: [&str; 10] =
     ["good", "lovely", "great", "fresh", "pleasant", "perfect", "delicious", "wonderful", "fine", "excellent"];
-const BAD: [&str; 10] = ["bad", "awful", "poor", "stale", "boring", "terrible", "salty", "cold", "dreadful", "horrible"];
+const BAD: [&str; 10] =
+    ["bad", "awful", "poor", "stale", "boring", "terrible", "salty", "cold", "dreadful", "horrible"];
 const THINGS: [&str; 12] =
     ["soup", "bread", "service", "music", "room", "view", "coffee", "film", "book", "play", "wine", "fish"];
-const GUESTS: [&str; 8] = ["my sister", "the waiter", "our neighbour", "my friend", "the critic", "he", "she", "my aunt"];
+const GUESTS: [&str; 8] =
+    ["my sister", "the waiter", "our neighbour", "my friend", "the critic", "he", "she", "my aunt"];
 
 /// How many ways there are to put a review.
 const WAYS: usize = 6;
@@ -283,7 +290,8 @@ mod tests {
 
     #[test]
     fn mistakes_are_said() {
-        let texts = |labels: &[&str]| labels.iter().map(|label| ["a b".to_owned(), (*label).to_owned()]).collect::<Vec<_>>();
+        let texts =
+            |labels: &[&str]| labels.iter().map(|label| ["a b".to_owned(), (*label).to_owned()]).collect::<Vec<_>>();
         let said = |training: &[&str], held_out: &[&str]| {
             Labels::new(Classifier::Lstm, 4, &texts(training), &texts(held_out)).err().unwrap().to_string()
         };

@@ -1,6 +1,9 @@
 //! One text into another.
 
-use super::{Task, refuse, run::{Examination, IGNORED}};
+use super::{
+    Task, refuse,
+    run::{Examination, IGNORED},
+};
 use crate::{
     data::{Array, DType},
     error::Error,
@@ -48,7 +51,11 @@ impl Pairs {
         held_out: &[[String; 2]],
     ) -> Result<Pairs, Error> {
         if training.is_empty() || held_out.is_empty() {
-            return Err(refuse(format!("{} and {} pairs are too few to train and test with", training.len(), held_out.len())));
+            return Err(refuse(format!(
+                "{} and {} pairs are too few to train and test with",
+                training.len(),
+                held_out.len()
+            )));
         }
         let side = |i: usize| training.iter().map(move |pair| pair[i].as_str());
         let vocabularies = [0, 1].map(|i| Vocabulary::of(unit, side(i), 20_000));
@@ -205,7 +212,17 @@ impl Dataset for Sentences {
 }
 
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
     "December",
 ];
 const WEEKDAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
@@ -317,8 +334,18 @@ mod tests {
         assert_eq!(WEEKDAYS[find("1969-07-20").weekday as usize], "Sunday");
         let ways: Vec<String> = (0..WAYS).map(|way| find("1997-03-03").written(way)).collect();
         let expected = [
-            "3 March 1997", "March 3, 1997", "Mar 3rd, 97", "03/03/1997", "3/3/97", "3.3.1997", "Monday, 3 March 1997",
-            "the 3rd of March, 1997", "1997 Mar 3", "3-Mar-97", "Mon Mar 3 1997", "19970303",
+            "3 March 1997",
+            "March 3, 1997",
+            "Mar 3rd, 97",
+            "03/03/1997",
+            "3/3/97",
+            "3.3.1997",
+            "Monday, 3 March 1997",
+            "the 3rd of March, 1997",
+            "1997 Mar 3",
+            "3-Mar-97",
+            "Mon Mar 3 1997",
+            "19970303",
         ];
         assert_eq!(ways, expected);
         assert!(!days.iter().any(|date| date.iso() == "1999-02-29"));

@@ -169,16 +169,44 @@ const PEOPLE: [&[&str; 3]; 12] = [
     &["Martin", "he", "him"],
 ];
 const THINGS: [&str; 14] = [
-    "letter", "lamp", "loaf of bread", "basket", "coat", "drum", "key", "map", "jug of water", "book", "ladder", "rope",
-    "bell", "stone",
+    "letter",
+    "lamp",
+    "loaf of bread",
+    "basket",
+    "coat",
+    "drum",
+    "key",
+    "map",
+    "jug of water",
+    "book",
+    "ladder",
+    "rope",
+    "bell",
+    "stone",
 ];
 const KINDS: [&str; 10] = ["old", "small", "heavy", "red", "green", "broken", "new", "strange", "golden", "wooden"];
 const PLACES: [&str; 12] = [
-    "the mill", "the river", "the market", "the old bridge", "the tower", "the harbour", "the garden", "the school",
-    "the forest", "the station", "the farm", "the church",
+    "the mill",
+    "the river",
+    "the market",
+    "the old bridge",
+    "the tower",
+    "the harbour",
+    "the garden",
+    "the school",
+    "the forest",
+    "the station",
+    "the farm",
+    "the church",
 ];
 const TIMES: [&str; 8] = [
-    "In the morning", "At noon", "In the evening", "On Monday", "After the rain", "Before sunrise", "Last winter",
+    "In the morning",
+    "At noon",
+    "In the evening",
+    "On Monday",
+    "After the rain",
+    "Before sunrise",
+    "Last winter",
     "One day",
 ];
 const MOODS: [&str; 8] = ["happy", "tired", "hungry", "angry", "afraid", "proud", "sad", "quiet"];

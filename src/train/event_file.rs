@@ -121,18 +121,18 @@ impl Message {
     }
 
     fn double(&mut self, field: u64, number: f64) {
-        self.varint(field << 3 | 1);
+        self.varint((field << 3) | 1);
         self.0.extend(number.to_le_bytes());
     }
 
     fn bytes(&mut self, field: u64, bytes: &[u8]) {
-        self.varint(field << 3 | 2);
+        self.varint((field << 3) | 2);
         self.varint(bytes.len() as u64);
         self.0.extend(bytes);
     }
 
     fn float(&mut self, field: u64, number: f32) {
-        self.varint(field << 3 | 5);
+        self.varint((field << 3) | 5);
         self.0.extend(number.to_le_bytes());
     }
 }

@@ -1,4 +1,4 @@
-//! What training needs around a session: datasets, shuffled batches, the loop, counts.
+//! What training needs around a session: datasets, shuffled batches, vocabularies, the loop, figures and where they go.
 
 mod batches;
 mod bleu;

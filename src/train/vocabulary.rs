@@ -118,7 +118,8 @@ impl Vocabulary {
         let mut text = String::new();
         for &number in numbers.iter().take_while(|&&number| number != Vocabulary::END) {
             let Some(token) = (number as usize).checked_sub(MARKS).and_then(|i| self.tokens.get(i)) else { continue };
-            let joined = self.unit == Unit::Character || text.is_empty() || [".", ",", "!", "?", ":", ";"].contains(&&**token);
+            let joined =
+                self.unit == Unit::Character || text.is_empty() || [".", ",", "!", "?", ":", ";"].contains(&&**token);
             if !joined {
                 text.push(' ');
             }
