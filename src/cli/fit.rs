@@ -119,7 +119,7 @@ impl Settings {
             ("lr", options.lr.map(Value::from), json!(kind.rate)),
             ("seed", options.seed.map(Value::from), json!(0)),
             ("width", options.width.map(Value::from), json!(kind.width)),
-            ("mixed", options.mixed.then(|| json!(true)), json!(false)),
+            ("mixed", options.mixed.then_some(json!(true)), json!(false)),
             ("measure-every", options.measure_every.map(Value::from), json!(kind.measure_every)),
         ];
         all.extend(more.iter().cloned());

@@ -32,7 +32,7 @@ enum Command {
     /// Trains a network.
     Train {
         #[command(subcommand)]
-        task: TrainTask,
+        task: Box<TrainTask>,
     },
     /// Uses a trained network.
     Predict {
@@ -289,11 +289,7 @@ fn parse_batch(text: &str) -> Result<usize, String> {
 /// Runs the program and says whether it succeeded.
 pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Train { task: TrainTask::Digits(options) } => digits::train(&options),
-        Command::Train { task: TrainTask::Text(options) } => train_text::train(&options),
-        Command::Train { task: TrainTask::Translate(options) } => train_translate::train(&options),
-        Command::Train { task: TrainTask::Classify(options) } => train_classify::train(&options),
-        Command::Train { task: TrainTask::Video(options) } => train_video::train(&options),
+        Command::Train { task } => train(&task),
         Command::Predict { task: PredictTask::Digits(options) } => digits::predict(&options),
         Command::Predict { task: PredictTask::Text(options) } => {
             train_classify::predict(&options.checkpoint, &options.texts, options.json)
@@ -312,6 +308,16 @@ pub fn main() -> ExitCode {
             eprintln!("error: {error:?}");
             ExitCode::FAILURE
         }
+    }
+}
+
+fn train(task: &TrainTask) -> Result<(), Error> {
+    match task {
+        TrainTask::Digits(options) => digits::train(options),
+        TrainTask::Text(options) => train_text::train(options),
+        TrainTask::Translate(options) => train_translate::train(options),
+        TrainTask::Classify(options) => train_classify::train(options),
+        TrainTask::Video(options) => train_video::train(options),
     }
 }
 

@@ -218,26 +218,27 @@ fn story(random: &mut Shuffle, text: &mut String) {
     let (thing, kind) = (pick(random, &THINGS), pick(random, &KINDS));
     let (place, time, mood) = (pick(random, &PLACES), pick(random, &TIMES), pick(random, &MOODS));
     let upper = |word: &str| word[..1].to_uppercase() + &word[1..];
-    text.push_str(&match random.below(3) {
+    let beginning = match random.below(3) {
         0 => format!("{time} {name} went to {place}. "),
         1 => format!("{time} {name} and {other} met at {place}. "),
         _ => format!("{name} lived near {place}. {time} {he} went for a walk. "),
-    });
+    };
     let a = if kind.starts_with('o') { "an" } else { "a" };
-    text.push_str(&match random.below(3) {
+    let finding = match random.below(3) {
         0 => format!("There {he} found {a} {kind} {thing}. "),
         1 => format!("{} was looking for {a} {kind} {thing}. ", upper(he)),
         _ => format!("{} had {a} {kind} {thing} with {him}. ", upper(he)),
-    });
-    text.push_str(&match random.below(4) {
+    };
+    let middle = match random.below(4) {
         0 => format!("\"Whose {thing} is this?\" asked {other}. \"It is mine,\" said {name}. "),
         1 => format!("\"Give me the {thing},\" said {other}, but {name} did not want to. "),
         2 => format!("{} gave the {thing} to {other}, and {other_he} was {mood}. ", upper(he)),
         _ => format!("{other} saw the {thing} and laughed. "),
-    });
-    text.push_str(&match random.below(3) {
+    };
+    let end = match random.below(3) {
         0 => format!("So {name} was {mood} and went home with the {thing}."),
         1 => format!("Then {he} went back to {place}."),
         _ => format!("Nobody saw the {kind} {thing} again."),
-    });
+    };
+    text.push_str(&[beginning, finding, middle, end].concat());
 }
