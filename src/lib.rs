@@ -77,6 +77,8 @@ pub mod plan;
 pub mod pretrained;
 pub mod session;
 #[cfg(not(target_arch = "wasm32"))]
+pub mod tasks;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 pub mod train;
 

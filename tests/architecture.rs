@@ -21,6 +21,7 @@ const ORDER: &[&[&str]] = &[
     &["generate"],
     &["pretrained"],
     &["train"],
+    &["tasks"],
     &["testing"],
     &["catalogue"],
     &["measure"],

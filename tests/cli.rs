@@ -5,20 +5,20 @@ use std::{
     process::{Command, Output},
 };
 
-fn wgrad(folder: &Path, arguments: &[&str]) -> Output {
+pub fn wgrad(folder: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_wgrad")).current_dir(folder).args(arguments).output().unwrap()
 }
 
-fn text(output: &Output) -> String {
+pub fn text(output: &Output) -> String {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).to_string()
 }
 
-fn lines(output: &Output) -> Vec<serde_json::Value> {
+pub fn lines(output: &Output) -> Vec<serde_json::Value> {
     text(output).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-fn mistake(output: &Output) -> String {
+pub fn mistake(output: &Output) -> String {
     assert_eq!(output.status.code(), Some(1));
     String::from_utf8_lossy(&output.stderr)
         .lines()

@@ -8,6 +8,8 @@ mod autodiff;
 mod checkpoint;
 #[cfg(feature = "cli")]
 mod cli;
+#[cfg(all(feature = "cli", unix))]
+mod cli_training;
 mod conv;
 mod cooperative;
 mod errors;
@@ -16,6 +18,7 @@ mod generation;
 mod hostile;
 mod initial;
 mod interop;
+mod learning;
 mod lecture_models;
 mod limits;
 mod long;
@@ -23,6 +26,7 @@ mod losses;
 mod memory;
 #[cfg(feature = "tokenizers")]
 mod minilm;
+mod mixed;
 mod models;
 mod norms;
 mod operations;

@@ -2,7 +2,8 @@
 
 use super::{
     PredictDigits, TrainDigits,
-    plot::{self, Curve},
+    fit::catch_interrupt,
+    plot::{self, Curve, Panel},
     say,
 };
 use crate::{
@@ -19,7 +20,7 @@ use crate::{
 };
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
-use std::{collections::VecDeque, path::Path, time::Instant};
+use std::{collections::VecDeque, path::Path, sync::atomic::Ordering, time::Instant};
 
 const CLASSES: usize = 10;
 
@@ -136,12 +137,13 @@ pub(super) fn train(options: &TrainDigits) -> Result<(), Error> {
     }
     let session = Session::new(&context, plan, &weights)?;
     let evaluation = Evaluation::new(&context, &weights, &held_out)?;
-    let mut first_epoch = 0;
+    let mut done = 0;
     if options.resume {
         checkpoint::load(&weights, &options.checkpoint)?;
-        let step = weights.read("step")?.to_u32().first().copied().unwrap_or(0);
-        first_epoch = u64::from(step) / steps_per_epoch;
+        done = u64::from(weights.read("step")?.to_u32().first().copied().unwrap_or(0));
     }
+    let (first_epoch, within) = (done / steps_per_epoch, done % steps_per_epoch);
+    let switch = catch_interrupt()?;
     let last_epoch = options.stop_after.map_or(options.epochs, |stop| stop.min(options.epochs));
 
     let bar = progress_bar(options.json, (last_epoch.saturating_sub(first_epoch)) * steps_per_epoch * batch as u64);
@@ -149,7 +151,8 @@ pub(super) fn train(options: &TrainDigits) -> Result<(), Error> {
     let training_begin = Instant::now();
     for epoch in first_epoch..last_epoch {
         let (mut loss, mut accuracy) = (Late::default(), Late::default());
-        for rows in Batches::new(&[&training.images, &training.labels], batch, options.seed, epoch)? {
+        let batches = Batches::new(&[&training.images, &training.labels], batch, options.seed, epoch)?;
+        for rows in batches.skip(if epoch == first_epoch { within as usize } else { 0 }) {
             session.write("x", &rows[0])?;
             session.write("label", &rows[1])?;
             session.run()?;
@@ -158,6 +161,12 @@ pub(super) fn train(options: &TrainDigits) -> Result<(), Error> {
             bar.inc(batch as u64);
             if loss.count > 0 {
                 bar.set_message(format!("loss {:.4}  accuracy {:5.1} %", loss.mean(), 100.0 * accuracy.mean()));
+            }
+            if switch.load(Ordering::Relaxed) {
+                bar.finish_and_clear();
+                checkpoint::save(&weights, &options.checkpoint)?;
+                eprintln!("wrote {}; go on with --resume and the same options", options.checkpoint.display());
+                std::process::exit(130);
             }
         }
         let (loss, accuracy) = (loss.settle()?, accuracy.settle()?);
@@ -179,10 +188,16 @@ pub(super) fn train(options: &TrainDigits) -> Result<(), Error> {
     checkpoint::save(&weights, &options.checkpoint)?;
     let (test_loss, confusion) = evaluation.run()?;
     if !losses.is_empty() {
-        let loss = [Curve { name: "training", values: losses }, Curve { name: "held out", values: test_losses }];
-        let accuracy =
-            [Curve { name: "training", values: accuracies }, Curve { name: "held out", values: test_accuracies }];
-        plot::draw(&options.plot, &loss, &accuracy)?;
+        let panel = |title, share, training: Vec<f64>, held_out: Vec<f64>| {
+            let curve = |name, values: Vec<f64>| {
+                let points = values.into_iter().enumerate().map(|(i, y)| (first_epoch as f64 + i as f64 + 1.0, y));
+                Curve { name, points: points.collect() }
+            };
+            Panel { title, x: "epoch", share, curves: vec![curve("training", training), curve("held out", held_out)] }
+        };
+        let loss = panel("loss (cross-entropy)", false, losses, test_losses);
+        let accuracy = panel("accuracy", true, accuracies, test_accuracies);
+        plot::draw(&options.plot, &[loss, accuracy])?;
     }
     let trained = last_epoch.saturating_sub(first_epoch) * steps_per_epoch * batch as u64;
     let rate = trained as f64 / seconds;

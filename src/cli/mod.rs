@@ -4,12 +4,17 @@ mod bench;
 mod devices;
 mod digits;
 mod embed;
+mod fit;
 mod inspect;
 mod models;
 mod plot;
 mod profile;
 mod summary;
 mod text;
+mod train_classify;
+mod train_text;
+mod train_translate;
+mod train_video;
 
 use crate::{data::DType, error::Error};
 use clap::{Args, Parser, Subcommand};
@@ -29,7 +34,7 @@ enum Command {
     /// Trains a network.
     Train {
         #[command(subcommand)]
-        task: TrainTask,
+        task: Box<TrainTask>,
     },
     /// Uses a trained network.
     Predict {
@@ -67,20 +72,20 @@ enum Command {
         after_help = "Example:\n  wgrad embed --model all-MiniLM-L6-v2 \"A cat sits.\" \"A kitten lies.\" \"Rates rose.\""
     )]
     Embed(Embed),
-    /// Goes on with texts by a published GPT-2.
+    /// Goes on with texts by what `wgrad train text` made, or a published GPT-2.
     ///
-    /// The directory is one that Hugging Face's libraries wrote. What is not asked for is as its generation_config.json
+    /// The directory of a published model is one that Hugging Face's libraries wrote. What is not asked for is as its generation_config.json
     /// says, and otherwise the likeliest tokens are taken.
     #[command(
-        after_help = "Example:\n  wgrad generate --model gpt2 \"Once upon a time\" --temperature 0.8 --top-k 50 --seed 7"
+        after_help = "Examples:\n  wgrad generate --checkpoint wgrad-text --prompt \"One day \"\n  wgrad generate --model gpt2 \"Once upon a time\" --temperature 0.8 --top-k 50 --seed 7"
     )]
     Generate(Generate),
-    /// Translates texts by a published MarianMT.
+    /// Translates texts by what `wgrad train translate` made, or a published MarianMT.
     ///
-    /// The directory is one that Hugging Face's libraries wrote. What is not asked for is as its generation_config.json
+    /// The directory of a published model is one that Hugging Face's libraries wrote. What is not asked for is as its generation_config.json
     /// says.
     #[command(
-        after_help = "Example:\n  wgrad translate --model opus-mt-en-de \"Good morning!\" \"The cat sits on the mat.\""
+        after_help = "Examples:\n  wgrad translate --checkpoint wgrad-translate \"3 March 1997\"\n  wgrad translate --model opus-mt-en-de \"Good morning!\" \"The cat sits on the mat.\""
     )]
     Translate(Translate),
     /// Shows a model's layers, parameters, operations and memory, before anything is allocated.
@@ -115,16 +120,22 @@ struct Embed {
 
 #[derive(Debug, Args)]
 struct Generate {
-    /// A directory with a GPT-2.
-    #[arg(long)]
-    model: PathBuf,
-    /// What to go on from.
-    #[arg(required = true)]
+    /// A directory with a published GPT-2.
+    #[arg(long, conflicts_with = "checkpoint")]
+    model: Option<PathBuf>,
+    /// The folder of a training by `wgrad train text`, whose tokens are characters.
+    #[arg(long, default_value = "wgrad-text")]
+    checkpoint: PathBuf,
+    /// What to go on from; a new line if nothing is given for a training.
     prompts: Vec<String>,
-    /// The most tokens to add; 64 if neither this nor the directory says.
+    /// The same as an option.
     #[arg(long)]
+    prompt: Vec<String>,
+    /// The most tokens to add: 400 for a training, else what the directory says, or 64.
+    #[arg(long, value_parser = parse_length)]
     max_new_tokens: Option<usize>,
-    /// Draws tokens, with logits divided by this.
+    /// Draws tokens, with logits divided by this: below 1 likely tokens become likelier. 0.8 for a training, where 0 takes
+    /// the likeliest always.
     #[arg(long, conflicts_with = "beams")]
     temperature: Option<f32>,
     /// Draws from so many of the likeliest tokens.
@@ -146,17 +157,20 @@ struct Generate {
 
 #[derive(Debug, Args)]
 struct Translate {
-    /// A directory with a MarianMT.
-    #[arg(long)]
-    model: PathBuf,
+    /// A directory with a published MarianMT.
+    #[arg(long, conflicts_with = "checkpoint")]
+    model: Option<PathBuf>,
+    /// The folder of a training by `wgrad train translate`.
+    #[arg(long, default_value = "wgrad-translate")]
+    checkpoint: PathBuf,
     /// What to translate.
     #[arg(required = true)]
     texts: Vec<String>,
     /// The most tokens of a translation.
-    #[arg(long)]
+    #[arg(long, requires = "model")]
     max_new_tokens: Option<usize>,
     /// Searches with so many beams; 1 takes the likeliest token each time.
-    #[arg(long)]
+    #[arg(long, requires = "model")]
     beams: Option<u8>,
     /// Prints one JSON object: {"texts": […], "translations": […]}.
     #[arg(long)]
@@ -259,6 +273,20 @@ enum TrainTask {
     /// A small convolutional network on 1,797 handwritten digits that are part of the program.
     #[command(after_help = "Example:\n  wgrad train digits --epochs 10 --checkpoint my.safetensors --plot my.png")]
     Digits(TrainDigits),
+    /// A language model of characters: an LSTM on a text.
+    #[command(after_help = "Example:\n  wgrad train text --file shakespeare.txt --checkpoint plays --log runs/plays")]
+    Text(train_text::TrainText),
+    /// A translator: two LSTMs with attention on pairs of texts.
+    #[command(
+        after_help = "Example:\n  wgrad train translate --pairs english-french.tsv --unit word --checkpoint french"
+    )]
+    Translate(train_translate::TrainTranslate),
+    /// A classifier of texts.
+    #[command(after_help = "Example:\n  wgrad train classify --csv reviews.csv --label stars --checkpoint stars")]
+    Classify(train_classify::TrainClassify),
+    /// A classifier of videos: which way something moves.
+    #[command(after_help = "Example:\n  wgrad train video --steps 300 --checkpoint motion")]
+    Video(train_video::TrainVideo),
 }
 
 #[derive(Debug, Subcommand)]
@@ -266,6 +294,24 @@ enum PredictTask {
     /// Shows a digit, the class a trained network gives it, and the probabilities.
     #[command(after_help = "Example:\n  wgrad predict digits --checkpoint digits.safetensors --index 17")]
     Digits(PredictDigits),
+    /// Tells the classes of texts by a classifier that `wgrad train classify` made.
+    #[command(
+        after_help = "Example:\n  wgrad predict text \"at first the soup was awful but in the end it was great\""
+    )]
+    Text(PredictText),
+}
+
+#[derive(Debug, Args)]
+struct PredictText {
+    /// The texts.
+    #[arg(required = true)]
+    texts: Vec<String>,
+    /// The folder of the training.
+    #[arg(long, default_value = "wgrad-classify")]
+    checkpoint: PathBuf,
+    /// Prints one JSON object for each text.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -335,13 +381,22 @@ fn parse_length(text: &str) -> Result<usize, String> {
 /// Runs the program and says whether it succeeded.
 pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Train { task: TrainTask::Digits(options) } => digits::train(&options),
+        Command::Train { task } => train(&task),
         Command::Predict { task: PredictTask::Digits(options) } => digits::predict(&options),
+        Command::Predict { task: PredictTask::Text(options) } => {
+            train_classify::predict(&options.checkpoint, &options.texts, options.json)
+        }
+        Command::Generate(options) => match &options.model {
+            Some(model) => text::generate(model, &options),
+            None => train_text::generate(&options),
+        },
+        Command::Translate(options) => match &options.model {
+            Some(model) => text::translate(model, &options),
+            None => train_translate::translate(&options.checkpoint, &options.texts, options.json),
+        },
         Command::Devices { json } => devices::list(json),
         Command::Inspect { file, json } => inspect::run(&file, json),
         Command::Embed(options) => embed::run(&options),
-        Command::Generate(options) => text::generate(&options),
-        Command::Translate(options) => text::translate(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Summary(options) => summary::run(&options),
         Command::Profile(options) => profile::run(&options),
@@ -352,6 +407,16 @@ pub fn main() -> ExitCode {
             eprintln!("error: {error:?}");
             ExitCode::FAILURE
         }
+    }
+}
+
+fn train(task: &TrainTask) -> Result<(), Error> {
+    match task {
+        TrainTask::Digits(options) => digits::train(options),
+        TrainTask::Text(options) => train_text::train(options),
+        TrainTask::Translate(options) => train_translate::train(options),
+        TrainTask::Classify(options) => train_classify::train(options),
+        TrainTask::Video(options) => train_video::train(options),
     }
 }
 

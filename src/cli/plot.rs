@@ -4,55 +4,68 @@ use crate::error::{Error, ErrorKind};
 use plotters::{prelude::*, style::register_font};
 use std::path::Path;
 
-/// A curve over epochs: its name and its values.
+/// A curve: its name and its points.
 pub(super) struct Curve<'a> {
     pub name: &'a str,
-    pub values: Vec<f64>,
+    pub points: Vec<(f64, f64)>,
 }
 
-/// Draws loss curves on the left and accuracy curves on the right.
-pub(super) fn draw(path: &Path, loss: &[Curve<'_>], accuracy: &[Curve<'_>]) -> Result<(), Error> {
+/// Curves over one axis.
+pub(super) struct Panel<'a> {
+    pub title: &'a str,
+    /// What the horizontal axis counts.
+    pub x: &'a str,
+    /// Whether the values are shares of 1, of which the upper end matters.
+    pub share: bool,
+    pub curves: Vec<Curve<'a>>,
+}
+
+/// Draws panels side by side.
+pub(super) fn draw(path: &Path, panels: &[Panel<'_>]) -> Result<(), Error> {
     register_font("sans-serif", FontStyle::Normal, dejavu::sans::regular())
         .map_err(|_| Error::new(ErrorKind::Data, "plot: the font that is part of the program is broken"))?;
-    draw_all(path, loss, accuracy)
+    draw_all(path, panels)
         .map_err(|error| Error::new(ErrorKind::Data, format!("{}: cannot be drawn: {error}", path.display())))
 }
 
-fn draw_all(path: &Path, loss: &[Curve<'_>], accuracy: &[Curve<'_>]) -> Result<(), Box<dyn std::error::Error>> {
-    let root = BitMapBackend::new(path, (1000, 420)).into_drawing_area();
+fn draw_all(path: &Path, panels: &[Panel<'_>]) -> Result<(), Box<dyn std::error::Error>> {
+    let root = BitMapBackend::new(path, (500 * panels.len() as u32, 420)).into_drawing_area();
     root.fill(&WHITE)?;
-    let (left, right) = root.split_horizontally(500);
-    let largest = loss.iter().flat_map(|curve| &curve.values).fold(0.0_f64, |m, &x| m.max(x));
-    panel(&left, "loss (cross-entropy)", loss, 0.0..(largest * 1.05).max(1e-3))?;
-    let lowest = accuracy.iter().flat_map(|curve| &curve.values).fold(1.0_f64, |m, &x| m.min(x));
-    panel(&right, "accuracy", accuracy, (lowest - 0.02).max(0.0)..1.005)?;
+    for (area, panel) in root.split_evenly((1, panels.len())).iter().zip(panels) {
+        draw_panel(area, panel)?;
+    }
     root.present()?;
     Ok(())
 }
 
-fn panel(
+fn draw_panel(
     area: &DrawingArea<BitMapBackend<'_>, plotters::coord::Shift>,
-    title: &str,
-    curves: &[Curve<'_>],
-    range: std::ops::Range<f64>,
+    Panel { title, x, share, curves }: &Panel<'_>,
 ) -> Result<(), Box<dyn std::error::Error>> {
-    let epochs = curves.iter().map(|curve| curve.values.len()).max().unwrap_or(1).max(2);
+    let points = || curves.iter().flat_map(|curve| &curve.points).filter(|(_, y)| y.is_finite());
+    let range = if *share {
+        (points().fold(1.0_f64, |m, &(_, y)| m.min(y)) - 0.02).max(0.0)..1.005
+    } else {
+        0.0..(points().fold(0.0_f64, |m, &(_, y)| m.max(y)) * 1.05).max(1e-3)
+    };
+    let first = points().fold(f64::INFINITY, |m, &(x, _)| m.min(x)).min(1.0);
+    let last = points().fold(0.0_f64, |m, &(x, _)| m.max(x)).max(first + 1.0);
     let mut chart = ChartBuilder::on(area)
         .caption(title, ("sans-serif", 20))
         .margin(12)
         .x_label_area_size(36)
         .y_label_area_size(52)
-        .build_cartesian_2d(1.0..epochs as f64, range)?;
+        .build_cartesian_2d(first..last, range)?;
     chart
         .configure_mesh()
-        .x_desc("epoch")
+        .x_desc(*x)
         .x_label_formatter(&|x| format!("{x:.0}"))
         .y_label_formatter(&|y| format!("{y:.2}"))
         .light_line_style(WHITE)
         .draw()?;
     for (i, curve) in curves.iter().enumerate() {
-        let colour = [RGBColor(31, 119, 180), RGBColor(214, 96, 20)][i % 2];
-        let points = curve.values.iter().enumerate().map(|(epoch, &value)| ((epoch + 1) as f64, value));
+        let colour = [RGBColor(31, 119, 180), RGBColor(214, 96, 20), RGBColor(44, 140, 60)][i % 3];
+        let points = curve.points.iter().copied().filter(|(_, y)| y.is_finite());
         chart
             .draw_series(LineSeries::new(points, colour.stroke_width(2)))?
             .label(curve.name)

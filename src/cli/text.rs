@@ -25,14 +25,18 @@ fn open(path: &Path, wanted: &str, remedy: &str) -> Result<TextModel, Error> {
     TextModel::open(&pollster::block_on(Context::new())?, path)
 }
 
-pub(super) fn generate(options: &Generate) -> Result<(), Error> {
-    let model = open(&options.model, "gpt2", "wgrad translate is for a marian, wgrad embed for a bert")?;
+pub(super) fn generate(model: &Path, options: &Generate) -> Result<(), Error> {
+    let prompts: Vec<&String> = options.prompts.iter().chain(&options.prompt).collect();
+    if prompts.is_empty() {
+        return Err(Error::new(ErrorKind::Data, "a published model needs a text to go on from"));
+    }
+    let model = open(model, "gpt2", "wgrad translate is for a marian, wgrad embed for a bert")?;
     let wanted = asked(&model, options);
     if options.json {
-        let found = model.run(&options.prompts, wanted)?;
-        return say(json!({ "prompts": options.prompts, "texts": found }));
+        let found = model.run(&prompts, wanted)?;
+        return say(json!({ "prompts": prompts, "texts": found }));
     }
-    for prompt in &options.prompts {
+    for prompt in prompts {
         let mut shown = String::new();
         print(prompt)?;
         let mut failed = Ok(());
@@ -53,27 +57,33 @@ pub(super) fn generate(options: &Generate) -> Result<(), Error> {
 /// What is asked for, and what the directory says where nothing is.
 fn asked(model: &TextModel, options: &Generate) -> Options {
     let own = model.options();
-    let sampled = options.temperature.is_some() || options.top_k.is_some() || options.top_p.is_some();
-    let choice = match (options.beams, sampled || options.seed.is_some()) {
-        (Some(beams), _) => Options::beam(beams.into()).choice,
-        (None, true) => {
-            let mut wanted = Options::sample(options.seed.unwrap_or(0)).temperature(options.temperature.unwrap_or(1.0));
-            if let Some(count) = options.top_k {
-                wanted = wanted.top_k(count);
-            }
-            if let Some(sum) = options.top_p {
-                wanted = wanted.top_p(sum);
-            }
-            wanted.choice
-        }
-        (None, false) => own.choice,
-    };
+    let choice = drawn(options, 1.0).map_or(own.choice, |wanted| wanted.choice);
     let most = options.max_new_tokens.unwrap_or(own.max_new_tokens);
     Options { choice, max_new_tokens: most, ..own }
 }
 
-pub(super) fn translate(options: &Translate) -> Result<(), Error> {
-    let model = open(&options.model, "marian", "wgrad generate is for a gpt2, wgrad embed for a bert")?;
+/// How tokens are chosen, if anything is said of it; `temperature` is that of drawing where none is given.
+pub(super) fn drawn(options: &Generate, temperature: f32) -> Option<Options> {
+    if let Some(beams) = options.beams {
+        return Some(Options::beam(beams.into()));
+    }
+    let sampled = options.temperature.is_some() || options.top_k.is_some() || options.top_p.is_some();
+    if !sampled && options.seed.is_none() {
+        return None;
+    }
+    let temperature = options.temperature.unwrap_or(temperature);
+    let mut wanted = Options::sample(options.seed.unwrap_or(0)).temperature(temperature);
+    if let Some(count) = options.top_k {
+        wanted = wanted.top_k(count);
+    }
+    if let Some(sum) = options.top_p {
+        wanted = wanted.top_p(sum);
+    }
+    Some(wanted)
+}
+
+pub(super) fn translate(model: &Path, options: &Translate) -> Result<(), Error> {
+    let model = open(model, "marian", "wgrad generate is for a gpt2, wgrad embed for a bert")?;
     let own = model.options();
     let choice = match options.beams {
         Some(1) => Options::greedy().choice,

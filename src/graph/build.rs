@@ -1,6 +1,6 @@
 //! The graph itself: values, nodes in writing order, the first mistake, and the current layer.
 
-use super::{NodeId, Op, Tensor, ValueId};
+use super::{NodeId, Op, Precision, Tensor, ValueId};
 use crate::{
     data::{DType, Shape, TensorDesc},
     error::{Error, ErrorKind, Place},
@@ -158,6 +158,7 @@ pub(crate) struct GraphData {
     place: Option<Place>,
     streams: u32,
     floats: DType,
+    mixed: bool,
     continuing: Option<Continuing>,
 }
 
@@ -202,6 +203,7 @@ impl Graph {
             place: None,
             streams: 0,
             floats: DType::F32,
+            mixed: false,
             continuing: None,
         })))
     }
@@ -396,6 +398,9 @@ impl Graph {
     /// Returns the operation's outputs. After a mistake it returns as many tensors that stand for it.
     #[track_caller]
     pub fn apply(&self, op: impl Op, inputs: &[&Tensor]) -> Vec<Tensor> {
+        let cast = self.in_mixed_precision(&op, inputs);
+        let cast: Option<Vec<&Tensor>> = cast.as_ref().map(|cast| cast.iter().collect());
+        let inputs = cast.as_deref().unwrap_or(inputs);
         let mut data = self.data();
         let place = data.place.unwrap_or(Place::here());
         let layer = data.layer.clone();
@@ -433,6 +438,53 @@ impl Graph {
                 values.into_iter().map(|value| Tensor { graph: self.clone(), value }).collect()
             }
         }
+    }
+
+    /// Runs `body` in mixed precision: products take `f16`, sums and losses `f32`, and between them numbers of 16 bits
+    /// win, as in `torch.autocast`. Parameters stay `f32` and are cast where they are used.
+    ///
+    /// Products sum in `f32`, and so do norms and softmax, whatever they take. Write the loss outside, of logits cast to
+    /// `f32`, and give the optimizer a [`loss_scale`](crate::optim::Optimizer::loss_scale).
+    ///
+    /// ```
+    /// # use wgrad::{chain, nn::*, optim::{AdamW, LossScale}, prelude::*};
+    /// let graph = Graph::new(Mode::Train);
+    /// let (x, label) = (graph.input("x", [8, 3]), graph.input_of("label", [8], DType::U32));
+    /// let logits = graph.mixed(|| chain![linear(16), relu(), linear(2)].apply(&x));
+    /// assert_eq!(logits.dtype(), DType::F16);
+    /// let loss = logits.cast(DType::F32).cross_entropy(&label);
+    /// AdamW::new(1e-3).loss_scale(LossScale::default()).minimise(&loss);
+    /// assert!(graph.parameters().iter().all(|parameter| parameter.dtype() == DType::F32));
+    /// # graph.check().unwrap();
+    /// ```
+    pub fn mixed<T>(&self, body: impl FnOnce() -> T) -> T {
+        let outer = std::mem::replace(&mut self.data().mixed, true);
+        let result = body();
+        self.data().mixed = outer;
+        result
+    }
+
+    /// The inputs of an operation in the element types that [`mixed`](Graph::mixed) wants, where it wants others.
+    #[track_caller]
+    fn in_mixed_precision(&self, op: &impl Op, inputs: &[&Tensor]) -> Option<Vec<Tensor>> {
+        let fits = {
+            let data = self.data();
+            // What is changed in place keeps its type.
+            if !data.mixed || data.error.is_some() || op.overwrites().is_some() || inputs.iter().any(|x| x.is_failed())
+            {
+                return None;
+            }
+            let descs: Vec<TensorDesc> = inputs.iter().map(|x| data.desc(x.value).clone()).collect();
+            op.infer(&descs).is_ok()
+        };
+        let has = |dtype: DType| inputs.iter().any(|x| x.dtype() == dtype);
+        let wanted = match op.precision() {
+            Precision::Half if has(DType::F32) => DType::F16,
+            Precision::Single if has(DType::F16) => DType::F32,
+            Precision::Any if !fits && has(DType::F32) && has(DType::F16) => DType::F16,
+            _ => return None,
+        };
+        Some(inputs.iter().map(|&x| if x.dtype().is_float() { x.cast(wanted) } else { x.clone() }).collect())
     }
 
     /// Adds a node of an operation with one output.
@@ -488,14 +540,16 @@ impl Graph {
 
     /// Runs `body` in the layer and at the line of another node: how gradients keep their origin.
     pub(crate) fn in_origin_of<T>(&self, node: &Node, body: impl FnOnce() -> T) -> T {
-        let (layer, place) = {
+        let (layer, place, mixed) = {
             let mut data = self.data();
-            (std::mem::replace(&mut data.layer, node.layer.clone()), data.place.replace(node.place))
+            let mixed = std::mem::take(&mut data.mixed);
+            (std::mem::replace(&mut data.layer, node.layer.clone()), data.place.replace(node.place), mixed)
         };
         let result = body();
         let mut data = self.data();
         data.layer = layer;
         data.place = place;
+        data.mixed = mixed;
         result
     }
 }

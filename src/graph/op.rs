@@ -60,10 +60,26 @@ pub trait Op: Any + Debug + Send + Sync {
         None
     }
 
+    /// Which element type it works in where [`Graph::mixed`](super::Graph::mixed) decides.
+    fn precision(&self) -> Precision {
+        Precision::Any
+    }
+
     /// Whether the only output is the first input's bytes under another shape: nothing is dispatched.
     fn is_view(&self) -> bool {
         false
     }
+}
+
+/// The element type an operation works in within [`Graph::mixed`](super::Graph::mixed).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    /// That of its inputs; `f16` where they have both.
+    Any,
+    /// `f16`: products, whose sums are `f32` all the same.
+    Half,
+    /// `f32`: sums, losses, and functions that soon leave the range of `f16`.
+    Single,
 }
 
 /// A number that a pointwise function gets after its inputs; it lives in a uniform, so another

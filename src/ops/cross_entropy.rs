@@ -7,7 +7,7 @@ use super::{
 use crate::{
     data::{DType, Shape, TensorDesc},
     error::Misfit,
-    graph::{Backward, Emit, Gradients, Io, Op, Tensor},
+    graph::{Backward, Emit, Gradients, Io, Op, Precision, Tensor},
     kernel::{Dispatch, Params, Target},
     shader,
 };
@@ -183,6 +183,10 @@ impl Op for Losses {
 
     fn outputs(&self) -> usize {
         3
+    }
+
+    fn precision(&self) -> Precision {
+        Precision::Single
     }
 
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {

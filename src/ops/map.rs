@@ -3,7 +3,7 @@
 use crate::{
     data::TensorDesc,
     error::Misfit,
-    graph::{Backward, Gradients, Op, Pointwise, Tensor},
+    graph::{Backward, Gradients, Op, Pointwise, Precision, Tensor},
     kernel::Shader,
 };
 use std::fmt;
@@ -43,6 +43,13 @@ impl fmt::Debug for Map {
 impl Op for Map {
     fn name(&self) -> &'static str {
         self.name
+    }
+
+    fn precision(&self) -> Precision {
+        match self.name {
+            "exp" | "expm1" | "log" | "log1p" | "pow" | "recip" | "rsqrt" | "softplus" | "square" => Precision::Single,
+            _ => Precision::Any,
+        }
     }
 
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {

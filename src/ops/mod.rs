@@ -84,6 +84,7 @@ ops! {
     log
     log1p
     logical
+    loss_scale
     losses
     masked_fill
     matmul

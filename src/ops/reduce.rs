@@ -8,7 +8,7 @@ use super::rows::{lanes, neighbours, too_large, with_lanes};
 use crate::{
     data::{DType, Shape, TensorDesc},
     error::Misfit,
-    graph::{Backward, Emit, Gradients, Io, Op, Pointwise, Tensor, ValueId},
+    graph::{Backward, Emit, Gradients, Io, Op, Pointwise, Precision, Tensor, ValueId},
     kernel::{Dispatch, Kernel, Params, Slice, Target},
     shader,
 };
@@ -95,6 +95,13 @@ impl Reduce {
 impl Op for Reduce {
     fn name(&self) -> &'static str {
         self.kind.name()
+    }
+
+    fn precision(&self) -> Precision {
+        match self.kind {
+            Kind::Sum | Kind::SumSquares | Kind::SumAbs | Kind::Prod | Kind::ProdNonzero => Precision::Single,
+            Kind::Mean | Kind::Max | Kind::Min | Kind::MaxAbs | Kind::CountZeros => Precision::Any,
+        }
     }
 
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {

@@ -4,7 +4,7 @@ use super::rows::too_large;
 use crate::{
     data::{DType, TensorDesc},
     error::Misfit,
-    graph::{Backward, Emit, Gradients, Io, Op, Tensor, ValueId},
+    graph::{Backward, Emit, Gradients, Io, Op, Precision, Tensor, ValueId},
     kernel::{Dispatch, Kernel, Params, Target},
     shader,
 };
@@ -26,6 +26,10 @@ enum Kind {
 impl Op for Scan {
     fn name(&self) -> &'static str {
         if self.kind == Kind::Product { "cumprod" } else { "cumsum" }
+    }
+
+    fn precision(&self) -> Precision {
+        Precision::Single
     }
 
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {

@@ -11,6 +11,7 @@ mod adagrad;
 mod adam;
 mod clip;
 mod lion;
+mod loss_scale;
 mod rmsprop;
 mod schedule;
 mod sgd;
@@ -18,9 +19,12 @@ mod sgd;
 pub use adagrad::{Adagrad, AdagradRule};
 pub use adam::{Adam, AdamRule, AdamW};
 pub use lion::{Lion, LionRule};
+pub use loss_scale::LossScale;
 pub use rmsprop::{RmsProp, RmsPropRule};
 pub use schedule::{OneCycle, Schedule};
 pub use sgd::{Sgd, SgdRule};
+
+use loss_scale::Advance;
 
 use crate::{
     autodiff,
@@ -43,6 +47,7 @@ pub struct Optimizer<R> {
     most: Option<f64>,
     every: u32,
     average: Option<f64>,
+    scale: Option<LossScale>,
 }
 
 /// How one parameter moves along its gradient.
@@ -156,7 +161,16 @@ impl Update<'_> {
 impl<R: Rule> Optimizer<R> {
     /// An optimizer from a rule and a learning rate.
     pub fn of(rule: R, rate: f64) -> Optimizer<R> {
-        Optimizer { rule, rate, schedule: Schedule::Constant, largest: None, most: None, every: 1, average: None }
+        Optimizer {
+            rule,
+            rate,
+            schedule: Schedule::Constant,
+            largest: None,
+            most: None,
+            every: 1,
+            average: None,
+            scale: None,
+        }
     }
 
     /// How the learning rate changes; constant if not said.
@@ -208,6 +222,29 @@ impl<R: Rule> Optimizer<R> {
         self
     }
 
+    /// Multiplies the loss by a scale and divides the gradients by it, for networks of half precision; runs with
+    /// gradients that are not finite update nothing: see [`LossScale`] and [`Graph::mixed`].
+    ///
+    /// Schedules and rules count updates then, which are state `optimizer.updates`, and not runs.
+    pub fn loss_scale(mut self, scale: LossScale) -> Self {
+        self.scale = Some(scale);
+        self
+    }
+
+    /// The loss as [`update`](Optimizer::update) expects gradients of it: multiplied by the loss scale, if there is one.
+    #[track_caller]
+    pub fn scaled(&self, loss: &Tensor) -> Tensor {
+        match &self.scale {
+            None => loss.clone(),
+            Some(_) if loss.dtype() == DType::F16 => {
+                let error = Error::new(ErrorKind::DType, "minimise: a loss that is scaled must be f32, not f16");
+                loss.graph().fail(error.hint("cast the logits to f32 in front of it"));
+                loss.clone()
+            }
+            Some(scale) => loss.mul(&scale.scale(loss.graph())),
+        }
+    }
+
     /// Adds to the loss's graph the gradients of all its parameters and their updates.
     ///
     /// Parameters the loss does not depend on are left alone. It is the last that is written of a
@@ -221,7 +258,7 @@ impl<R: Rule> Optimizer<R> {
         let graph = loss.graph();
         graph.placed(Place::here(), || {
             let parameters = graph.parameters();
-            let gradients = autodiff::gradients(loss, &parameters);
+            let gradients = autodiff::gradients(&self.scaled(loss), &parameters);
             let found: Vec<(Tensor, Tensor)> = parameters
                 .into_iter()
                 .zip(gradients)
@@ -234,7 +271,8 @@ impl<R: Rule> Optimizer<R> {
         });
     }
 
-    /// Adds updates of parameters, or of state, with gradients of your own making.
+    /// Adds updates of parameters, or of state, with gradients of your own making: of the loss, or of the
+    /// [`scaled`](Optimizer::scaled) one where there is a loss scale.
     ///
     /// # Errors
     /// Recorded in the graph, as for [`minimise`](Optimizer::minimise).
@@ -246,9 +284,22 @@ impl<R: Rule> Optimizer<R> {
             if let Err(error) = self.check(graph) {
                 return graph.fail(error);
             }
-            let step = self.step(graph);
+            let mut step = self.step(graph);
+            let mut moves = None;
             let found = gradients.iter().map(|(parameter, gradient)| self.gradient(parameter, gradient, &step));
             let Some(mut found) = found.collect::<Option<Vec<Pending>>>() else { return };
+            if let Some(scale) = &self.scale {
+                let last = step.updates.take().unwrap_or_else(|| graph.constant(1.0, DType::U32));
+                let gradients: Vec<&Tensor> = found.iter().map(|found| &found.gradient).collect();
+                let Some(advance) = scale.advance(&gradients, &last) else { return };
+                step.updates = Some(advance.updates.clone());
+                moves = Some(advance);
+            }
+            if let Some(most) = self.largest {
+                for found in &mut found {
+                    found.gradient = found.gradient.clamp(-most as f32, most as f32);
+                }
+            }
             if let Some(most) = self.most {
                 let clipped = clip::clip_norm(found.iter().map(|found| &found.gradient), most);
                 found.iter_mut().zip(clipped).for_each(|(found, gradient)| found.gradient = gradient);
@@ -256,15 +307,26 @@ impl<R: Rule> Optimizer<R> {
             for found in &found {
                 self.update_one(found, &step);
             }
+            // Behind all that reads them.
+            if let Some(Advance { updates, state }) = moves {
+                graph.assign(&step.done, &step.done.loss_scale_count(&updates));
+                for (variable, value) in &state {
+                    graph.assign(variable, value);
+                }
+            }
         });
     }
 
     fn step(&self, graph: &Graph) -> Step {
         let runs = graph.step();
-        let (done, updates) = match self.every {
+        let (mut done, updates) = match self.every {
             1 => (runs, None),
             every => (runs.schedule_updates(every), Some(runs.schedule_is_last(every))),
         };
+        if self.scale.is_some() {
+            // Not every run that could update does.
+            done = graph.state("optimizer.updates", TensorDesc::new([], DType::U32), Init::zeros());
+        }
         Step { rate: self.schedule.rate(self.rate, &done), done, updates }
     }
 
@@ -278,6 +340,7 @@ impl<R: Rule> Optimizer<R> {
             not_negative("learning rate", self.rate),
             self.rule.check(),
             self.largest.map_or(Ok(()), |most| not_negative("the largest value", most)),
+            self.scale.map_or(Ok(()), |scale| scale.check()),
             if self.every > 0 { Ok(()) } else { Err("an update needs at least one run".to_owned()) },
             if (0.0..=1.0).contains(&decay) { Ok(()) } else { Err(format!("decay must be from 0 to 1, not {decay}")) },
         ];
@@ -305,14 +368,14 @@ impl<R: Rule> Optimizer<R> {
             return None;
         }
         let mut gradient = gradient.cast(DType::F32);
+        if let Some(scale) = &self.scale {
+            gradient = gradient.div(&scale.scale(graph));
+        }
         if let Some(updates) = &step.updates {
             let kept = state_of(&format!("optimizer.accumulated.{name}"), parameter, 0.0);
             let sum = &kept + gradient;
             graph.assign(&kept, &updates.where_(&graph.constant(0.0, DType::F32), &sum));
             gradient = sum / self.every as f32;
-        }
-        if let Some(most) = self.largest {
-            gradient = gradient.clamp(-most as f32, most as f32);
         }
         Some(Pending { name, parameter: parameter.clone(), gradient })
     }

@@ -26,12 +26,17 @@ impl Shuffle {
         z ^ (z >> 31)
     }
 
+    /// A random number below `count`, which is at least 1.
+    pub fn below(&mut self, count: usize) -> usize {
+        // The high half of a 128-bit product maps 64 random bits without a visible bias.
+        ((u128::from(self.next()) * count as u128) >> 64) as usize
+    }
+
     /// The numbers below `count` in random order (Fisher and Yates).
     pub fn order(&mut self, count: usize) -> Vec<usize> {
         let mut order: Vec<usize> = (0..count).collect();
         for i in (1..count).rev() {
-            // The high half of a 128-bit product maps 64 random bits to 0..=i without a visible bias.
-            let j = ((u128::from(self.next()) * (i as u128 + 1)) >> 64) as usize;
+            let j = self.below(i + 1);
             order.swap(i, j);
         }
         order

@@ -4,6 +4,7 @@ use super::{Shuffle, batches::take_rows};
 use crate::{
     data::Array,
     error::{Error, ErrorKind},
+    session::Session,
 };
 use std::{ops::ControlFlow, sync::mpsc, thread};
 
@@ -120,6 +121,36 @@ pub fn each_batch<'a>(
         }
         Ok(())
     })
+}
+
+/// Runs a session on all examples in their order, `batch` at a time, and calls `body` after each run with the numbers
+/// of its examples.
+///
+/// The last run is filled up with the last example again and again: only as many rows of an output count as `body` is
+/// given examples.
+///
+/// # Errors
+/// The first error of the dataset, the session or the body; a batch size of 0.
+pub fn sweep(
+    session: &Session,
+    data: &dyn Dataset,
+    batch: usize,
+    mut body: impl FnMut(&[usize]) -> Result<(), Error>,
+) -> Result<(), Error> {
+    if batch == 0 {
+        return Err(Error::new(ErrorKind::Data, "a sweep needs batches of at least one example"));
+    }
+    let examples: Vec<usize> = (0..data.len()).collect();
+    for chunk in examples.chunks(batch) {
+        let mut rows = chunk.to_vec();
+        rows.resize(batch, data.len() - 1);
+        for (name, array) in data.batch(&rows)? {
+            session.write(name, &array)?;
+        }
+        session.run()?;
+        body(chunk)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::{fmt::Write as _, fs, path::Path};
 /// The figures of one epoch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Epoch {
-    /// Its number, from 1.
+    /// Its number, from 1; that of the epoch it is a part of, where there are several measurements in one.
     pub epoch: u64,
     /// How many steps had been made at its end.
     pub step: u64,

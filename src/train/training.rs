@@ -49,10 +49,12 @@ pub enum Event<'a> {
     Step {
         /// Its number among all steps, from 1.
         step: u64,
-        /// The means of the epoch so far; some steps are still on their way.
+        /// How many steps the training has in all.
+        total: u64,
+        /// The means since the last measurement; some steps are still on their way.
         means: &'a [(String, f64)],
     },
-    /// An epoch ended.
+    /// An epoch ended, or as many steps as [`measure_every`](Training::measure_every) says were made.
     Epoch(&'a Epoch),
     /// A checkpoint was written.
     Saved(&'a Path),
@@ -94,6 +96,8 @@ pub struct Training<'a> {
     data: &'a dyn Dataset,
     batch: usize,
     epochs: u64,
+    steps: Option<u64>,
+    period: Option<u64>,
     seed: u64,
     most_steps: Option<u64>,
     validate: Option<Validation<'a>>,
@@ -115,6 +119,8 @@ impl<'a> Training<'a> {
             data,
             batch,
             epochs: 1,
+            steps: None,
+            period: None,
             seed: 0,
             most_steps: None,
             validate: None,
@@ -132,6 +138,19 @@ impl<'a> Training<'a> {
         self
     }
 
+    /// How many steps are made instead of whole epochs, those before a resumed checkpoint included.
+    pub fn steps(mut self, steps: u64) -> Self {
+        self.steps = Some(steps);
+        self
+    }
+
+    /// Measures and validates after every so many steps, and at the end, instead of after every epoch: for data of
+    /// which one pass is long.
+    pub fn measure_every(mut self, steps: u64) -> Self {
+        self.period = Some(steps.max(1));
+        self
+    }
+
     /// The seed of the shuffles.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
@@ -144,7 +163,8 @@ impl<'a> Training<'a> {
         self
     }
 
-    /// What to measure at the end of each epoch, `[("valid_loss", 0.31)]`.
+    /// What to measure at the end of each epoch, or as often as [`measure_every`](Training::measure_every) says:
+    /// `[("valid_loss", 0.31)]`.
     pub fn validate(mut self, validate: impl FnMut() -> Result<Vec<(String, f64)>, Error> + 'a) -> Self {
         self.validate = Some(Box::new(validate));
         self
@@ -207,8 +227,11 @@ impl<'a> Training<'a> {
             sums.read(notes.get("sums").ok_or_else(|| broken("sums"))?).ok_or_else(|| broken("sums"))?;
         }
         let mut step = u64::from(self.weights.read("step")?.to_u32().first().copied().unwrap_or(0));
-        let last = self.most_steps.map_or(self.epochs * per_epoch, |most| most.min(self.epochs * per_epoch));
-        let mut ended = if step < self.epochs * per_epoch && step >= last { Ended::Stopped } else { Ended::Done };
+        let total = self.steps.unwrap_or(self.epochs * per_epoch);
+        let period = self.period.unwrap_or(per_epoch);
+        let is_measured = |step: u64| step.is_multiple_of(period) || step == total;
+        let last = self.most_steps.map_or(total, |most| most.min(total));
+        let mut ended = if step < total && step >= last { Ended::Stopped } else { Ended::Done };
 
         while step < last && ended == Ended::Done {
             let epoch = step / per_epoch;
@@ -222,12 +245,12 @@ impl<'a> Training<'a> {
                     sums.add(i, self.session.fetch(name)?)?;
                 }
                 step += 1;
-                observe(Event::Step { step, means: &sums.means() })?;
+                observe(Event::Step { step, total, means: &sums.means() })?;
                 let off = self.switch.is_some_and(|switch| switch.load(Ordering::Relaxed));
-                if (off || step == last) && step < self.epochs * per_epoch {
+                if (off || step == last) && step < total {
                     ended = Ended::Stopped;
                 }
-                if step.is_multiple_of(per_epoch) {
+                if is_measured(step) {
                     return Ok(ControlFlow::Break(()));
                 }
                 if ended == Ended::Stopped || self.every.is_some_and(|every| step.is_multiple_of(every)) {
@@ -236,8 +259,8 @@ impl<'a> Training<'a> {
                 }
                 Ok(if ended == Ended::Stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
             })?;
-            if !step.is_multiple_of(per_epoch) {
-                break;
+            if !is_measured(step) {
+                continue; // The epoch is over, or the training stopped.
             }
             sums.settle()?;
             let mut figures = sums.means();
@@ -245,7 +268,7 @@ impl<'a> Training<'a> {
             if let Some(validate) = &mut self.validate {
                 figures.extend(validate()?);
             }
-            history.epochs.push(Epoch { epoch: epoch + 1, step, figures });
+            history.epochs.push(Epoch { epoch: step.div_ceil(per_epoch), step, figures });
             if let Some(epoch) = history.epochs.last() {
                 observe(Event::Epoch(epoch))?;
             }

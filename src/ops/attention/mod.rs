@@ -13,7 +13,7 @@ mod tests;
 use crate::{
     data::{DType, Shape, TensorDesc},
     error::Misfit,
-    graph::{Backward, Emit, Gradients, Io, Mode, Op, Tensor},
+    graph::{Backward, Emit, Gradients, Io, Mode, Op, Precision, Tensor},
     kernel::Target,
 };
 use smallvec::SmallVec;
@@ -154,6 +154,10 @@ impl Op for Attend {
 
     fn outputs(&self) -> usize {
         if matches!(self.pass, Pass::Forward | Pass::KeysAndValues) { 2 } else { 1 }
+    }
+
+    fn precision(&self) -> Precision {
+        Precision::Half
     }
 
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {

@@ -8,7 +8,7 @@ mod sizes;
 use crate::{
     data::{DType, Shape, TensorDesc},
     error::Misfit,
-    graph::{Backward, Emit, Gradients, Io, Op, Tensor},
+    graph::{Backward, Emit, Gradients, Io, Op, Precision, Tensor},
     kernel::Target,
 };
 pub use options::{
@@ -200,6 +200,10 @@ impl Op for Forward {
         CONV[self.dims - 1].forward
     }
 
+    fn precision(&self) -> Precision {
+        Precision::Half
+    }
+
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {
         let dtype = same_floats(inputs)?;
         let sizes = self.sizes(&inputs[0].shape, &inputs[1].shape)?;
@@ -241,6 +245,10 @@ impl Transpose {
 impl Op for Transpose {
     fn name(&self) -> &'static str {
         TRANSPOSE[self.dims - 1].data
+    }
+
+    fn precision(&self) -> Precision {
+        Precision::Half
     }
 
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {

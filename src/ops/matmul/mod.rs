@@ -6,7 +6,7 @@ mod product;
 use crate::{
     data::{Shape, TensorDesc},
     error::Misfit,
-    graph::{Backward, Emit, Gradients, Io, Op, Tensor},
+    graph::{Backward, Emit, Gradients, Io, Op, Precision, Tensor},
     kernel::Target,
 };
 use product::Product;
@@ -37,6 +37,10 @@ fn clash(a: &Shape, b: &Shape, columns: usize, rows: usize) -> Misfit {
 impl Op for MatMul {
     fn name(&self) -> &'static str {
         "matmul"
+    }
+
+    fn precision(&self) -> Precision {
+        Precision::Half
     }
 
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {

@@ -6,7 +6,7 @@ mod sizes;
 use crate::{
     data::{DType, Shape, TensorDesc},
     error::Misfit,
-    graph::{Backward, Emit, Gradients, Graph, Io, Mode, Op, Tensor},
+    graph::{Backward, Emit, Gradients, Graph, Io, Mode, Op, Precision, Tensor},
     kernel::Target,
     shader,
 };
@@ -141,6 +141,10 @@ impl Op for Steps {
 
     fn outputs(&self) -> usize {
         2 + usize::from(self.has_saved())
+    }
+
+    fn precision(&self) -> Precision {
+        Precision::Half
     }
 
     fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {
