@@ -111,8 +111,8 @@ fn an_interrupt_leaves_a_checkpoint_that_resumes() {
 fn a_translator_is_trained_and_used() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let pairs: String = (0..40).map(|i| format!("take {i} of it\tnimm {i} davon\n")).collect();
-    fs::write(folder.join("pairs.tsv"), &pairs).unwrap();
+    let pairs: Vec<String> = (0..40).map(|i| format!("take {i} of it\tnimm {i} davon")).collect();
+    fs::write(folder.join("pairs.tsv"), pairs.join("\n")).unwrap();
     let found = train(folder, &["translate", "--pairs", "pairs.tsv", "--unit", "word"], &["--checkpoint", "t"]);
     assert!(found[0]["valid_bleu"].is_f64() && found[0]["valid_exact"].is_f64(), "{}", found[0]);
     let said = lines(&wgrad(folder, &["translate", "--checkpoint", "t", "take 3 of it", "take it", "--json"]));
@@ -134,8 +134,9 @@ fn a_translator_is_trained_and_used() {
 fn a_classifier_is_trained_and_used() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let rows: String = (0..60).map(|i| format!("{},\"it is {}, no. {i}\"\n", i % 2, ["bad", "good"][i % 2])).collect();
-    fs::write(folder.join("rows.csv"), format!("stars,comment\n{rows}")).unwrap();
+    let row = |i: usize| format!("{},\"it is {}, no. {i}\"", i % 2, ["bad", "good"][i % 2]);
+    let rows: Vec<String> = (0..60).map(row).collect();
+    fs::write(folder.join("rows.csv"), format!("stars,comment\n{}\n", rows.join("\n"))).unwrap();
     let kind = ["classify", "--csv", "rows.csv", "--text", "comment", "--label", "stars"];
     for model in ["lstm", "conv", "bag"] {
         let found = train(folder, &kind, &["--model", model, "--checkpoint", model, "--mixed"]);
