@@ -8,6 +8,7 @@ mod autodiff;
 mod checkpoint;
 #[cfg(feature = "cli")]
 mod cli;
+mod checkpointed;
 mod conv;
 mod cooperative;
 mod errors;
