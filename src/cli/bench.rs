@@ -1,11 +1,10 @@
 //! `wgrad bench`.
 
-use super::{Bench, DTypeOption, SizeOption, say};
+use super::{device, Bench, DTypeOption, SizeOption, say};
 use crate::{
     catalogue::{Entry, Size, entries},
     data::DType,
     error::{Error, ErrorKind},
-    gpu::Context,
     measure::{Measurement, Pass, Roofline, measure},
 };
 use serde_json::json;
@@ -20,7 +19,7 @@ pub(super) fn run(options: &Bench) -> Result<(), Error> {
         let message = format!("bench: no operation's name contains {:?}", options.names.join(" or "));
         return Err(Error::new(ErrorKind::Name, message).hint("docs/operations.md lists them"));
     }
-    let context = pollster::block_on(Context::new())?;
+    let context = device::open()?;
     let dtype = match options.dtype {
         DTypeOption::F32 => DType::F32,
         DTypeOption::F16 => DType::F16,

@@ -1,6 +1,7 @@
 //! The command line: `wgrad train`, `wgrad predict`, `wgrad devices`, `wgrad bench`, `wgrad profile`.
 
 mod bench;
+mod device;
 mod devices;
 mod digits;
 mod inspect;

@@ -1,6 +1,6 @@
 //! `wgrad profile`.
 
-use super::{Profile as Options, say};
+use super::{device, Profile as Options, say};
 use crate::{
     data::Array,
     error::{Error, ErrorKind},
@@ -12,7 +12,7 @@ use serde_json::json;
 use std::fs;
 
 pub(super) fn run(options: &Options) -> Result<(), Error> {
-    let context = pollster::block_on(Context::new())?;
+    let context = device::open()?;
     let (graph, output) =
         if options.train { options.model.training(options.batch) } else { options.model.inference(options.batch) };
     let plan = graph.plan(&[("output", &output)], context.target())?;
