@@ -49,7 +49,7 @@ fn main() -> Result<(), Error> {
     println!("\nhanding an input over: `Session::write`, and a belt of mapped buffers that are used again");
     println!("{:<20} {:>12} {:>12} {:>12}", "", "copy GB/s", "write GB/s", "belt GB/s");
     for megabytes in [0.0625, 1.0, 16.0] {
-        let count = (megabytes * (1 << 18) as f64) as usize;
+        let count = (megabytes * f64::from(1 << 18)) as usize;
         let graph = Graph::new(Mode::Infer);
         let y = graph.input("x", [count]).slice(0, 0..1) + 1.0;
         let session = session(&context, &graph, &y)?;

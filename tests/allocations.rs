@@ -117,7 +117,15 @@ impl Raw {
         let uniform = buffer(wgpu::BufferUsages::UNIFORM);
         let group = |i: usize| {
             // The input, what is between in two buffers, the output, and the weight.
-            let value = |i: usize| &storage[if i == 0 { 2 } else if i == dispatches { 3 } else { i % 2 }];
+            let value = |i: usize| {
+                &storage[if i == 0 {
+                    2
+                } else if i == dispatches {
+                    3
+                } else {
+                    i % 2
+                }]
+            };
             let buffers = [value(i), &storage[4], value(i + 1), &uniform];
             let entries: Vec<wgpu::BindGroupEntry<'_>> = buffers
                 .iter()

@@ -6,9 +6,9 @@ mod architecture;
 mod attention;
 mod autodiff;
 mod checkpoint;
+mod checkpointed;
 #[cfg(feature = "cli")]
 mod cli;
-mod checkpointed;
 mod conv;
 mod cooperative;
 mod errors;

@@ -136,8 +136,12 @@ fn no_way_of_saving_memory_takes_more() {
                 graph.plan_with(&[("y", &y)], &Target::baseline(), options).unwrap().memory().session()
             };
             let plain = bytes(false, false);
-            println!("network {i}, training {train}: {plain} bytes, {} in place, {} reordered, {} both",
-                bytes(true, false), bytes(false, true), bytes(true, true));
+            println!(
+                "network {i}, training {train}: {plain} bytes, {} in place, {} reordered, {} both",
+                bytes(true, false),
+                bytes(false, true),
+                bytes(true, true)
+            );
             assert!(bytes(true, false) <= plain && bytes(false, true) <= plain);
             assert!(bytes(true, true) <= bytes(true, false).min(bytes(false, true)));
         }

@@ -1,6 +1,6 @@
 //! `wgrad bench`.
 
-use super::{device, Bench, DTypeOption, SizeOption, say};
+use super::{Bench, DTypeOption, SizeOption, device, say};
 use crate::{
     catalogue::{Entry, Size, entries},
     data::DType,

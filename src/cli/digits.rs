@@ -1,7 +1,7 @@
 //! `wgrad train digits` and `wgrad predict digits`.
 
-use super::{device, 
-    PredictDigits, TrainDigits,
+use super::{
+    PredictDigits, TrainDigits, device,
     plot::{self, Curve},
     say,
 };

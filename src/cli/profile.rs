@@ -1,6 +1,6 @@
 //! `wgrad profile`.
 
-use super::{device, Profile as Options, say};
+use super::{Profile as Options, device, say};
 use crate::{
     data::Array,
     error::{Error, ErrorKind},
