@@ -110,16 +110,14 @@ fn panel(
             (low * 0.8..high * 1.2).log_scale(),
         )?;
     chart.configure_mesh().x_desc(name).light_line_style(WHITE).y_label_formatter(&|y| format!("{y:.4}")).draw()?;
-    let curves: [(&str, RGBColor, Vec<(f64, f64)>); 2] = [
-        ("measured", RGBColor(31, 119, 180), points.iter().map(|p| (p.at as f64, measured(p))).collect()),
-        ("the law", RGBColor(214, 96, 20), points.iter().map(|p| (p.at as f64, expected(p))).collect()),
-    ];
-    for (label, colour, curve) in curves {
-        chart
-            .draw_series(LineSeries::new(curve, colour.stroke_width(2)).point_size(3))?
-            .label(label)
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2)));
-    }
+    let blue = RGBColor(31, 119, 180);
+    let line = LineSeries::new(points.iter().map(|p| (p.at as f64, measured(p))), blue.stroke_width(2));
+    let key = move |(x, y)| PathElement::new([(x, y), (x + 18, y)], blue.stroke_width(2));
+    chart.draw_series(line.point_size(3))?.label("measured").legend(key);
+    let orange = RGBColor(214, 96, 20);
+    let line = LineSeries::new(points.iter().map(|p| (p.at as f64, expected(p))), orange.stroke_width(2));
+    let key = move |(x, y)| PathElement::new([(x, y), (x + 18, y)], orange.stroke_width(2));
+    chart.draw_series(line.point_size(3))?.label("the law").legend(key);
     chart
         .configure_series_labels()
         .position(SeriesLabelPosition::UpperLeft)

@@ -125,7 +125,7 @@ fn segments_may_be_nested_and_their_insides_read_from_outside() {
             whole
         };
         let loss = y.matmul(&inside).square().sum_all() + inside.mean_all();
-        let dx = gradients(&loss, &[x.clone()]).remove(0).unwrap();
+        let dx = gradients(&loss, std::slice::from_ref(&x)).remove(0).unwrap();
         // The gradient of a gradient goes through the copy, which adds the same terms in another order.
         let ddx = gradients(&dx.square().sum_all(), &[x]).remove(0).unwrap();
         let outputs = [("loss", &loss), ("dx", &dx), ("ddx", &ddx)];
