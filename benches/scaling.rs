@@ -71,10 +71,10 @@ fn measure(context: &Context, at: usize, sizes: Sizes) -> Result<Point, wgrad::e
     Ok(Point { at, seconds: times[times.len() / 2], work, bytes, numbers })
 }
 
-/// The slope of a curve between its last two points, on logarithmic axes.
-fn slope(points: &[Point], of: impl Fn(&Point) -> f64) -> f64 {
-    let [.., a, b] = points else { return f64::NAN };
-    (of(b) / of(a)).ln() / (b.at as f64 / a.at as f64).ln()
+/// The slope of a curve between its last two points, on logarithmic axes; nothing for the first point.
+fn slope(points: &[Point], of: impl Fn(&Point) -> f64) -> String {
+    let [.., a, b] = points else { return String::new() };
+    format!("{:.2}", (of(b) / of(a)).ln() / (b.at as f64 / a.at as f64).ln())
 }
 
 fn draw(path: &Path, name: &str, points: &[Point]) -> Result<(), Box<dyn Error>> {
@@ -145,7 +145,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             points.push(measure(&context, at, sizes)?);
             let point = &points[points.len() - 1];
             println!(
-                "{name:<8} {at:>6} {:>10.2} {:>8.2} {:>8.2} {:>10.2} {:>8.2} {:>8.2}",
+                "{name:<8} {at:>6} {:>10.2} {:>8} {:>8} {:>10.2} {:>8} {:>8}",
                 point.seconds * 1e3,
                 slope(&points, |p| p.seconds),
                 slope(&points, |p| p.work),

@@ -7,12 +7,13 @@
 
 use super::{
     Context, Pipeline,
-    context::guarded,
-    pipeline::{Entry, Kind, Texts},
+    pipeline::{Entry, Texts},
 };
+use crate::{error::Error, kernel::Kernel};
+#[cfg(not(target_arch = "wasm32"))]
 use crate::{
-    error::{Error, ErrorKind},
-    kernel::Kernel,
+    error::ErrorKind,
+    gpu::{context::guarded, pipeline::Kind},
 };
 #[cfg(not(target_arch = "wasm32"))]
 use std::{
@@ -142,7 +143,8 @@ fn dispatch_each(
             if begin.elapsed() > COLD && !cold.swap(true, Ordering::Relaxed) {
                 let free = thread::available_parallelism().map_or(1, usize::from) - 1;
                 let waiting = order.len().saturating_sub(next.load(Ordering::Relaxed));
-                helpers.extend((0..free.min(waiting).min(MOST_HELPERS)).map(|_| scope.spawn(help)));
+                // Opening a device takes about as long as a kernel.
+                helpers.extend((0..free.min(waiting / 2).min(MOST_HELPERS)).map(|_| scope.spawn(help)));
             }
         }
         left.extend(helpers.into_iter().flat_map(|helper| helper.join().unwrap_or_default()));
