@@ -109,7 +109,10 @@ fn panel(
             (first.at as f64 * 0.9..last.at as f64 * 1.1).log_scale(),
             (low * 0.8..high * 1.2).log_scale(),
         )?;
-    chart.configure_mesh().x_desc(name).light_line_style(WHITE).y_label_formatter(&|y| format!("{y:.4}")).draw()?;
+    let short = |y: &f64| format!("{y:.3}").trim_end_matches('0').trim_end_matches('.').to_owned();
+    let mut mesh = chart.configure_mesh();
+    mesh.x_desc(name).light_line_style(WHITE).x_label_formatter(&|x| format!("{x:.0}")).y_label_formatter(&short);
+    mesh.draw()?;
     let blue = RGBColor(31, 119, 180);
     let line = LineSeries::new(points.iter().map(|p| (p.at as f64, measured(p))), blue.stroke_width(2));
     let key = move |(x, y)| PathElement::new([(x, y), (x + 18, y)], blue.stroke_width(2));

@@ -169,7 +169,7 @@ fn a_segment_that_changes_state_it_reads_keeps_what_it_read() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 8, ..ProptestConfig::default() })]
 
     /// Random operations in random segments; each may read any value before it, also out of another segment.
     #[test]
