@@ -452,7 +452,8 @@ impl Graph {
     /// kept for them: less memory for about one more forward pass through the segment.
     ///
     /// Only values that are read outside the segment are kept, and what changes state in place runs once. The
-    /// copy has the same attributes, so dropout drops the same elements and the gradients are the same bits.
+    /// copy has the same attributes, so dropout drops the same elements and the gradients are the same bits, unless
+    /// a driver rounds pointwise work differently where other work is fused with it.
     /// A segment inside another is part of the outer one. `torch.utils.checkpoint`.
     ///
     /// ```
