@@ -162,3 +162,76 @@ fn a_process_may_end_while_kernels_run() {
     let output = output.unwrap();
     assert!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
 }
+
+/// An app's device with what the library could use.
+fn full_device() -> (wgpu::Device, wgpu::Queue) {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+    let adapter = pollster::block_on(instance.request_adapter(&Default::default())).unwrap();
+    let descriptor = wgpu::DeviceDescriptor {
+        required_features: wgrad::gpu::required_features(&adapter),
+        required_limits: wgrad::gpu::required_limits(&adapter),
+        ..Default::default()
+    };
+    pollster::block_on(adapter.request_device(&descriptor)).unwrap()
+}
+
+/// What a small network makes of ones, on a context of its own.
+fn ones(context: &Context) -> Vec<f32> {
+    let graph = Graph::new(Mode::Infer);
+    let y = graph.input("x", [4]).exp().softmax(-1);
+    let plan = graph.plan(&[("y", &y)], context.target()).unwrap();
+    let weights = Weights::init(context, &plan, 0).unwrap();
+    let session = Session::new(context, plan, &weights).unwrap();
+    session.write("x", &Array::from_f32([4], &[1.0; 4]).unwrap()).unwrap();
+    session.run().unwrap();
+    session.read_blocking("y").unwrap().to_f32()
+}
+
+#[test]
+fn compiled_pipelines_are_kept_when_asked_and_a_damaged_file_is_replaced() {
+    let (device, queue) = app_device();
+    let context = Context::from_wgpu(device, queue).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let error = context.keep_pipelines(folder.path()).unwrap_err();
+    assert!(error.to_string().contains("this device has no pipeline caches"), "{error}");
+
+    let files = || -> Vec<std::path::PathBuf> {
+        std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect()
+    };
+    let run = || {
+        let (device, queue) = full_device();
+        let context = Context::from_wgpu(device, queue).unwrap();
+        if let Err(error) = context.keep_pipelines(folder.path()) {
+            // Backends without such caches say so, and compute all the same.
+            assert!(error.is_device(), "{error}");
+        }
+        assert_eq!(ones(&context), [0.25; 4]);
+        files()
+    };
+    assert!(files().is_empty());
+    let kept = run();
+    if context.device().adapter_info().backend == wgpu::Backend::Vulkan {
+        assert_eq!(kept.len(), 1, "{kept:?}");
+        let whole = std::fs::read(&kept[0]).unwrap();
+        std::fs::write(&kept[0], &whole[..whole.len() - 1]).unwrap();
+        assert_eq!(run(), kept);
+        assert_eq!(std::fs::read(&kept[0]).unwrap().len(), whole.len(), "the damaged file is replaced");
+    }
+}
+
+#[test]
+fn compilation_reports_its_progress_once_for_each_kernel() {
+    use std::sync::{Arc, Mutex};
+    let (device, queue) = app_device();
+    for context in [Context::from_wgpu(device, queue).unwrap(), pollster::block_on(Context::new()).unwrap()] {
+        let told: Arc<Mutex<Vec<(usize, usize)>>> = Arc::default();
+        let listener = told.clone();
+        context.on_progress(move |progress| listener.lock().unwrap().push((progress.done, progress.total)));
+        ones(&context);
+        let mut told = std::mem::take(&mut *told.lock().unwrap());
+        told.sort_unstable();
+        let total = told[0].1;
+        assert!(total > 0);
+        assert_eq!(told, (0..=total).map(|done| (done, total)).collect::<Vec<_>>());
+    }
+}

@@ -6,6 +6,7 @@ mod architecture;
 mod attention;
 mod autodiff;
 mod checkpoint;
+mod checkpointed;
 #[cfg(feature = "cli")]
 mod cli;
 #[cfg(all(feature = "cli", unix))]

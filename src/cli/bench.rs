@@ -1,11 +1,10 @@
 //! `wgrad bench`.
 
-use super::{Bench, SizeOption, say};
+use super::{Bench, SizeOption, device, say};
 use crate::{
     catalogue::{Entry, Size, entries},
     data::DType,
     error::{Error, ErrorKind},
-    gpu::Context,
     measure::{Measurement, Pass, Roofline, measure},
 };
 use serde_json::json;
@@ -20,7 +19,7 @@ pub(super) fn run(options: &Bench) -> Result<(), Error> {
         let message = format!("bench: no operation's name contains {:?}", options.names.join(" or "));
         return Err(Error::new(ErrorKind::Name, message).hint("docs/operations.md lists them"));
     }
-    let context = pollster::block_on(Context::new())?;
+    let context = device::open()?;
     let dtype = DType::from(options.dtype);
     if dtype == DType::F16 && !context.target().f16 {
         return Err(Error::new(ErrorKind::Device, "bench: this device has no 16-bit floats (SHADER_F16)"));

@@ -1,7 +1,7 @@
 //! `wgrad train digits` and `wgrad predict digits`.
 
 use super::{
-    PredictDigits, TrainDigits,
+    PredictDigits, TrainDigits, device,
     fit::catch_interrupt,
     plot::{self, Curve, Panel},
     say,
@@ -124,7 +124,7 @@ pub(super) fn train(options: &TrainDigits) -> Result<(), Error> {
     let batch = options.batch.min(training.len());
     let steps_per_epoch = (training.len() / batch) as u64;
 
-    let context = pollster::block_on(Context::new())?;
+    let context = device::open()?;
     let (graph, outputs) = training_graph(options, batch, options.epochs * steps_per_epoch);
     let plan = graph.plan(&outputs.each_ref().map(|(name, tensor)| (*name, tensor)), context.target())?;
     let weights = Weights::init(&context, &plan, options.seed)?;
@@ -243,7 +243,7 @@ pub(super) fn predict(options: &PredictDigits) -> Result<(), Error> {
     };
     let digit = (options.index < digits.len()).then(|| digits.take(&[options.index])).flatten().ok_or_else(outside)?;
 
-    let context = pollster::block_on(Context::new())?;
+    let context = device::open()?;
     let graph = Graph::new(Mode::Infer);
     let y = lenet(CLASSES).apply(&graph.input("x", [1, 1, 8, 8]));
     let plan = graph.plan(&[("y", &y)], context.target())?;

@@ -1,6 +1,7 @@
 //! The command line: `wgrad train`, `predict`, `embed`, `generate`, `translate`, `devices`, `bench`, `profile`, `summary`, `inspect`.
 
 mod bench;
+mod device;
 mod devices;
 mod digits;
 mod embed;

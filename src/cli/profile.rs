@@ -1,6 +1,6 @@
 //! `wgrad profile`.
 
-use super::{Profile as Options, models::Network, say};
+use super::{Profile as Options, device, models::Network, say};
 use crate::{
     error::{Error, ErrorKind},
     gpu::Context,
@@ -11,7 +11,7 @@ use serde_json::json;
 use std::fs;
 
 pub(super) fn run(options: &Options) -> Result<(), Error> {
-    let context = pollster::block_on(Context::new())?;
+    let context = device::open()?;
     let (network, sizes) = (Network::of(&options.model)?, options.sizes.sizes());
     let program = if options.train { network.training(sizes) } else { network.inference(sizes) };
     let plan = program.graph.plan(&[("output", &program.output)], context.target())?;

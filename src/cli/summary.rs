@@ -48,9 +48,10 @@ pub(super) fn run(options: &Summary) -> Result<(), Error> {
     for (what, plan) in [("inference", &infer), ("a training step (AdamW)", &train)] {
         let (report, memory) = (plan.report(), plan.memory());
         say(format_args!(
-            "{what}: {:.3} GFLOP in {} dispatches, {:.1} MB: {:.1} parameters, {:.1} state, {:.1} activations",
+            "{what}: {:.3} GFLOP in {} dispatches of {} kernels, {:.1} MB: {:.1} parameters, {:.1} state, {:.1} activations",
             report.flops() as f64 / 1e9,
             report.steps.len(),
+            report.pipelines,
             memory.total() as f64 / 1e6,
             memory.parameters as f64 / 1e6,
             memory.state as f64 / 1e6,
@@ -64,6 +65,7 @@ fn whole(plan: &Plan) -> Value {
     let (report, memory) = (plan.report(), plan.memory());
     json!({
         "flops": report.flops(), "bytes_moved": report.bytes(), "dispatches": report.steps.len(),
+        "pipelines": report.pipelines,
         "memory": {
             "total": memory.total(), "parameters": memory.parameters, "state": memory.state, "inputs": memory.inputs,
             "outputs": memory.outputs, "activations": memory.activations, "uniforms": memory.uniforms, "readback": memory.readback,

@@ -1,6 +1,10 @@
 //! A device to run on: the crate's own, or an app's.
 
-use super::{Buffer, Pipeline};
+use super::{
+    Buffer, Pipeline, Progress,
+    cache::{self, PipelineCache},
+    compile::compile,
+};
 use crate::{
     data::DType,
     error::{Error, ErrorKind},
@@ -9,8 +13,9 @@ use crate::{
 use std::{
     collections::HashMap,
     fmt,
+    path::Path,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -28,6 +33,11 @@ struct Inner {
     info: wgpu::AdapterInfo,
     target: Target,
     pipelines: Mutex<HashMap<Kernel, Arc<Pipeline>>>,
+    cache: OnceLock<PipelineCache>,
+    /// The adapter of a device of the library whose driver compiles at the first dispatch.
+    #[cfg_attr(target_arch = "wasm32", expect(dead_code))]
+    lazy_adapter: Option<wgpu::Adapter>,
+    progress: Mutex<Option<Listener>>,
     allocated: Arc<AtomicU64>,
     allocations: AtomicU64,
     budget: AtomicU64,
@@ -41,6 +51,8 @@ impl super::exit::AtWork for Inner {
         let _ = self.device.poll(wgpu::PollType::wait_indefinitely());
     }
 }
+/// Who is told of progress.
+type Listener = Arc<dyn Fn(Progress) + Send + Sync>;
 
 /// The optional features the library uses where an adapter has them: subgroups, 16-bit floats,
 /// timestamps and pipeline caches. Pass them to `request_device` for [`Context::from_wgpu`].
@@ -203,26 +215,63 @@ impl Context {
             };
             instance.request_adapter(&options).await.map_err(|error| no_adapter(None, &[]).caused_by(error))?
         };
-        let descriptor = wgpu::DeviceDescriptor {
-            label: Some("wgrad"),
-            required_features: required_features(&adapter) | experimental_features(&adapter),
-            required_limits: required_limits(&adapter),
-            // SAFETY: of the experimental features only cooperative matrices are asked for. Kernels use those
-            // the adapter lists and no others, and load and store them within workgroup memory.
-            experimental_features: unsafe { wgpu::ExperimentalFeatures::enabled() },
-            ..Default::default()
-        };
-        let (device, queue) = adapter.request_device(&descriptor).await.map_err(|error| {
-            Error::new(ErrorKind::Device, format!("{}: cannot open the device", adapter.get_info().name))
-                .caused_by(error)
-        })?;
-        let context = Context::build(device, queue, Some(&adapter));
+        let (device, queue) = request_device(&adapter).await?;
+        let context = Context::build(device, queue, Some(&adapter), true);
         let failure = context.0.failure.clone();
         context.0.device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
             log::error!("uncaptured device error: {error}");
             failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| from_wgpu("device", error));
         }));
+        if context.device().features().contains(wgpu::Features::PIPELINE_CACHE)
+            && let Some(folder) = cache::folder()
+        {
+            context.keep_pipelines(&folder)?;
+        }
         Ok(context)
+    }
+
+    /// Keeps what the driver compiles in a file of a folder, from which the next program reads it.
+    ///
+    /// [`Context::new`] does so in the user's folder for caches, or in that of the environment variable
+    /// `WGRAD_CACHE` (empty for none). A context on an app's device does not unless asked: apps often have a
+    /// cache of their own. A file that is damaged, too large or for another driver is ignored and replaced.
+    /// Asking a second time changes nothing.
+    ///
+    /// # Errors
+    /// A device without `PIPELINE_CACHE`.
+    pub fn keep_pipelines(&self, folder: impl AsRef<Path>) -> Result<(), Error> {
+        let cache = PipelineCache::open(self.device(), folder.as_ref())?;
+        let _ = self.0.cache.set(cache);
+        Ok(())
+    }
+
+    /// Calls `listener`, from any thread, when kernels that a session needs begin to be compiled, and whenever one more
+    /// is ready.
+    ///
+    /// Kernels are compiled together when a session or weights are made, and never in a run.
+    ///
+    /// ```
+    /// # let context = wgrad::testing::context();
+    /// context.on_progress(|progress| eprint!("\r{} of {} kernels", progress.done, progress.total));
+    /// ```
+    pub fn on_progress(&self, listener: impl Fn(Progress) + Send + Sync + 'static) {
+        *self.0.progress.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(listener));
+    }
+
+    pub(super) fn report(&self, progress: Progress) {
+        let listener = self.0.progress.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(listener) = listener {
+            listener(progress);
+        }
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn lazy_adapter(&self) -> Option<&wgpu::Adapter> {
+        self.0.lazy_adapter.as_ref()
+    }
+
+    pub(super) fn pipeline_cache(&self) -> Option<&wgpu::PipelineCache> {
+        self.0.cache.get().map(PipelineCache::raw)
     }
 
     /// Runs on an app's device and queue. Asks for nothing: uses the features and limits that are on.
@@ -274,10 +323,11 @@ impl Context {
                 return Err(Error::new(ErrorKind::Limit, message).hint("request wgrad::gpu::required_limits(&adapter)"));
             }
         }
-        Ok(Context::build(device, queue, adapter))
+        Ok(Context::build(device, queue, adapter, false))
     }
 
-    fn build(device: wgpu::Device, queue: wgpu::Queue, adapter: Option<&wgpu::Adapter>) -> Context {
+    /// `own`: whether the device is the library's, so that it may be given work between runs.
+    fn build(device: wgpu::Device, queue: wgpu::Queue, adapter: Option<&wgpu::Adapter>, own: bool) -> Context {
         let info = device.adapter_info();
         let target = target(&info, device.features(), &device.limits(), adapter);
         let failure: Arc<Mutex<Option<Error>>> = Arc::default();
@@ -288,6 +338,7 @@ impl Context {
                 .hint("make a new Context and load the last checkpoint");
             *lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
         });
+        let lazy_adapter = adapter.filter(|_| own && target.class.is_software()).cloned();
         let budget = if target.class.is_software() { software_budget() } else { u64::MAX };
         let inner = Arc::new(Inner {
             device,
@@ -295,6 +346,9 @@ impl Context {
             info,
             target,
             pipelines: Mutex::default(),
+            cache: OnceLock::new(),
+            lazy_adapter,
+            progress: Mutex::default(),
             allocated: Arc::default(),
             allocations: AtomicU64::new(0),
             budget: AtomicU64::new(budget),
@@ -427,10 +481,17 @@ impl Context {
             }
             missing
         };
-        let compiled = compile_all(self, &missing)?;
+        if missing.is_empty() {
+            let known = self.0.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
+            return Ok(kernels.iter().map(|kernel| known[*kernel].clone()).collect());
+        }
+        let compiled = compile(self, &missing)?;
         let mut known = self.0.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
         for (kernel, pipeline) in missing.into_iter().zip(compiled) {
             known.insert(kernel.clone(), Arc::new(pipeline));
+        }
+        if let Some(cache) = self.0.cache.get() {
+            cache.save();
         }
         Ok(kernels.iter().map(|kernel| known[*kernel].clone()).collect())
     }
@@ -438,50 +499,48 @@ impl Context {
     /// Runs `body` and turns the device errors it causes into an error.
     pub(crate) fn guarded<T>(&self, what: &str, body: impl FnOnce() -> T) -> Result<T, Error> {
         self.check()?;
-        #[cfg(not(target_arch = "wasm32"))]
-        {
-            let filters = [wgpu::ErrorFilter::Internal, wgpu::ErrorFilter::OutOfMemory, wgpu::ErrorFilter::Validation];
-            let scopes = filters.map(|filter| self.0.device.push_error_scope(filter));
-            let result = body();
-            let errors: Vec<wgpu::Error> =
-                scopes.into_iter().rev().filter_map(|scope| pollster::block_on(scope.pop())).collect();
-            errors.into_iter().next().map_or(Ok(result), |error| Err(from_wgpu(what, error)))
-        }
-        // The browser reports errors later, through the handler for uncaptured ones.
-        #[cfg(target_arch = "wasm32")]
-        {
-            let _ = what;
-            Ok(body())
-        }
+        guarded(&self.0.device, what, body)
     }
 }
 
+/// Runs `body` and turns the errors of a device that it causes into an error.
 #[cfg(not(target_arch = "wasm32"))]
-fn compile_all(context: &Context, kernels: &[&Kernel]) -> Result<Vec<Pipeline>, Error> {
-    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(kernels.len().max(1));
-    let next = std::sync::atomic::AtomicUsize::new(0);
-    let mut compiled: Vec<(usize, Result<Pipeline, Error>)> = std::thread::scope(|scope| {
-        let work = || {
-            let mut done = Vec::new();
-            loop {
-                let i = next.fetch_add(1, Ordering::Relaxed);
-                let Some(kernel) = kernels.get(i) else { return done };
-                done.push((i, Pipeline::new(context, kernel)));
-            }
-        };
-        let handles: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-        handles.into_iter().flat_map(|handle| handle.join().unwrap_or_default()).collect()
-    });
-    compiled.sort_by_key(|(i, _)| *i);
-    if compiled.len() != kernels.len() {
-        return Err(Error::new(ErrorKind::Device, "a thread that compiled pipelines panicked"));
-    }
-    compiled.into_iter().map(|(_, pipeline)| pipeline).collect()
+pub(super) fn guarded<T>(device: &wgpu::Device, what: &str, body: impl FnOnce() -> T) -> Result<T, Error> {
+    let filters = [wgpu::ErrorFilter::Internal, wgpu::ErrorFilter::OutOfMemory, wgpu::ErrorFilter::Validation];
+    let scopes = filters.map(|filter| device.push_error_scope(filter));
+    let result = body();
+    // Each is popped, the last one first.
+    let errors: Vec<wgpu::Error> =
+        scopes.into_iter().rev().filter_map(|scope| pollster::block_on(scope.pop())).collect();
+    errors.into_iter().next().map_or(Ok(result), |error| Err(from_wgpu(what, error)))
 }
 
+/// Runs `body`. The browser reports errors later, through the handler for uncaptured ones.
 #[cfg(target_arch = "wasm32")]
-fn compile_all(context: &Context, kernels: &[&Kernel]) -> Result<Vec<Pipeline>, Error> {
-    kernels.iter().map(|kernel| Pipeline::new(context, kernel)).collect()
+pub(super) fn guarded<T>(_device: &wgpu::Device, _what: &str, body: impl FnOnce() -> T) -> Result<T, Error> {
+    Ok(body())
+}
+
+/// Opens an adapter with every optional feature the library uses and its own limits.
+async fn request_device(adapter: &wgpu::Adapter) -> Result<(wgpu::Device, wgpu::Queue), Error> {
+    let descriptor = wgpu::DeviceDescriptor {
+        label: Some("wgrad"),
+        required_features: required_features(adapter) | experimental_features(adapter),
+        required_limits: required_limits(adapter),
+        // SAFETY: of the experimental features only cooperative matrices are asked for. Kernels use those
+        // the adapter lists and no others, and load and store them within workgroup memory.
+        experimental_features: unsafe { wgpu::ExperimentalFeatures::enabled() },
+        ..Default::default()
+    };
+    adapter.request_device(&descriptor).await.map_err(|error| {
+        Error::new(ErrorKind::Device, format!("{}: cannot open the device", adapter.get_info().name)).caused_by(error)
+    })
+}
+
+/// Another device of an adapter, like the one of [`Context::new`].
+#[cfg(not(target_arch = "wasm32"))]
+pub(super) fn open_device(adapter: &wgpu::Adapter) -> Result<(wgpu::Device, wgpu::Queue), Error> {
+    pollster::block_on(request_device(adapter))
 }
 
 /// An error the device reported while `what` was done.

@@ -1,6 +1,8 @@
 //! The device: adapters, buffers, pipelines and readback.
 
 mod buffer;
+mod cache;
+mod compile;
 mod context;
 #[cfg(not(target_arch = "wasm32"))]
 mod exit;
@@ -8,6 +10,7 @@ mod pipeline;
 mod readback;
 
 pub(crate) use buffer::Buffer;
+pub use compile::Progress;
 #[cfg(feature = "cli")]
 pub(crate) use context::no_adapter;
 pub use context::{AdapterReport, Context, DriverMemory, adapters, required_features, required_limits};

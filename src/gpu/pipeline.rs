@@ -1,13 +1,18 @@
 //! Compiled kernels. Layouts come from naga's view of the entry point, so a binding is declared once.
 
-use super::Context;
+use super::context::guarded;
 use crate::{
     error::{Error, ErrorKind},
-    kernel::{Kernel, assemble},
+    kernel::{Kernel, Target, assemble},
 };
 use naga::{
-    AddressSpace, StorageAccess,
-    valid::{Capabilities, ValidationFlags, Validator},
+    AddressSpace, Module, StorageAccess,
+    valid::{Capabilities, ModuleInfo, ValidationFlags, Validator},
+};
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 /// A compiled kernel with its bind group layout.
@@ -27,25 +32,79 @@ pub(crate) enum Kind {
     Uniform,
 }
 
-impl Pipeline {
-    pub fn new(context: &Context, kernel: &Kernel) -> Result<Pipeline, Error> {
-        let refuse = |what: String| Error::new(ErrorKind::Device, format!("shader {}: {what}", kernel.label()));
-        let source =
-            assemble(kernel).map_err(|import| refuse(format!("there is no shared file {import:?} to import")))?;
-        let bindings = reflect(kernel, &source, context).map_err(|what| what.locate(&refuse))?;
+/// The text of a module, read and checked.
+type Text = (String, Result<(Module, ModuleInfo), String>);
 
-        let entries: Vec<wgpu::BindGroupLayoutEntry> =
-            bindings.iter().map(|&(binding, kind)| layout_entry(binding, kind)).collect();
-        let label = kernel.label();
-        let label = Some(label.as_str());
-        let constants: Vec<(&str, f64)> =
-            kernel.constants.iter().map(|&(name, value)| (name, f64::from(value))).collect();
-        let device = context.device();
-        context.guarded(&format!("shader {}", kernel.label()), || {
-            let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-                label,
-                source: wgpu::ShaderSource::Wgsl(source.into()),
+/// Module texts by the kernel without entry point and constants: many kernels share one.
+#[derive(Default)]
+pub(super) struct Texts(Mutex<HashMap<Kernel, Arc<OnceLock<Text>>>>);
+
+impl Texts {
+    /// The text of a kernel, read once however many threads ask.
+    fn read(&self, kernel: &Kernel) -> Result<Arc<OnceLock<Text>>, String> {
+        let key = Kernel { entry: "", constants: Vec::new(), ..kernel.clone() };
+        let place = self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default().clone();
+        let source = assemble(kernel).map_err(|import| format!("there is no shared file {import:?} to import"))?;
+        place.get_or_init(|| {
+            let read = naga::front::wgsl::parse_str(&source).map_err(|error| error.emit_to_string(&source));
+            let checked = read.and_then(|module| {
+                let info = Validator::new(ValidationFlags::all(), Capabilities::all()).validate(&module);
+                info.map(|info| (module, info)).map_err(|error| error.emit_to_string(&source))
             });
+            (source, checked)
+        });
+        Ok(place)
+    }
+}
+
+/// A kernel ready for a driver: its entry point alone, with the constants set, and what it binds.
+pub(super) struct Entry<'a> {
+    kernel: &'a Kernel,
+    module: Module,
+    bindings: Vec<(u32, Kind)>,
+    #[cfg(target_arch = "wasm32")]
+    source: String,
+}
+
+impl<'a> Entry<'a> {
+    pub fn new(kernel: &'a Kernel, target: &Target, texts: &Texts) -> Result<Entry<'a>, Error> {
+        let refuse = |what: String| Error::new(ErrorKind::Device, format!("shader {}: {what}", kernel.label()));
+        let text = texts.read(kernel).map_err(refuse)?;
+        let Some((_source, read)) = text.get() else { return Err(refuse("was not read".to_owned())) };
+        let (module, info) = read.as_ref().map_err(|error| refuse(error.clone()))?;
+        let (module, bindings) = reflect(kernel, module, info, target).map_err(|what| what.locate(&refuse))?;
+        Ok(Entry {
+            kernel,
+            module,
+            bindings,
+            #[cfg(target_arch = "wasm32")]
+            source: _source.clone(),
+        })
+    }
+
+    /// About how much there is to compile.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn size(&self) -> usize {
+        let functions = self.module.functions.iter().map(|(_, function)| function.expressions.len());
+        functions.chain(self.module.entry_points.iter().map(|point| point.function.expressions.len())).sum()
+    }
+
+    /// Compiles it for a device.
+    pub fn compile(&self, device: &wgpu::Device, cache: Option<&wgpu::PipelineCache>) -> Result<Pipeline, Error> {
+        let entries: Vec<wgpu::BindGroupLayoutEntry> =
+            self.bindings.iter().map(|&(binding, kind)| layout_entry(binding, kind)).collect();
+        let name = self.kernel.label();
+        let label = Some(name.as_str());
+        // Outside browsers the module goes on as it is: it has been read, and its constants are set.
+        #[cfg(not(target_arch = "wasm32"))]
+        let (source, constants) = (wgpu::ShaderSource::Naga(Cow::Owned(self.module.clone())), []);
+        #[cfg(target_arch = "wasm32")]
+        let source = wgpu::ShaderSource::Wgsl(self.source.as_str().into());
+        #[cfg(target_arch = "wasm32")]
+        let constants: Vec<(&str, f64)> =
+            self.kernel.constants.iter().map(|&(name, value)| (name, f64::from(value))).collect();
+        guarded(device, &format!("shader {name}"), || {
+            let module = device.create_shader_module(wgpu::ShaderModuleDescriptor { label, source });
             let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries: &entries });
             let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
                 label,
@@ -56,11 +115,11 @@ impl Pipeline {
                 label,
                 layout: Some(&pipeline_layout),
                 module: &module,
-                entry_point: Some(kernel.entry),
+                entry_point: Some(self.kernel.entry),
                 compilation_options: wgpu::PipelineCompilationOptions { constants: &constants, ..Default::default() },
-                cache: None,
+                cache,
             });
-            Pipeline { raw, layout, bindings }
+            Pipeline { raw, layout, bindings: self.bindings.clone() }
         })
     }
 }
@@ -80,18 +139,19 @@ impl Refusal {
     }
 }
 
-/// The bindings an entry point uses; refuses kernels whose workgroups exceed the device.
-fn reflect(kernel: &Kernel, source: &str, context: &Context) -> Result<Vec<(u32, Kind)>, Refusal> {
+/// The entry point with its constants set, and the bindings it uses; refuses kernels whose workgroups exceed the
+/// device.
+fn reflect(
+    kernel: &Kernel,
+    module: &Module,
+    info: &ModuleInfo,
+    target: &Target,
+) -> Result<(Module, Vec<(u32, Kind)>), Refusal> {
     let text = |error: String| Refusal::Text(error);
-    let module = naga::front::wgsl::parse_str(source).map_err(|error| text(error.emit_to_string(source)))?;
-    let info = Validator::new(ValidationFlags::all(), Capabilities::all())
-        .validate(&module)
-        .map_err(|error| text(error.emit_to_string(source)))?;
-
     // Workgroup sizes and arrays may depend on constants: look at them with the constants set.
     let constants = kernel.constants.iter().map(|&(name, value)| (name.to_owned(), f64::from(value))).collect();
     let entry = Some((naga::ShaderStage::Compute, kernel.entry));
-    let (module, info) = naga::back::pipeline_constants::process_overrides(&module, &info, entry, &constants)
+    let (module, info) = naga::back::pipeline_constants::process_overrides(module, info, entry, &constants)
         .map_err(|error| text(error.to_string()))?;
     let at = module.entry_points.iter().position(|point| point.name == kernel.entry);
     let at = at.ok_or_else(|| text(format!("has no entry point {:?}", kernel.entry)))?;
@@ -119,7 +179,6 @@ fn reflect(kernel: &Kernel, source: &str, context: &Context) -> Result<Vec<(u32,
     }
     bindings.sort_unstable_by_key(|(number, _)| *number);
 
-    let target = context.target();
     let threads: u32 = module.entry_points[at].workgroup_size.iter().product();
     if threads > target.max_workgroup_threads {
         let limit = target.max_workgroup_threads;
@@ -132,7 +191,7 @@ fn reflect(kernel: &Kernel, source: &str, context: &Context) -> Result<Vec<(u32,
             "has {workgroup_bytes} bytes of workgroup memory, this device allows {limit}"
         )));
     }
-    Ok(bindings)
+    Ok((module.into_owned(), bindings))
 }
 
 fn layout_entry(binding: u32, kind: Kind) -> wgpu::BindGroupLayoutEntry {

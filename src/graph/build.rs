@@ -125,6 +125,10 @@ pub(crate) struct Node {
     pub outputs: SmallVec<[ValueId; 2]>,
     pub place: Place,
     pub layer: Arc<str>,
+    /// The checkpointed segment it was written in, counted from 1; 0 outside.
+    pub segment: u32,
+    /// The copy of a segment it belongs to, counted from 1; 0 for what is computed once.
+    pub copy: u32,
 }
 
 impl Node {
@@ -154,12 +158,17 @@ pub(crate) struct GraphData {
     pub nodes: Vec<Node>,
     pub variables: Vec<Variable>,
     pub error: Option<Error>,
+    /// For each copy of a segment the number of nodes written before it: it runs apart from those.
+    pub copies: Vec<u32>,
     layer: Arc<str>,
     place: Option<Place>,
     streams: u32,
     floats: DType,
     mixed: bool,
     continuing: Option<Continuing>,
+    segment: u32,
+    segments: u32,
+    copy: u32,
 }
 
 impl GraphData {
@@ -199,12 +208,16 @@ impl Graph {
             nodes: Vec::new(),
             variables: Vec::new(),
             error: None,
+            copies: Vec::new(),
             layer: "".into(),
             place: None,
             streams: 0,
             floats: DType::F32,
             mixed: false,
             continuing: None,
+            segment: 0,
+            segments: 0,
+            copy: 0,
         })))
     }
 
@@ -433,7 +446,9 @@ impl Graph {
                     .map(|(i, desc)| data.push_value(desc, Source::Node(id, i)))
                     .collect();
                 let inputs = inputs.iter().map(|tensor| tensor.value).collect();
-                data.nodes.push(Node { op: Arc::new(op), inputs, outputs: values.clone(), place, layer });
+                let (segment, copy) = (data.segment, data.copy);
+                let outputs = values.clone();
+                data.nodes.push(Node { op: Arc::new(op), inputs, outputs, place, layer, segment, copy });
                 drop(data);
                 values.into_iter().map(|value| Tensor { graph: self.clone(), value }).collect()
             }
@@ -538,18 +553,79 @@ impl Graph {
         Tensor { graph: self.clone(), value }
     }
 
-    /// Runs `body` in the layer and at the line of another node: how gradients keep their origin.
-    pub(crate) fn in_origin_of<T>(&self, node: &Node, body: impl FnOnce() -> T) -> T {
-        let (layer, place, mixed) = {
+    /// Runs `body`, a segment of the network, whose values are computed again for the gradients instead of being
+    /// kept for them: less memory for about one more forward pass through the segment.
+    ///
+    /// Only values that are read outside the segment are kept, and what changes state in place runs once. The
+    /// copy has the same attributes, so dropout drops the same elements and the gradients are the same bits, unless
+    /// a driver rounds pointwise work differently where other work is fused with it.
+    /// A segment inside another is part of the outer one. `torch.utils.checkpoint`.
+    ///
+    /// ```
+    /// # use wgrad::{nn::*, optim::AdamW, prelude::*};
+    /// # fn main() -> Result<(), Error> {
+    /// let activations = |checkpointed: bool| {
+    ///     let graph = Graph::new(Mode::Train);
+    ///     let block = encoder_layer(4, 256);
+    ///     let y = (0..12).fold(graph.input("x", [4, 64, 64]), |x, i| {
+    ///         let layer = || block.apply_at(&i.to_string(), &x);
+    ///         if checkpointed { graph.checkpointed(layer) } else { layer() }
+    ///     });
+    ///     AdamW::new(1e-3).minimise(&y.square().mean_all());
+    ///     Ok::<u64, Error>(graph.plan(&[], &wgrad::kernel::Target::baseline())?.memory().activations)
+    /// };
+    /// assert!(activations(true)? * 3 < activations(false)?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn checkpointed<T>(&self, body: impl FnOnce() -> T) -> T {
+        let outer = {
+            let mut data = self.data();
+            let outer = data.segment;
+            if outer == 0 {
+                data.segments += 1;
+                data.segment = data.segments;
+            }
+            outer
+        };
+        let result = body();
+        self.data().segment = outer;
+        result
+    }
+
+    /// Begins a copy of a segment, apart from all nodes so far, and returns its number.
+    pub(crate) fn begin_copy(&self, after: u32) -> u32 {
+        let mut data = self.data();
+        data.copies.push(after);
+        data.copies.len() as u32
+    }
+
+    /// Adds a node that computes once more what another does, from other inputs; returns its outputs.
+    pub(crate) fn repeat(&self, node: &Node, inputs: SmallVec<[ValueId; 4]>, copy: u32) -> SmallVec<[ValueId; 2]> {
+        let mut data = self.data();
+        let id = NodeId(data.nodes.len() as u32);
+        let descs: Vec<TensorDesc> = node.outputs.iter().map(|&value| data.desc(value).clone()).collect();
+        let outputs: SmallVec<[ValueId; 2]> =
+            descs.into_iter().enumerate().map(|(i, desc)| data.push_value(desc, Source::Node(id, i))).collect();
+        data.nodes.push(Node { inputs, outputs: outputs.clone(), segment: 0, copy, ..node.clone() });
+        outputs
+    }
+
+    /// Runs `body` in the layer and at the line of another node, and as part of a copy of its segment if that is
+    /// not 0: how gradients keep their origin.
+    pub(crate) fn in_origin_of<T>(&self, node: &Node, copy: u32, body: impl FnOnce() -> T) -> T {
+        let (layer, place, mixed, outer) = {
             let mut data = self.data();
             let mixed = std::mem::take(&mut data.mixed);
-            (std::mem::replace(&mut data.layer, node.layer.clone()), data.place.replace(node.place), mixed)
+            let layer = std::mem::replace(&mut data.layer, node.layer.clone());
+            (layer, data.place.replace(node.place), mixed, std::mem::replace(&mut data.copy, copy))
         };
         let result = body();
         let mut data = self.data();
         data.layer = layer;
         data.place = place;
         data.mixed = mixed;
+        data.copy = outer;
         result
     }
 }

@@ -33,6 +33,38 @@ pub trait Layer {
     {
         Named { name: name.to_owned(), layer: self }
     }
+
+    /// The same layer, computed again for the gradients instead of kept for them: [`Graph::checkpointed`].
+    ///
+    /// ```
+    /// # use wgrad::{nn::*, prelude::*};
+    /// let encoder = stack("layers", 12, encoder_layer(4, 256).checkpointed());
+    /// # let graph = Graph::new(Mode::Train);
+    /// # encoder.apply(&graph.input("x", [2, 8, 64]));
+    /// # graph.check().unwrap();
+    /// ```
+    ///
+    /// [`Graph::checkpointed`]: crate::graph::Graph::checkpointed
+    fn checkpointed(self) -> Checkpointed<Self>
+    where
+        Self: Sized,
+    {
+        Checkpointed(self)
+    }
+}
+
+/// A layer that is computed again for the gradients: see [`Layer::checkpointed`].
+#[derive(Clone, Debug)]
+pub struct Checkpointed<L>(L);
+
+impl<L: Layer> Layer for Checkpointed<L> {
+    fn apply(&self, x: &Tensor) -> Tensor {
+        x.graph().checkpointed(|| self.0.apply(x))
+    }
+
+    fn apply_at(&self, place: &str, x: &Tensor) -> Tensor {
+        x.graph().checkpointed(|| self.0.apply_at(place, x))
+    }
 }
 
 impl<F: Fn(&Tensor) -> Tensor> Layer for F {

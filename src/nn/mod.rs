@@ -29,7 +29,7 @@ pub use conv::{Axes, Conv, ConvTranspose, conv, conv_transpose1d, conv_transpose
 pub use dropout::{Dropout, dropout};
 pub use embed::{Embed, embed};
 pub use generate::{GenerateToken, generate_token};
-pub use layer::{Chain, Flatten, Layer, Named, Placed, Stack, flatten, stack};
+pub use layer::{Chain, Checkpointed, Flatten, Layer, Named, Placed, Stack, flatten, stack};
 pub use linear::{FeedForward, Linear, feed_forward, linear};
 pub use norm::{BatchNorm, GroupNorm, LayerNorm, RmsNorm, batch_norm, group_norm, instance_norm, layer_norm, rms_norm};
 pub use pool::{

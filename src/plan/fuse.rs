@@ -9,7 +9,7 @@ use crate::{
     graph::{Emit, NodeId, ValueId},
     kernel::{Arg, Target},
 };
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 /// Nodes that become one step: at most one that is not pointwise, and the pointwise ones fused with it.
 #[derive(Clone, Debug, Default)]
@@ -53,8 +53,8 @@ impl<'a> Fusion<'a> {
         Fusion { lowered, target, emitted, consumers, units: Vec::new(), unit_of: HashMap::new() }
     }
 
-    /// The units of the graph in an order in which they can run.
-    pub fn units(mut self, fuse: bool) -> Vec<(Unit, Option<Chain>)> {
+    /// Puts nodes together; without fusion each is a unit of its own.
+    pub fn join_all(&mut self, fuse: bool) {
         for &id in &self.lowered.live {
             if self.is_inlined_everywhere(id) {
                 continue;
@@ -71,7 +71,14 @@ impl<'a> Fusion<'a> {
                 self.join_producers(id);
             }
         }
-        self.schedule().into_iter().map(|i| (self.units[i].clone(), self.chain(&self.units[i]))).collect()
+    }
+
+    /// The units with their chains in an order in which they can run: about that in which they were written, or one
+    /// that keeps less alive.
+    pub fn units(&self, thrifty: bool) -> Vec<(Unit, Option<Chain>)> {
+        let written = self.schedule();
+        let order = if thrifty { self.thrifty(written) } else { written };
+        order.into_iter().map(|i| (self.units[i].clone(), self.chain(&self.units[i]))).collect()
     }
 
     fn shape(&self, id: NodeId) -> &Shape {
@@ -149,7 +156,7 @@ impl<'a> Fusion<'a> {
 
     fn is_legal(&self, unit: &Unit, parts: [usize; 2]) -> bool {
         let first = self.shape(unit.chain[0]);
-        if unit.chain.iter().any(|&id| self.shape(id) != first) {
+        if unit.chain.iter().any(|&id| self.shape(id) != first) || self.mixes_copies(unit) {
             return false;
         }
         let Some(chain) = self.chain(unit) else { return false };
@@ -186,6 +193,15 @@ impl<'a> Fusion<'a> {
         buffers <= self.target.max_storage_buffers as usize
             && self.updates_are_local(unit, &chain)
             && !self.makes_cycle(unit, parts)
+    }
+
+    /// Whether nodes that compute a segment again, or its gradients, would run together with nodes before the copy:
+    /// their values would be kept from then on.
+    fn mixes_copies(&self, unit: &Unit) -> bool {
+        let first = unit.nodes().min().map_or(0, NodeId::index);
+        let copies = &self.lowered.data.copies;
+        let copy = |id: NodeId| (self.lowered.node(id).copy as usize).checked_sub(1).and_then(|at| copies.get(at));
+        unit.nodes().filter_map(copy).any(|&after| first < after as usize)
     }
 
     /// A value that the unit changes in place may be read there only at the element being changed,
@@ -229,12 +245,19 @@ impl<'a> Fusion<'a> {
         false
     }
 
-    /// Runs what is ready in writing order, in-place changes as soon as they can be.
+    /// Runs what is ready in writing order, in-place changes as soon as they can be: gradients and what they are made
+    /// from are needed no longer then. So what is small does not wait either, such as the learning rate, which is
+    /// written last and which all updates need.
     fn schedule(&self) -> Vec<usize> {
+        /// The bytes of a value that may as well be kept.
+        const SMALL: u64 = 1024;
         let key = |unit: usize| {
             let nodes = &self.units[unit];
             let updates = nodes.nodes().any(|id| self.lowered.node(id).op.overwrites().is_some());
-            (!updates, nodes.anchor.or(nodes.chain.first().copied()))
+            let mut outputs = nodes.nodes().flat_map(|id| &self.lowered.node(id).outputs);
+            let small = outputs.all(|&value| self.lowered.data.desc(value).bytes() <= SMALL);
+            let turn = if updates { 0 } else { 2 - u32::from(small) };
+            (turn, nodes.anchor.or(nodes.chain.first().copied()))
         };
         let used: Vec<usize> = (0..self.units.len()).filter(|&i| self.units[i].nodes().next().is_some()).collect();
         let mut waiting: HashMap<usize, usize> = HashMap::new();
@@ -263,6 +286,73 @@ impl<'a> Fusion<'a> {
             }
         }
         debug_assert_eq!(order.len(), used.len(), "fusion made a cycle");
+        order
+    }
+
+    /// The values a unit reads or writes, by the value whose memory they share, with their bytes.
+    fn touched(&self, unit: &Unit) -> HashMap<ValueId, u64> {
+        let chain = self.chain(unit);
+        let chained = chain.iter().flat_map(|chain| {
+            let outputs = chain.outputs.iter().map(|&(_, value, _)| value);
+            chain.inputs.iter().map(|input| input.value).chain(outputs)
+        });
+        let anchor = unit.anchor.iter();
+        let anchored = anchor.flat_map(|&id| {
+            // What a chain behind the first output makes of it is stored instead of it.
+            let skipped = usize::from(chain.is_some());
+            self.lowered.inputs(id).chain(self.lowered.node(id).outputs.iter().skip(skipped).copied())
+        });
+        let values = chained.chain(anchored).filter(|&value| self.lowered.variable(value).is_none());
+        let outputs = &self.lowered.outputs;
+        values
+            .map(|value| self.lowered.storage(value))
+            .filter(|&storage| !outputs.iter().any(|&(_, value)| self.lowered.storage(value) == storage))
+            .map(|storage| (storage, self.lowered.data.desc(storage).bytes()))
+            .collect()
+    }
+
+    /// Of the next few units in writing order that can run, always the one after which the fewest bytes are alive.
+    ///
+    /// Only near ones are looked at, so that nothing that belongs to the gradients runs in the forward pass.
+    fn thrifty(&self, written: Vec<usize>) -> Vec<usize> {
+        const NEAR: usize = 16;
+        let touched: HashMap<usize, HashMap<ValueId, u64>> =
+            written.iter().map(|&unit| (unit, self.touched(&self.units[unit]))).collect();
+        let mut uses: HashMap<ValueId, usize> = HashMap::new();
+        for value in touched.values().flat_map(HashMap::keys) {
+            *uses.entry(*value).or_default() += 1;
+        }
+        let before: HashMap<usize, Vec<usize>> = written
+            .iter()
+            .map(|&unit| (unit, self.before(&self.units[unit]).into_iter().filter(|&b| b != unit).collect()))
+            .collect();
+        let (mut done, mut alive): (HashSet<usize>, HashSet<ValueId>) = Default::default();
+        let mut left: VecDeque<usize> = written.into();
+        let mut order = Vec::with_capacity(left.len());
+        while !left.is_empty() {
+            let growth = |unit: usize| -> i128 {
+                let values = touched[&unit].iter();
+                values
+                    .map(|(value, &bytes)| {
+                        let (born, dies) = (!alive.contains(value), uses[value] == 1);
+                        (i128::from(born) - i128::from(dies)) * i128::from(bytes)
+                    })
+                    .sum()
+            };
+            let ready = |unit: usize| before[&unit].iter().all(|b| done.contains(b));
+            let near = left.iter().copied().take(NEAR).enumerate().filter(|&(_, unit)| ready(unit));
+            // The first one left is always ready.
+            let at = near.min_by_key(|&(at, unit)| (growth(unit), at)).map_or(0, |(at, _)| at);
+            let Some(unit) = left.remove(at) else { break };
+            for value in touched[&unit].keys() {
+                alive.insert(*value);
+                if let Some(count) = uses.get_mut(value) {
+                    *count -= 1;
+                }
+            }
+            done.insert(unit);
+            order.push(unit);
+        }
         order
     }
 

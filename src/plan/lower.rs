@@ -123,14 +123,15 @@ impl Lowered {
 
     /// Common-subexpression elimination: a node that says the same of the same inputs is the same.
     fn merge_equal(&mut self, alive: &[bool]) {
-        let mut known: HashMap<(String, SmallVec<[ValueId; 4]>), NodeId> = HashMap::new();
+        // What is computed again on purpose is merged within its copy only.
+        let mut known: HashMap<(u32, String, SmallVec<[ValueId; 4]>), NodeId> = HashMap::new();
         for i in (0..self.data.nodes.len()).filter(|&i| alive[i]) {
             let id = NodeId(i as u32);
             let node = &self.data.nodes[i];
             if node.op.overwrites().is_some() {
                 continue;
             }
-            let key = (format!("{} {:?}", node.op.name(), node.op), self.inputs(id).collect());
+            let key = (node.copy, format!("{} {:?}", node.op.name(), node.op), self.inputs(id).collect());
             match known.get(&key) {
                 None => {
                     known.insert(key, id);

@@ -19,6 +19,7 @@ use crate::{
     graph::{Emit, Graph, Io, Mode, NodeId, Role, Tensor, ValueId, Variable},
     kernel::{Arg, Cost, Dispatch, Kernel, Slice, Target},
 };
+use chain::Chain;
 use fuse::{Fusion, Unit};
 use lower::Lowered;
 use memory::Span;
@@ -74,11 +75,15 @@ pub struct Plan {
 pub struct PlanOptions {
     /// Whether pointwise work is fused into chains and epilogues.
     pub fuse: bool,
+    /// Whether pointwise work may write over what it reads last, where that takes less memory.
+    pub in_place: bool,
+    /// Whether steps may run in another order than they were written in, where that takes less memory.
+    pub reorder: bool,
 }
 
 impl Default for PlanOptions {
     fn default() -> PlanOptions {
-        PlanOptions { fuse: true }
+        PlanOptions { fuse: true, in_place: true, reorder: true }
     }
 }
 
@@ -114,7 +119,7 @@ impl Graph {
         let graph = self.counting_steps();
         let data = graph.data().clone();
         let lowered = Lowered::new(data, named)?;
-        Planner { lowered, target }.plan(options)
+        Planner { lowered, target, shared: HashMap::new() }.plan(options)
     }
 
     /// The graph, or for a training graph that counts steps a copy that also adds one to it.
@@ -136,22 +141,100 @@ impl Graph {
 struct Planner<'a> {
     lowered: Lowered,
     target: &'a Target,
+    /// Values that are written over another value, and that value.
+    shared: HashMap<ValueId, ValueId>,
 }
 
-impl Planner<'_> {
-    fn plan(self, options: PlanOptions) -> Result<Plan, Error> {
-        let emitted = self.emit_all()?;
-        let units = Fusion::new(&self.lowered, self.target, &emitted).units(options.fuse);
+/// What runs together, in order.
+type Units = Vec<(Unit, Option<Chain>)>;
 
+impl Planner<'_> {
+    fn plan(mut self, options: PlanOptions) -> Result<Plan, Error> {
+        let emitted = self.emit_all()?;
+        let mut fusion = Fusion::new(&self.lowered, self.target, &emitted);
+        fusion.join_all(options.fuse);
+        let orders = [true, options.reorder].into_iter().take_while(|&wanted| wanted).zip([false, true]);
+        let orders: Vec<Units> = orders.map(|(_, thrifty)| fusion.units(thrifty)).collect();
+        // As written, unless another way takes less memory.
+        let mut best: Option<Plan> = None;
+        let mut consider = |plan: Plan| {
+            if best.as_ref().is_none_or(|best| plan.memory.session() < best.memory.session()) {
+                best = Some(plan);
+            }
+        };
+        for mut units in orders {
+            self.shared.clear();
+            consider(self.lay_out(&units, &emitted)?);
+            if options.in_place {
+                self.write_over(&mut units, &emitted);
+                if !self.shared.is_empty() {
+                    consider(self.lay_out(&units, &emitted)?);
+                }
+            }
+        }
+        best.ok_or_else(internal)
+    }
+
+    /// Lets chains write a result over an input that nothing needs any more, element by element.
+    fn write_over(&mut self, units: &mut Units, emitted: &HashMap<NodeId, Emit>) {
+        let read_by = |unit: &Unit, chain: &Option<Chain>| -> Vec<ValueId> {
+            let anchored = unit.anchor.iter().flat_map(|id| self.lowered.inputs(*id));
+            let dispatched = unit.anchor.iter().flat_map(|id| &emitted[id].dispatches).flat_map(|d| &d.args);
+            let chained = chain.iter().flat_map(|chain| chain.inputs.iter().map(|input| input.value));
+            anchored.chain(dispatched.filter_map(arg_value)).chain(chained).collect()
+        };
+        let mut last: HashMap<ValueId, usize> = HashMap::new();
+        for (at, (unit, chain)) in units.iter().enumerate() {
+            for value in read_by(unit, chain) {
+                last.insert(self.storage(value), at);
+            }
+        }
+        let kept: Vec<ValueId> = self.lowered.outputs.iter().map(|&(_, value)| self.storage(value)).collect();
+        for (at, (unit, chain)) in units.iter_mut().enumerate() {
+            let Some(chain) = chain else { continue };
+            let anchor = unit.anchor.map(|_| read_by(&Unit { anchor: unit.anchor, chain: Vec::new() }, &None));
+            let anchor: Vec<ValueId> = anchor.into_iter().flatten().map(|value| self.storage(value)).collect();
+            let mut stays = Vec::new();
+            for (call, value, dtype) in std::mem::take(&mut chain.outputs) {
+                let ends_here = |input: &chain::Input| {
+                    let storage = self.storage(input.value);
+                    let names = chain.inputs.iter().filter(|other| self.storage(other.value) == storage).count();
+                    input.update.is_none()
+                        && self.home_variable(input.value).is_none()
+                        && input.desc.shape == chain.shape
+                        && input.desc.dtype == dtype
+                        && last.get(&storage) == Some(&at)
+                        && names == 1
+                        && !anchor.contains(&storage)
+                        && !kept.contains(&storage)
+                };
+                let over = chain.inputs.iter().position(ends_here).filter(|_| !kept.contains(&self.storage(value)));
+                match over {
+                    None => stays.push((call, value, dtype)),
+                    Some(input) => {
+                        chain.inputs[input].update = Some((call, value));
+                        let storage = self.storage(chain.inputs[input].value);
+                        let end = last.get(&self.storage(value)).copied().unwrap_or(at);
+                        last.insert(storage, end);
+                        self.shared.insert(value, storage);
+                    }
+                }
+            }
+            chain.outputs = stays;
+        }
+    }
+
+    /// The plan of units in their order.
+    fn lay_out(&self, units: &Units, emitted: &HashMap<NodeId, Emit>) -> Result<Plan, Error> {
         let mut spans = Spans::default();
-        let mut planned: Vec<(Unit, Vec<Dispatch>)> = Vec::new();
+        let mut planned: Vec<(&Unit, Vec<Dispatch>)> = Vec::new();
         for (unit, chain) in units {
             let node = self.lowered.node(unit.nodes().next().ok_or_else(internal)?);
             let (mut dispatches, scratch) = match unit.anchor {
                 Some(anchor) => (emitted[&anchor].dispatches.clone(), emitted[&anchor].scratch.clone()),
                 None => (Vec::new(), Vec::new()),
             };
-            match (unit.anchor, &chain) {
+            match (unit.anchor, chain) {
                 (Some(anchor), Some(chain)) => chain.fuse_behind(&mut dispatches, self.lowered.node(anchor).outputs[0]),
                 (None, Some(chain)) => {
                     dispatches = chain.dispatches(self.target).map_err(|bytes| {
@@ -196,7 +279,7 @@ impl Planner<'_> {
         Ok(emitted)
     }
 
-    fn check_limits(&self, planned: &[(Unit, Vec<Dispatch>)]) -> Result<(), Error> {
+    fn check_limits(&self, planned: &[(&Unit, Vec<Dispatch>)]) -> Result<(), Error> {
         for (unit, dispatches) in planned {
             for dispatch in dispatches {
                 let node = self.lowered.node(unit.nodes().next().ok_or_else(internal)?);
@@ -220,7 +303,7 @@ impl Planner<'_> {
     }
 
     /// Resolves every argument to a variable or a slot.
-    fn build(&self, planned: &[(Unit, Vec<Dispatch>)], mut spans: Spans) -> Result<Plan, Error> {
+    fn build(&self, planned: &[(&Unit, Vec<Dispatch>)], mut spans: Spans) -> Result<Plan, Error> {
         for (step, (_, dispatches)) in planned.iter().enumerate() {
             for value in dispatches.iter().flat_map(|dispatch| &dispatch.args).filter_map(arg_value) {
                 if self.home_variable(value).is_none() {
@@ -328,7 +411,8 @@ impl Planner<'_> {
     }
 
     fn storage(&self, value: ValueId) -> ValueId {
-        if self.is_scratch(value) { value } else { self.lowered.storage(value) }
+        let storage = if self.is_scratch(value) { value } else { self.lowered.storage(value) };
+        self.shared.get(&storage).copied().unwrap_or(storage)
     }
 
     fn home_variable(&self, value: ValueId) -> Option<usize> {

@@ -391,7 +391,7 @@ fn every_variant_gives_the_same_and_fused_equals_unfused() {
     let variants = [target.with_class(DeviceClass::Software), without, target.with_class(DeviceClass::Portable)];
     for target in &variants {
         for fuse in [true, false] {
-            let other = outputs(target, PlanOptions { fuse });
+            let other = outputs(target, PlanOptions { fuse, ..PlanOptions::default() });
             for (a, b) in first.iter().zip(&other).flat_map(|(a, b)| a.iter().zip(b)) {
                 assert!((a - b).abs() <= 1e-4 * a.abs().max(1.0), "{a} against {b} on {target:?}, fused: {fuse}");
             }

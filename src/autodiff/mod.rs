@@ -3,11 +3,14 @@
 //! The contract: every operation on the way from the loss to a wanted value has a gradient rule, or
 //! asking is an error that names the operation, its layer and its line. Nothing is detached silently.
 
+mod again;
+
 use crate::{
     data::DType,
     error::{Error, ErrorKind},
     graph::{Backward, Graph, Node, Source, Tensor},
 };
+use again::Again;
 
 /// The gradients of a loss with respect to values of the same graph, as tensors of that graph.
 ///
@@ -34,7 +37,6 @@ pub fn gradients(loss: &Tensor, of: &[Tensor]) -> Vec<Option<Tensor>> {
         let sources: Vec<Source> = data.values.iter().map(|value| value.source).collect();
         (data.nodes.clone(), sources)
     };
-    let tensor = |value| Tensor { graph: graph.clone(), value };
     let wanted = depends_on(&nodes, values.len(), of);
     let mut found: Vec<Option<Tensor>> = vec![None; values.len()];
     found[loss.value.index()] = Some(graph.constant(1.0, desc.dtype).expand(&desc.shape));
@@ -43,6 +45,7 @@ pub fn gradients(loss: &Tensor, of: &[Tensor]) -> Vec<Option<Tensor>> {
         Source::Node(node, _) => node.index() + 1,
         Source::Variable(_) => 0,
     };
+    let mut again = Again::new(&graph, &nodes, &values);
     for node in nodes[..last].iter().rev() {
         let reached = node.outputs.iter().any(|output| found[output.index()].is_some());
         let needs: Vec<bool> = node.inputs.iter().map(|input| wanted[input.index()]).collect();
@@ -50,12 +53,12 @@ pub fn gradients(loss: &Tensor, of: &[Tensor]) -> Vec<Option<Tensor>> {
             continue;
         }
         let at = Backward {
-            inputs: node.inputs.iter().map(|&value| tensor(value)).collect(),
-            outputs: node.outputs.iter().map(|&value| tensor(value)).collect(),
+            inputs: node.inputs.iter().map(|&value| again.tensor(value)).collect(),
+            outputs: node.outputs.iter().map(|&value| again.tensor(value)).collect(),
             gradients: node.outputs.iter().map(|output| found[output.index()].clone()).collect(),
             needs,
         };
-        graph.in_origin_of(node, || spread(&graph, node, &at, &mut found));
+        graph.in_origin_of(node, again.copy_of(node), || spread(&graph, node, &at, &mut found));
         if graph.check().is_err() {
             return vec![None; of.len()];
         }

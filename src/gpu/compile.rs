@@ -1,0 +1,219 @@
+//! Compiling the kernels of a plan together, on all processor cores.
+//!
+//! Drivers for GPUs compile when a pipeline is made. Mesa's software driver does when a pipeline is first dispatched,
+//! one after another on its queue's thread, and that is most of a cold start: so each pipeline is dispatched once with
+//! no workgroups, some of them on devices of their own, from which the driver's disk cache carries the machine code
+//! over.
+
+use super::{
+    Context, Pipeline,
+    pipeline::{Entry, Texts},
+};
+use crate::{error::Error, kernel::Kernel};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::{
+    error::ErrorKind,
+    gpu::{context::guarded, pipeline::Kind},
+};
+#[cfg(not(target_arch = "wasm32"))]
+use std::{
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How far the compilation of some kernels has come: see [`Context::on_progress`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// How many are ready.
+    pub done: usize,
+    /// How many there are.
+    pub total: usize,
+}
+
+/// The pipelines of kernels, in their order.
+#[cfg(target_arch = "wasm32")]
+pub(super) fn compile(context: &Context, kernels: &[&Kernel]) -> Result<Vec<Pipeline>, Error> {
+    let texts = Texts::default();
+    let total = kernels.len();
+    context.report(Progress { done: 0, total });
+    let pipeline = |(i, kernel): (usize, &&Kernel)| {
+        let pipeline = Entry::new(kernel, context.target(), &texts)?.compile(context.device(), None)?;
+        context.report(Progress { done: i + 1, total });
+        Ok(pipeline)
+    };
+    kernels.iter().enumerate().map(pipeline).collect()
+}
+
+/// The pipelines of kernels, in their order.
+#[cfg(not(target_arch = "wasm32"))]
+pub(super) fn compile(context: &Context, kernels: &[&Kernel]) -> Result<Vec<Pipeline>, Error> {
+    let begin = Instant::now();
+    let (texts, total) = (Texts::default(), kernels.len());
+    let ready = AtomicUsize::new(0);
+    context.report(Progress { done: 0, total });
+    let report = || context.report(Progress { done: ready.fetch_add(1, Ordering::Relaxed) + 1, total });
+    let adapter = context.lazy_adapter();
+    let compiled = together(kernels, |kernel| {
+        let entry = Entry::new(kernel, context.target(), &texts)?;
+        let pipeline = entry.compile(context.device(), context.pipeline_cache())?;
+        if adapter.is_none() {
+            report();
+        }
+        Ok((entry, pipeline))
+    })?;
+    if let Some(adapter) = adapter {
+        dispatch_each(context, adapter, &compiled, &report)?;
+    }
+    log::debug!("{total} kernels compiled in {:.2} s", begin.elapsed().as_secs_f64());
+    Ok(compiled.into_iter().map(|(_, pipeline)| pipeline).collect())
+}
+
+/// The results of work on each item, in their order.
+#[cfg(not(target_arch = "wasm32"))]
+fn together<'a, T: Send>(
+    items: &[&'a Kernel],
+    work: impl Fn(&'a Kernel) -> Result<T, Error> + Sync,
+) -> Result<Vec<T>, Error> {
+    let workers = thread::available_parallelism().map_or(1, usize::from).min(items.len().max(1));
+    let next = AtomicUsize::new(0);
+    let mut done: Vec<(usize, Result<T, Error>)> = thread::scope(|scope| {
+        let work = || {
+            let mut done = Vec::new();
+            loop {
+                let i = next.fetch_add(1, Ordering::Relaxed);
+                let Some(item) = items.get(i) else { return done };
+                done.push((i, work(item)));
+            }
+        };
+        let handles: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        handles.into_iter().flat_map(|handle| handle.join().unwrap_or_default()).collect()
+    });
+    done.sort_by_key(|(i, _)| *i);
+    if done.len() != items.len() {
+        return Err(Error::new(ErrorKind::Device, "a thread that compiled pipelines panicked"));
+    }
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+/// Has a driver that compiles at the first dispatch do so now, on several devices where that takes long.
+#[cfg(not(target_arch = "wasm32"))]
+fn dispatch_each(
+    context: &Context,
+    adapter: &wgpu::Adapter,
+    compiled: &[(Entry<'_>, Pipeline)],
+    report: &(impl Fn() + Sync),
+) -> Result<(), Error> {
+    /// What comes from the driver's disk cache is there sooner.
+    const COLD: Duration = Duration::from_millis(30);
+    const MOST_HELPERS: usize = 15;
+
+    // Large ones first, so that none is left over when the others are done.
+    let mut order: Vec<usize> = (0..compiled.len()).collect();
+    order.sort_by_key(|&i| std::cmp::Reverse(compiled[i].0.size()));
+    let next = AtomicUsize::new(0);
+    let take = || order.get(next.fetch_add(1, Ordering::Relaxed)).copied();
+    let cold = AtomicBool::new(false);
+    let own = Dispatcher::new(context.device(), context.queue())?;
+    let mut left: Vec<usize> = Vec::new();
+    thread::scope(|scope| {
+        let help = || {
+            let mut done = Vec::new();
+            let helper = Dispatcher::beside(context, adapter);
+            match helper {
+                Err(error) => log::debug!("no second device to compile on: {error}"),
+                Ok(helper) => {
+                    while let Some(i) = take() {
+                        done.push(i);
+                        let pipeline = compiled[i].0.compile(&helper.device, None);
+                        // What fails here is done by the device itself later, which says why.
+                        if pipeline.and_then(|pipeline| helper.dispatch(&pipeline)).is_ok() {
+                            report();
+                        }
+                    }
+                }
+            }
+            done
+        };
+        let mut helpers = Vec::new();
+        while let Some(i) = take() {
+            let begin = Instant::now();
+            own.dispatch(&compiled[i].1)?;
+            report();
+            if begin.elapsed() > COLD && !cold.swap(true, Ordering::Relaxed) {
+                let free = thread::available_parallelism().map_or(1, usize::from) - 1;
+                let waiting = order.len().saturating_sub(next.load(Ordering::Relaxed));
+                // Opening a device takes about as long as a kernel.
+                helpers.extend((0..free.min(waiting / 2).min(MOST_HELPERS)).map(|_| scope.spawn(help)));
+            }
+        }
+        left.extend(helpers.into_iter().flat_map(|helper| helper.join().unwrap_or_default()));
+        Ok::<(), Error>(())
+    })?;
+    left.iter().try_for_each(|&i| own.dispatch(&compiled[i].1))
+}
+
+/// A device with something to bind.
+#[cfg(not(target_arch = "wasm32"))]
+struct Dispatcher {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    read: wgpu::Buffer,
+    read_write: wgpu::Buffer,
+    uniform: wgpu::Buffer,
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl Dispatcher {
+    fn new(device: &wgpu::Device, queue: &wgpu::Queue) -> Result<Dispatcher, Error> {
+        let buffer = |usage| {
+            // As large as the largest uniform: no kernel's structures need more.
+            let size = 64 << 10;
+            device.create_buffer(&wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false })
+        };
+        guarded(device, "compiling", || Dispatcher {
+            device: device.clone(),
+            queue: queue.clone(),
+            read: buffer(wgpu::BufferUsages::STORAGE),
+            read_write: buffer(wgpu::BufferUsages::STORAGE),
+            uniform: buffer(wgpu::BufferUsages::UNIFORM),
+        })
+    }
+
+    /// On another device of the same adapter.
+    fn beside(context: &Context, adapter: &wgpu::Adapter) -> Result<Dispatcher, Error> {
+        let (device, queue) = super::context::open_device(adapter)?;
+        if device.features() != context.device().features() {
+            return Err(Error::new(ErrorKind::Device, "the second device is not like the first"));
+        }
+        Dispatcher::new(&device, &queue)
+    }
+
+    /// Dispatches a pipeline with no workgroups and waits.
+    fn dispatch(&self, pipeline: &Pipeline) -> Result<(), Error> {
+        let entries: Vec<wgpu::BindGroupEntry<'_>> = (pipeline.bindings.iter())
+            .map(|&(binding, kind)| {
+                let buffer = match kind {
+                    Kind::Read => &self.read,
+                    Kind::ReadWrite => &self.read_write,
+                    Kind::Uniform => &self.uniform,
+                };
+                wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() }
+            })
+            .collect();
+        let descriptor = wgpu::BindGroupDescriptor { label: None, layout: &pipeline.layout, entries: &entries };
+        guarded(&self.device, "compiling", || {
+            let group = self.device.create_bind_group(&descriptor);
+            let mut encoder = self.device.create_command_encoder(&Default::default());
+            {
+                let mut pass = encoder.begin_compute_pass(&Default::default());
+                pass.set_pipeline(&pipeline.raw);
+                pass.set_bind_group(0, &group, &[]);
+                pass.dispatch_workgroups(0, 1, 1);
+            }
+            self.queue.submit([encoder.finish()]);
+        })?;
+        let waited = self.device.poll(wgpu::PollType::wait_indefinitely());
+        waited.map(|_| ()).map_err(|error| Error::new(ErrorKind::Device, "compiling").caused_by(error))
+    }
+}
