@@ -1,7 +1,7 @@
 //! wgrad's side of a comparison with other engines: the same workloads, inputs and JSON lines as theirs.
 //!
-//! `wgrad-peers [--list] [--only NAME[:PASS]]…` prints one JSON object a line; `run.sh` beside this crate runs
-//! each workload in a process of its own, and `ratios.py` prints the table.
+//! `wgrad-peers [--list] [--profile] [--only NAME[:PASS]]…` prints one JSON object a line, or with `--profile` the time
+//! of each kernel; `run.sh` beside this crate runs each workload in a process of its own, and `ratios.py` prints the table.
 
 mod inputs;
 mod measure;
@@ -15,6 +15,7 @@ use std::{env, error::Error, process::ExitCode};
 #[derive(Default)]
 struct Wish {
     list: bool,
+    profile: bool,
     only: Vec<String>,
 }
 
@@ -25,8 +26,13 @@ impl Wish {
         while let Some(word) = words.next() {
             match word.as_str() {
                 "--list" => wish.list = true,
+                "--profile" => wish.profile = true,
                 "--only" => wish.only.push(words.next().ok_or("--only needs NAME or NAME:PASS")?),
-                _ => return Err(format!("unknown argument {word:?}; there are --list and --only NAME[:PASS]")),
+                _ => {
+                    return Err(format!(
+                        "unknown argument {word:?}; there are --list, --profile and --only NAME[:PASS]"
+                    ));
+                }
             }
         }
         Ok(wish)
@@ -52,6 +58,8 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
             known = true;
             if wish.list {
                 println!("{row}");
+            } else if wish.profile {
+                measure::profile(workload, pass)?;
             } else {
                 println!("{}", measure::line(workload, pass, launched));
             }

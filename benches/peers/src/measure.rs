@@ -3,11 +3,12 @@
 use crate::workload::{Pass, Ready, Workload};
 use serde_json::{Map, Value, json};
 use std::{
+    collections::BTreeMap,
     env, fs,
     str::FromStr,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
-use wgrad::prelude::*;
+use wgrad::{measure::Profile, prelude::*};
 
 /// Runs that are timed at most.
 const MOST_RUNS: usize = 200;
@@ -137,4 +138,31 @@ pub fn line(workload: &Workload, pass: Pass, launched: SystemTime) -> Value {
     let own = [("peer", "wgrad"), ("workload", workload.name), ("pass", pass.name()), ("version", "0.1.0")];
     fields.extend(own.map(|(key, value)| (key.to_owned(), Value::String(value.to_owned()))));
     Value::Object(fields)
+}
+
+/// Prints the time of a pass by kernel and operations, the longest first.
+pub fn profile(workload: &Workload, pass: Pass) -> Result<(), Error> {
+    let context = pollster::block_on(Context::new())?;
+    let ready = (workload.make)(&context, pass)?;
+    let mut kernels: BTreeMap<(String, String), (usize, f64, u64, u64)> = BTreeMap::new();
+    for step in Profile::of(&ready.session, 5)?.steps {
+        let sum = kernels.entry((step.kernel, step.operations)).or_default();
+        *sum = (sum.0 + 1, sum.1 + step.seconds, sum.2 + step.flops, sum.3 + step.bytes);
+    }
+    let mut kernels: Vec<_> = kernels.into_iter().collect();
+    kernels.sort_by(|(_, a), (_, b)| b.1.total_cmp(&a.1));
+    println!(
+        "{}:{}\n{:>6} {:>10} {:>9} {:>9}  kernel: operations",
+        workload.name,
+        pass.name(),
+        "count",
+        "ms",
+        "GFLOP/s",
+        "GB/s"
+    );
+    for ((kernel, operations), (count, seconds, flops, bytes)) in kernels {
+        let (flops, bytes) = (flops as f64 / seconds / 1e9, bytes as f64 / seconds / 1e9);
+        println!("{count:>6} {:>10.3} {flops:>9.2} {bytes:>9.2}  {kernel}: {operations}", seconds * 1e3);
+    }
+    Ok(())
 }
