@@ -16,14 +16,17 @@ cargo build --release --quiet --locked --manifest-path "$here/Cargo.toml" --targ
 program=$target/release/wgrad-peers
 mkdir -p "$(dirname "$out")"
 : >"$out"
+# A session of its own, so that a scheduler's weight concerns the measured process only.
+apart=
+[ -z "${BENCH_GROUP_NICE:-}" ] || apart="setsid -w"
 for row in $("$program" --list $(for word in ${ONLY:-}; do echo --only "$word"; done)); do
+    cache=
     if [ -n "${COLD:-}" ]; then
         cache=$(mktemp -d)
-        XDG_CACHE_HOME=$cache MESA_SHADER_CACHE_DIR=$cache BENCH_T0=$(date +%s%N) "$program" --only "$row" >>"$out"
-        rm -r "$cache"
-    else
-        BENCH_T0=$(date +%s%N) "$program" --only "$row" >>"$out"
+        export XDG_CACHE_HOME="$cache" MESA_SHADER_CACHE_DIR="$cache"
     fi
+    BENCH_T0=$(date +%s%N) $apart "$program" --only "$row" >>"$out"
+    [ -z "$cache" ] || rm -r "$cache"
     tail -n 1 "$out" | cut -c 1-200 >&2
 done
 [ $# -gt 0 ] || set -- "$here"/lines/*.jsonl
