@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use wgrad::{
     autodiff::gradients,
     chain,
-    kernel::Target,
+    kernel::{DeviceClass, Target},
     nn::*,
     optim::{AdamW, Schedule},
     plan::PlanOptions,
@@ -35,6 +35,16 @@ fn two_hundred_tiny_operations_are_few_dispatches() {
     let x = graph.input("x", [32]);
     let y = (0..100).fold(x, |x, _| (x * 1.01).tanh());
     assert!(plan(&graph, &[("y", &y)]).report().steps.len() <= 5);
+}
+
+#[test]
+fn an_lstm_layer_is_at_most_four_dispatches() {
+    let graph = Graph::new(Mode::Infer);
+    let y = lstm(256).apply(&graph.input("x", [8, 64, 256]));
+    for class in [DeviceClass::Software, DeviceClass::Portable, DeviceClass::Discrete] {
+        let plan = graph.plan(&[("y", &y)], &Target::baseline().with_class(class)).unwrap();
+        assert!(plan.report().steps.len() <= 4, "{}", plan.report());
+    }
 }
 
 #[test]

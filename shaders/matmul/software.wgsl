@@ -1,5 +1,5 @@
 // y[i, j] = Σ_k a[i, k]·b[k, j] on software drivers without subgroups.
-// A thread sums eight columns of 8 or 16 rows in registers, without workgroup memory.
+// A thread sums eight columns of 8, 16 or 32 rows in registers, without workgroup memory.
 //#import matrix
 //#import chain
 //#import index
@@ -21,6 +21,10 @@ fn main(
     var s1 = Block();
     var s2 = Block();
     var s3 = Block();
+    var s4 = Block();
+    var s5 = Block();
+    var s6 = Block();
+    var s7 = Block();
     for (var k = tile.begin; k < tile.end; k += 4u) {
         let left = matmul_b_rows(tile, column, k);
         let right = matmul_b_rows(tile, column + 4u, k);
@@ -30,6 +34,12 @@ fn main(
             block_add_square(&s2, matmul_a_columns(tile, tile.row + 8u, k), left, right);
             block_add_square(&s3, matmul_a_columns(tile, tile.row + 12u, k), left, right);
         }
+        if ROWS > 16u {
+            block_add_square(&s4, matmul_a_columns(tile, tile.row + 16u, k), left, right);
+            block_add_square(&s5, matmul_a_columns(tile, tile.row + 20u, k), left, right);
+            block_add_square(&s6, matmul_a_columns(tile, tile.row + 24u, k), left, right);
+            block_add_square(&s7, matmul_a_columns(tile, tile.row + 28u, k), left, right);
+        }
     }
     // A loop, so that the text of `store`, which may be long, is compiled for four rows and not for all.
     for (var row = 0u; row < ROWS; row += 4u) {
@@ -37,5 +47,9 @@ fn main(
         s0 = s1;
         s1 = s2;
         s2 = s3;
+        s3 = s4;
+        s4 = s5;
+        s5 = s6;
+        s6 = s7;
     }
 }

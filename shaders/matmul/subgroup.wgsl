@@ -1,5 +1,5 @@
 // y[i, j] = Σ_k a[i, k]·b[k, j] on software drivers with subgroups.
-// A lane sums eight columns of 8 or 16 rows in registers, without workgroup memory. Loads cost most
+// A lane sums eight columns of 8, 16 or 32 rows in registers, without workgroup memory. Loads cost most
 // there, so each number of the block of a is loaded by one lane and broadcast to the others.
 //#import matrix
 //#import chain
@@ -57,6 +57,10 @@ fn main(
     var s1 = Block();
     var s2 = Block();
     var s3 = Block();
+    var s4 = Block();
+    var s5 = Block();
+    var s6 = Block();
+    var s7 = Block();
     for (var k = tile.begin; k < tile.end; k += 4u) {
         let left = matmul_b_rows(tile, column, k);
         let right = matmul_b_rows(tile, column + 4u, k);
@@ -68,6 +72,14 @@ fn main(
             block_add_square(&s2, lower.top, left, right);
             block_add_square(&s3, lower.bottom, left, right);
         }
+        if ROWS > 16u {
+            let third = columns(tile, tile.row + 16u, k, lane, lanes);
+            block_add_square(&s4, third.top, left, right);
+            block_add_square(&s5, third.bottom, left, right);
+            let fourth = columns(tile, tile.row + 24u, k, lane, lanes);
+            block_add_square(&s6, fourth.top, left, right);
+            block_add_square(&s7, fourth.bottom, left, right);
+        }
     }
     // A loop, so that the text of `store`, which may be long, is compiled for four rows and not for all.
     for (var row = 0u; row < ROWS; row += 4u) {
@@ -75,5 +87,9 @@ fn main(
         s0 = s1;
         s1 = s2;
         s2 = s3;
+        s3 = s4;
+        s4 = s5;
+        s5 = s6;
+        s6 = s7;
     }
 }

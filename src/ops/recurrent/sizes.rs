@@ -125,13 +125,15 @@ impl Pass {
             columns: gates * width,
             gates,
             backward: false,
-            // A lane of a processor reads a row of the matrix for itself; threads of a GPU read neighbours.
-            packed: !software || !depth.is_multiple_of(4),
+            // Threads of a GPU read neighbours. A lane of a processor reads a row of the matrix for itself, and rows
+            // share few places of a cache: over many steps packing pays there too.
+            packed: !software || !depth.is_multiple_of(4) || sizes.steps > 8,
             space,
             persistent,
             threads,
             units: units.min(width.div_ceil(threads)),
-            sets: if software && sizes.sequences > 4 && 2 * space <= room { 2 } else { 1 },
+            // Two sets share what is loaded of the matrix; with one there are workgroups for two processors.
+            sets: if software && sizes.sequences > 8 && 2 * space <= room { 2 } else { 1 },
             rows: if software && target.subgroups {
                 shader!("recurrent/rows_broadcast")
             } else {
