@@ -9,6 +9,7 @@ demo: setup
 
 test: setup tools
 	cargo fmt --check
+	cargo clippy -- -D warnings
 	cargo clippy --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --all-features
 	cargo test --all-features

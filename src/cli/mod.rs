@@ -78,7 +78,7 @@ enum Command {
     /// The directory of a published model is one that Hugging Face's libraries wrote. What is not asked for is as its generation_config.json
     /// says, and otherwise the likeliest tokens are taken.
     #[command(
-        after_help = "Examples:\n  wgrad generate --checkpoint wgrad-text --prompt \"One day \"\n  wgrad generate --model gpt2 \"Once upon a time\" --temperature 0.8 --top-k 50 --seed 7"
+        after_help = "Example:\n  wgrad generate --checkpoint wgrad-text --prompt \"One day \"\n  wgrad generate --model gpt2 \"Once upon a time\" --temperature 0.8 --top-k 50 --seed 7"
     )]
     Generate(Generate),
     /// Translates texts by what `wgrad train translate` made, or a published MarianMT.
@@ -86,7 +86,7 @@ enum Command {
     /// The directory of a published model is one that Hugging Face's libraries wrote. What is not asked for is as its generation_config.json
     /// says.
     #[command(
-        after_help = "Examples:\n  wgrad translate --checkpoint wgrad-translate \"3 March 1997\"\n  wgrad translate --model opus-mt-en-de \"Good morning!\" \"The cat sits on the mat.\""
+        after_help = "Example:\n  wgrad translate --checkpoint wgrad-translate \"3 March 1997\"\n  wgrad translate --model opus-mt-en-de \"Good morning!\" \"The cat sits on the mat.\""
     )]
     Translate(Translate),
     /// Shows a model's layers, parameters, operations and memory, before anything is allocated.

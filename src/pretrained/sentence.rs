@@ -1,6 +1,6 @@
 //! Sentences as vectors.
 
-use super::{Directory, Pooling, Published, SentenceSettings, refuse};
+use super::{Directory, Pooling, Published, SentenceSettings};
 use crate::{
     data::{Array, DType},
     error::{Error, ErrorKind},
@@ -85,7 +85,7 @@ impl SentenceEncoder {
                 let (tokens, rows) = (tokenizer.vocabulary(), config.vocab_size);
                 let reason =
                     format!("the tokenizer has {tokens} tokens, the model {rows}: they do not belong together");
-                return Err(refuse(directory.path(), reason));
+                return Err(super::refuse(directory.path(), reason));
             }
             tokenizer
         };
