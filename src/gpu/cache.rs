@@ -12,6 +12,7 @@ use std::{
         Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 /// The environment variable that moves the cache to another folder; empty for no cache at all.
@@ -49,6 +50,8 @@ pub(super) struct PipelineCache {
     key: String,
     /// The checksum of what the file holds.
     saved: Mutex<Option<u64>>,
+    /// Since when there is something new, and how long the next file waits for more of it.
+    pending: Mutex<(Option<Instant>, Duration)>,
 }
 
 impl PipelineCache {
@@ -76,7 +79,7 @@ impl PipelineCache {
         // SAFETY: the bytes are what `PipelineCache::get_data` returned for this adapter and driver: the file's header
         // says so, and its checksum that they are whole.
         let raw = unsafe { device.create_pipeline_cache(&descriptor) };
-        Ok(PipelineCache { raw, file, key, saved: Mutex::new(saved) })
+        Ok(PipelineCache { raw, file, key, saved: Mutex::new(saved), pending: Mutex::default() })
     }
 
     /// For the descriptors of pipelines.
@@ -84,8 +87,20 @@ impl PipelineCache {
         &self.raw
     }
 
+    /// Says that there is something new. A cache is a file of megabytes: the first one is written at once, later ones take
+    /// a tenth of a program's time at most, and the last when the device is given up.
+    pub fn changed(&self) {
+        let now = Instant::now();
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = *pending.0.get_or_insert(now);
+        if now.duration_since(since) >= pending.1 {
+            self.save();
+            *pending = (None, Duration::from_secs(2).max(10 * now.elapsed()));
+        }
+    }
+
     /// Writes the file if there is something new. Failures are lines in the log: the cache only saves time.
-    pub fn save(&self) {
+    fn save(&self) {
         let Some(data) = self.raw.get_data() else { return };
         let sum = checksum(&data);
         let mut saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
@@ -95,6 +110,14 @@ impl PipelineCache {
         match store(&self.file, &self.key, &data) {
             Ok(()) => *saved = Some(sum),
             Err(error) => log::warn!("{}: cannot keep compiled pipelines: {error}", self.file.display()),
+        }
+    }
+}
+
+impl Drop for PipelineCache {
+    fn drop(&mut self) {
+        if self.pending.get_mut().unwrap_or_else(PoisonError::into_inner).0.is_some() {
+            self.save();
         }
     }
 }

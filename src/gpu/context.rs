@@ -491,7 +491,7 @@ impl Context {
             known.insert(kernel.clone(), Arc::new(pipeline));
         }
         if let Some(cache) = self.0.cache.get() {
-            cache.save();
+            cache.changed();
         }
         Ok(kernels.iter().map(|kernel| known[*kernel].clone()).collect())
     }
