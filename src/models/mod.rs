@@ -2,6 +2,7 @@
 
 mod alexnet;
 mod bert;
+mod bert_heads;
 mod config;
 mod gpt2;
 mod language_model;
