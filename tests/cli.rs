@@ -266,7 +266,8 @@ fn texts_are_generated_and_translated() {
     assert_eq!(said, format!("error: .: holds a marian, not a gpt2{hint}"));
     for command in ["generate", "translate"] {
         let help = text(&wgrad(folder.path(), &[command, "--help"]));
-        assert!(help.contains(&format!("Example:\n  wgrad {command} --model")), "{help}");
+        let shown = |options: &str| help.contains(&format!("\n  wgrad {command} {options}"));
+        assert!(help.contains("Example:") && shown("--checkpoint") && shown("--model"), "{help}");
         let said = mistake(&wgrad(folder.path(), &[command, "--model", "none", "low"]));
         assert_eq!(said, "error: none: there is no such directory");
     }

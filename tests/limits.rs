@@ -237,6 +237,12 @@ const BATCHED: &[(&str, bool, Batched)] = &[
     ("conv_transpose2d", true, |x, _| {
         x.unsqueeze(1).conv_transpose2d(&numbered(x, &[1, 1, 2, 2]), None, ConvTranspose2d::default())
     }),
+    ("conv2d's weight", false, |x, _| {
+        let weight = numbered(x, &[2, 1, 3, 3]);
+        let y = x.unsqueeze(1).conv2d(&weight, None, Conv2d::default().padding(1));
+        let dw = gradients(&(y * 1e-3).square().sum_all(), &[weight]).remove(0).unwrap();
+        dw.reshape([1, 18]).expand([192, 18])
+    }),
     ("attention", false, |x, _| {
         let x = x.reshape([192, 2, 16, 8]);
         x.attention(&x, &x, Attention::causal())

@@ -42,6 +42,12 @@ pub trait Op: Any + Debug + Send + Sync {
         None
     }
 
+    /// For an operation whose outputs are sums over the first dimension of some inputs: which inputs have it. Values larger
+    /// than one binding are summed part by part. `emit` must then take all sizes from its `Io`.
+    fn summed(&self, _inputs: &[TensorDesc]) -> Option<Vec<bool>> {
+        None
+    }
+
     /// The gradient rule, written with graph operations.
     ///
     /// The default has none: asking for it is an error that names the operation.

@@ -1,10 +1,11 @@
-//! Operations on values larger than one binding, computed part by part along their first dimension.
+//! Operations on values larger than one binding, computed part by part along their first dimension, or summed over it.
 
 use crate::{
     data::TensorDesc,
     error::Misfit,
     graph::{Emit, Io, Op, ValueId},
-    kernel::{Arg, Slice, Target},
+    kernel::{Arg, Dispatch, Kernel, Params, Slice, Target},
+    shader,
 };
 
 /// A value of which each part binds its own rows.
@@ -20,16 +21,20 @@ pub(super) fn emit(op: &dyn Op, io: &Io, target: &Target, out: &mut Emit) -> Res
         return op.emit(io, target, out);
     }
     let descs: Vec<TensorDesc> = io.inputs.iter().map(|(_, desc)| desc.clone()).collect();
-    let parts = op.batched(&descs).and_then(|batched| Parts::new(io, batched, target));
-    match parts {
-        Some(parts) => parts.emit(op, io, target, out),
-        None => op.emit(io, target, out),
+    if let Some(parts) = op.batched(&descs).and_then(|batched| Parts::new(io, batched, false, target)) {
+        return parts.emit(op, io, target, out);
     }
+    if let Some(parts) = op.summed(&descs).and_then(|batched| Parts::new(io, batched, true, target)) {
+        return parts.emit(op, io, target, out);
+    }
+    op.emit(io, target, out)
 }
 
 struct Parts {
     /// Which inputs are cut.
     batched: Vec<bool>,
+    /// Whether the outputs are sums over the parts; otherwise they are cut too.
+    summed: bool,
     cuts: Vec<Cut>,
     rows: usize,
     /// Rows of each part but the last.
@@ -38,11 +43,12 @@ struct Parts {
 
 impl Parts {
     /// Parts that begin where bindings may, as long as fit.
-    fn new(io: &Io, batched: Vec<bool>, target: &Target) -> Option<Parts> {
-        let rows = *io.outputs.first()?.1.shape.first()?;
-        let of_inputs = io.inputs.iter().zip(&batched).filter(|(_, batched)| **batched).map(|(value, _)| value);
+    fn new(io: &Io, batched: Vec<bool>, summed: bool, target: &Target) -> Option<Parts> {
+        let of_inputs = || io.inputs.iter().zip(&batched).filter(|(_, batched)| **batched).map(|(value, _)| value);
+        let of_outputs = io.outputs.iter().filter(|_| !summed);
+        let rows = *of_inputs().chain(of_outputs.clone()).last()?.1.shape.first()?;
         let mut cuts: Vec<Cut> = Vec::new();
-        for (value, desc) in of_inputs.chain(&io.outputs) {
+        for (value, desc) in of_inputs().chain(of_outputs) {
             if rows == 0 || desc.shape.first() != Some(&rows) {
                 return None;
             }
@@ -57,7 +63,7 @@ impl Parts {
         let unit = cuts.iter().map(|cut| target.aligned_rows(cut.row)).max()?;
         let largest = cuts.iter().map(|cut| cut.row).max()?;
         let length = (target.max_binding_bytes / largest.max(1) / unit * unit) as usize;
-        (length > 0).then_some(Parts { batched, cuts, rows, length })
+        (length > 0).then_some(Parts { batched, summed, cuts, rows, length })
     }
 
     fn emit(&self, op: &dyn Op, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
@@ -68,7 +74,12 @@ impl Parts {
             };
             let inputs = io.inputs.iter().zip(&self.batched);
             let inputs = inputs.map(|(input, batched)| if *batched { part(input) } else { input.clone() }).collect();
-            let here = Io { inputs, outputs: io.outputs.iter().map(part).collect() };
+            let outputs = match (self.summed, first) {
+                (false, _) => io.outputs.iter().map(part).collect(),
+                (true, 0) => io.outputs.clone(),
+                (true, _) => io.outputs.iter().map(|(_, desc)| (out.scratch(desc.clone()), desc.clone())).collect(),
+            };
+            let here = Io { inputs, outputs };
             let before = out.dispatches.len();
             op.emit(&here, target, out)?;
             for dispatch in &mut out.dispatches[before..] {
@@ -78,6 +89,11 @@ impl Parts {
                     if let Arg::Read(slice) | Arg::Write(slice) | Arg::Update(slice, _) = arg {
                         self.place(slice, first, count);
                     }
+                }
+            }
+            if self.summed && first > 0 {
+                for ((sum, desc), (part, _)) in io.outputs.iter().zip(&here.outputs) {
+                    out.push(add(*sum, *part, desc));
                 }
             }
         }
@@ -92,4 +108,12 @@ impl Parts {
         }
         slice.offset += first as u64 * cut.row;
     }
+}
+
+/// sum ← sum + part
+fn add(sum: ValueId, part: ValueId, desc: &TensorDesc) -> Dispatch {
+    let vectors = desc.shape.numel().div_ceil(4);
+    let kernel = Kernel::new(shader!("add_parts"), "main", desc.dtype);
+    let dispatch = Dispatch::new(kernel).read(part).write(sum).params(Params::new().u32(vectors));
+    dispatch.groups(vectors.div_ceil(64) as u64).cost(desc.shape.numel() as u64, 3 * desc.bytes())
 }

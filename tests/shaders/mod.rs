@@ -61,6 +61,12 @@ fn graphs(dtype: DType) -> Vec<(Graph, Vec<Tensor>)> {
         let outputs = with_gradients(&graph, vec![y]);
         graphs.push((graph, outputs));
     }
+    // The gradient of a weight whose images are more than a binding.
+    let graph = Graph::new(Mode::Train);
+    let x = graph.input_of("x", [640, 16, 64, 128], dtype);
+    let y = x.conv2d(&parameter(&graph, "w", &[1, 16, 1, 1]), None, wgrad::ops::Conv2d::default());
+    let outputs = with_gradients(&graph, vec![y]);
+    graphs.push((graph, outputs));
     // Sums in parts, and both kernels for matrices with few rows.
     for (a, b) in [([70, 5000], [5000, 60]), ([2, 5000], [5000, 60]), ([20, 36], [36, 20])] {
         for transposed in [false, true] {

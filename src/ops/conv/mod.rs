@@ -360,6 +360,10 @@ impl Op for Pass {
         (self.kind != Kind::Weight && self.sizes.has_batch()).then(|| vec![true, false])
     }
 
+    fn summed(&self, _inputs: &[TensorDesc]) -> Option<Vec<bool>> {
+        (self.kind == Kind::Weight && self.sizes.has_batch()).then(|| vec![true, true])
+    }
+
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
         let sizes = self.sizes.of_batch(io.x_shape(0));
         let correlation = match self.kind {
