@@ -83,6 +83,7 @@ impl PipelineCache {
     }
 
     /// For the descriptors of pipelines.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn raw(&self) -> &wgpu::PipelineCache {
         &self.raw
     }

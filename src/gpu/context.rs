@@ -270,6 +270,7 @@ impl Context {
         self.0.lazy_adapter.as_ref()
     }
 
+    #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn pipeline_cache(&self) -> Option<&wgpu::PipelineCache> {
         self.0.cache.get().map(PipelineCache::raw)
     }

@@ -10,7 +10,6 @@ use naga::{
     valid::{Capabilities, ModuleInfo, ValidationFlags, Validator},
 };
 use std::{
-    borrow::Cow,
     collections::HashMap,
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
@@ -60,6 +59,7 @@ impl Texts {
 /// A kernel ready for a driver: its entry point alone, with the constants set, and what it binds.
 pub(super) struct Entry<'a> {
     kernel: &'a Kernel,
+    #[cfg_attr(target_arch = "wasm32", allow(dead_code))] // browsers read the text themselves
     module: Module,
     bindings: Vec<(u32, Kind)>,
     #[cfg(target_arch = "wasm32")]
@@ -97,7 +97,7 @@ impl<'a> Entry<'a> {
         let label = Some(name.as_str());
         // Outside browsers the module goes on as it is: it has been read, and its constants are set.
         #[cfg(not(target_arch = "wasm32"))]
-        let (source, constants) = (wgpu::ShaderSource::Naga(Cow::Owned(self.module.clone())), []);
+        let (source, constants) = (wgpu::ShaderSource::Naga(std::borrow::Cow::Owned(self.module.clone())), []);
         #[cfg(target_arch = "wasm32")]
         let source = wgpu::ShaderSource::Wgsl(self.source.as_str().into());
         #[cfg(target_arch = "wasm32")]

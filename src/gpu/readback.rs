@@ -53,6 +53,7 @@ pub struct Readback {
     buffer: Option<Buffer>,
     staging: Staging,
     arrival: Arc<Mutex<Arrival>>,
+    #[cfg_attr(target_arch = "wasm32", allow(dead_code))] // browsers cannot wait
     submission: wgpu::SubmissionIndex,
 }
 
