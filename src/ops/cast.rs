@@ -48,6 +48,9 @@ impl Tensor {
     ///
     /// # Gradient
     /// dy in the type of x; none to and from indices.
+    ///
+    /// # Errors
+    /// None of its own.
     #[track_caller]
     pub fn cast(&self, dtype: DType) -> Tensor {
         if self.dtype() == dtype {

@@ -32,6 +32,9 @@ impl Tensor {
     ///
     /// # Gradient
     /// None flows, on purpose.
+    ///
+    /// # Errors
+    /// None of its own.
     #[track_caller]
     pub fn detach(&self) -> Tensor {
         self.graph().apply1(Detach, &[self])

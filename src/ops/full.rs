@@ -39,6 +39,9 @@ impl Graph {
     ///
     /// # Gradient
     /// None: there is nothing to differentiate.
+    ///
+    /// # Errors
+    /// None of its own.
     #[track_caller]
     pub fn constant(&self, value: f32, dtype: DType) -> Tensor {
         self.full([], value, dtype)
@@ -50,6 +53,9 @@ impl Graph {
     ///
     /// # Gradient
     /// None: there is nothing to differentiate.
+    ///
+    /// # Errors
+    /// None of its own; 2³² elements and more are refused, as everywhere.
     #[track_caller]
     pub fn full(&self, shape: impl Into<Shape>, value: f32, dtype: DType) -> Tensor {
         let value = if dtype.is_float() { Scalar::F32(value) } else { Scalar::U32(value as u32) };
