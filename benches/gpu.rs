@@ -1,5 +1,6 @@
 //! `cargo bench --bench gpu`: what a GPU should be kept busy with, beside the rooflines of the same run, and the kernels
-//! that take most of a step. `gpu/torch_gpu.py` times the same in PyTorch. Software drivers take minutes for it.
+//! that take most of a step. Rates are those of the device's own time, by timestamps around each kernel; `ms` is by the clock.
+//! Words behind `--` choose rows by name. `gpu/torch_gpu.py` times the same in PyTorch. Software drivers take minutes for it.
 
 use std::time::Instant;
 use wgrad::{
@@ -36,21 +37,36 @@ fn milliseconds(session: &Session) -> Result<f64, Error> {
     Ok(rows[rows.len() / 2])
 }
 
+/// Whether a row was asked for: all are where no words are given.
+fn wanted(name: &str) -> bool {
+    let mut words = std::env::args().skip(1).filter(|word| !word.starts_with('-')).peekable();
+    words.peek().is_none() || words.any(|word| name.contains(&word))
+}
+
 fn print_row(roofline: &Roofline, name: &str, session: &Session) -> Result<(), Error> {
+    if !wanted(name) {
+        return Ok(());
+    }
     let report = session.plan().report();
     let (ms, flops, bytes) = (milliseconds(session)?, report.flops(), report.bytes());
+    // While the device is busy, so that its clock is not that of an idle one.
+    let seconds = Profile::of(session, 9)?.seconds();
     println!(
-        "{name:<34} {:>5} {ms:>10.4} {:>10.2} {:>9.1} {:>8.1}%",
+        "{name:<34} {:>5} {ms:>10.4} {:>10.4} {:>10.2} {:>9.1} {:>8.1}%",
         report.steps.len(),
-        flops as f64 / ms / 1e9,
-        bytes as f64 / ms / 1e6,
-        100.0 * roofline.share(flops, bytes, ms * 1e-3),
+        seconds * 1e3,
+        flops as f64 / seconds / 1e12,
+        bytes as f64 / seconds / 1e9,
+        100.0 * roofline.share(flops, bytes, seconds),
     );
     Ok(())
 }
 
 /// The kernels that take more than a twentieth of a run.
 fn print_kernels(roofline: &Roofline, name: &str, session: &Session) -> Result<(), Error> {
+    if !wanted(name) {
+        return Ok(());
+    }
     let profile = Profile::of(session, 9)?;
     let mut kernels: Vec<(&str, f64, f64)> = Vec::new();
     for step in &profile.steps {
@@ -74,7 +90,9 @@ fn main() -> Result<(), Error> {
     let roofline = Roofline::measure(&context)?;
     println!("device    {} ({:?})", context.name(), context.target().class);
     println!("roofline  {:.0} GFLOP/s in f32, {:.0} GB/s copied\n", roofline.flops / 1e9, roofline.bytes / 1e9);
-    println!("{:<34} {:>5} {:>10} {:>10} {:>9} {:>9}", "what", "disp.", "ms", "TFLOP/s", "GB/s", "roofline");
+    let heads = ["what", "disp.", "ms", "device ms", "TFLOP/s", "GB/s", "roofline"];
+    let [what, dispatches, ms, device, flops, bytes, share] = heads;
+    println!("{what:<34} {dispatches:>5} {ms:>10} {device:>10} {flops:>10} {bytes:>9} {share:>9}");
 
     let half = context.target().f16;
     let dtypes: &[DType] = if half { &[DType::F32, DType::F16] } else { &[DType::F32] };
@@ -82,7 +100,7 @@ fn main() -> Result<(), Error> {
         graph.parameter_of(name, TensorDesc::new(shape, dtype), Init::normal(0.1))
     };
     for &dtype in dtypes {
-        for n in [1024, 4096] {
+        for n in [1024, 4096, 8192] {
             let graph = Graph::new(Mode::Infer);
             let y = random(&graph, "a", &[n, n], dtype).matmul(&random(&graph, "b", &[n, n], dtype));
             print_row(&roofline, &format!("matmul {n} {dtype}"), &session(&context, &graph, &[("y", &y)])?)?;

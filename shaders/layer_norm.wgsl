@@ -3,6 +3,7 @@
 // where the elements are close to each other, however far they are from zero. `mean` is that of d.
 // rms_norm: the same without a mean, y = γ·x/√(Σ x²/n + ε).
 //#import chain
+//#import held
 //#import index
 //#import rounded
 //#import rows
@@ -171,6 +172,58 @@ fn shared_rows(
     }
 }
 
+fn held_d(start: u32, lane: u32, j: u32, x0: f32) -> vec4<f32> {
+    return load_d(start, min(held_at(lane, j), p.n - 4u), x0);
+}
+
+fn hold_d(start: u32, lane: u32, x0: f32) -> Held {
+    return Held(
+        held_d(start, lane, 0u, x0), held_d(start, lane, 1u, x0), held_d(start, lane, 2u, x0), held_d(start, lane, 3u, x0),
+        held_d(start, lane, 4u, x0), held_d(start, lane, 5u, x0), held_d(start, lane, 6u, x0), held_d(start, lane, 7u, x0));
+}
+
+fn put_y(start: u32, lane: u32, j: u32, normalised: vec4<f32>) {
+    if held_has(lane, j) {
+        let k = held_at(lane, j);
+        store4(start + k, load_weight(k) * normalised + load_bias(k));
+    }
+}
+
+// LANES threads for each row, which keep it.
+@compute @workgroup_size(64)
+fn held_rows(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let row = workgroup_index(group, groups) * (64u / LANES) + thread / LANES;
+    let lane = thread % LANES;
+    // Threads past the last row compute it again.
+    let start = row_start(min(row, p.rows - 1u));
+    let d = hold_d(start, lane, origin(start));
+    var m = 0.0;
+    if CENTERED {
+        m = tree(SUM, thread, held_sum(lane, d)) / f32(p.n);
+    }
+    let c = held_minus(d, m);
+    let r = 1.0 / sqrt(tree(SUM, thread, held_sum(lane, held_product(c, c))) / f32(p.n) + p.eps);
+    let y = held_times(c, r);
+    if row < p.rows {
+        put_y(start, lane, 0u, y[0]);
+        put_y(start, lane, 1u, y[1]);
+        put_y(start, lane, 2u, y[2]);
+        put_y(start, lane, 3u, y[3]);
+        put_y(start, lane, 4u, y[4]);
+        put_y(start, lane, 5u, y[5]);
+        put_y(start, lane, 6u, y[6]);
+        put_y(start, lane, 7u, y[7]);
+        if lane == 0u {
+            mean[row] = m;
+            rstd[row] = r;
+        }
+    }
+}
+
 // Backward, with the normalised x̂ = (d − mean)·rstd and g = γ·dy:
 // dx = rstd·(g − (Σ g + x̂·Σ g·x̂) / n), without Σ g where no mean is subtracted.
 
@@ -263,6 +316,46 @@ fn backward_rows(
     if row < p.rows {
         let values = row_of(row);
         write_dx(values, sums(values, 0u, 4u), 0u, 4u);
+    }
+}
+
+fn held_g(start: u32, lane: u32, j: u32) -> vec4<f32> {
+    return load_g(start, min(held_at(lane, j), p.n - 4u));
+}
+
+fn put_dx(start: u32, lane: u32, j: u32, value: vec4<f32>) {
+    if held_has(lane, j) {
+        dx[(start + held_at(lane, j)) / 4u] = vec4<real>(value);
+    }
+}
+
+@compute @workgroup_size(64)
+fn backward_held_rows(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let row = workgroup_index(group, groups) * (64u / LANES) + thread / LANES;
+    let lane = thread % LANES;
+    let own = row_of(min(row, p.rows - 1u));
+    let x = held_times(held_minus(hold_d(own.start, lane, own.x0), own.m), own.r);
+    let g = Held(
+        held_g(own.start, lane, 0u), held_g(own.start, lane, 1u), held_g(own.start, lane, 2u), held_g(own.start, lane, 3u),
+        held_g(own.start, lane, 4u), held_g(own.start, lane, 5u), held_g(own.start, lane, 6u), held_g(own.start, lane, 7u));
+    var mean_g = 0.0;
+    if CENTERED {
+        mean_g = tree(SUM, thread, held_sum(lane, g)) / f32(p.n);
+    }
+    let along = tree(SUM, thread, held_sum(lane, held_product(g, x))) / f32(p.n);
+    if row < p.rows {
+        put_dx(own.start, lane, 0u, own.r * (g[0] - mean_g - x[0] * along));
+        put_dx(own.start, lane, 1u, own.r * (g[1] - mean_g - x[1] * along));
+        put_dx(own.start, lane, 2u, own.r * (g[2] - mean_g - x[2] * along));
+        put_dx(own.start, lane, 3u, own.r * (g[3] - mean_g - x[3] * along));
+        put_dx(own.start, lane, 4u, own.r * (g[4] - mean_g - x[4] * along));
+        put_dx(own.start, lane, 5u, own.r * (g[5] - mean_g - x[5] * along));
+        put_dx(own.start, lane, 6u, own.r * (g[6] - mean_g - x[6] * along));
+        put_dx(own.start, lane, 7u, own.r * (g[7] - mean_g - x[7] * along));
     }
 }
 

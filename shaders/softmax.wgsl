@@ -1,5 +1,6 @@
 // softmax: y = exp(x − m) / Σ exp(x − m) with m = max x; log_softmax: y = x − m − log Σ exp(x − m)
 //#import chain
+//#import held
 //#import index
 //#import rows
 //#import tree
@@ -132,6 +133,57 @@ fn shared_rows(
     write(start, m, sum, first, step);
 }
 
+fn held_x(start: u32, lane: u32, j: u32) -> vec4<f32> {
+    return load_x(start, min(held_at(lane, j), p.n - 4u));
+}
+
+fn hold_x(start: u32, lane: u32) -> Held {
+    return Held(
+        held_x(start, lane, 0u), held_x(start, lane, 1u), held_x(start, lane, 2u), held_x(start, lane, 3u),
+        held_x(start, lane, 4u), held_x(start, lane, 5u), held_x(start, lane, 6u), held_x(start, lane, 7u));
+}
+
+fn held_exp(x: Held) -> Held {
+    return Held(exp(x[0]), exp(x[1]), exp(x[2]), exp(x[3]), exp(x[4]), exp(x[5]), exp(x[6]), exp(x[7]));
+}
+
+fn put_y(start: u32, lane: u32, j: u32, y: vec4<f32>) {
+    if held_has(lane, j) {
+        store4(start + held_at(lane, j), y);
+    }
+}
+
+// LANES threads for each row, which keep it.
+@compute @workgroup_size(64)
+fn held_rows(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let row = workgroup_index(group, groups) * (64u / LANES) + thread / LANES;
+    let lane = thread % LANES;
+    // Threads past the last row compute it again.
+    let start = row_start(min(row, p.rows - 1u));
+    let x = hold_x(start, lane);
+    let d = held_minus(x, tree(MAX, thread, held_maximum(lane, x)));
+    let e = held_exp(d);
+    let sum = tree(SUM, thread, held_sum(lane, e));
+    var y = held_times(e, 1.0 / sum);
+    if LOG {
+        y = held_minus(d, log(sum));
+    }
+    if row < p.rows {
+        put_y(start, lane, 0u, y[0]);
+        put_y(start, lane, 1u, y[1]);
+        put_y(start, lane, 2u, y[2]);
+        put_y(start, lane, 3u, y[3]);
+        put_y(start, lane, 4u, y[4]);
+        put_y(start, lane, 5u, y[5]);
+        put_y(start, lane, 6u, y[6]);
+        put_y(start, lane, 7u, y[7]);
+    }
+}
+
 // logsumexp: y = m + l with l = log Σ exp(x − m), of ∞ and −∞ what they are.
 
 @group(0) @binding(5) var<storage, read_write> row_largest: array<f32>; // m [outer, inner]
@@ -258,6 +310,54 @@ fn backward_rows(
     if row < p.rows {
         let start = row_start(row);
         write_dx(start, sum_dy(start, 0u, 4u), 0u, 4u);
+    }
+}
+
+fn held_y(start: u32, lane: u32, j: u32) -> vec4<f32> {
+    return load_y(start, min(held_at(lane, j), p.n - 4u));
+}
+
+fn held_dy(start: u32, lane: u32, j: u32) -> vec4<f32> {
+    return load_dy(start, min(held_at(lane, j), p.n - 4u));
+}
+
+fn put_dx(start: u32, lane: u32, j: u32, y: vec4<f32>, dy: vec4<f32>, sum: f32) {
+    if held_has(lane, j) {
+        dx[(start + held_at(lane, j)) / 4u] = vec4<real>(select(y * (dy - sum), dy - exp(y) * sum, LOG));
+    }
+}
+
+@compute @workgroup_size(64)
+fn backward_held_rows(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let row = workgroup_index(group, groups) * (64u / LANES) + thread / LANES;
+    let lane = thread % LANES;
+    let start = row_start(min(row, p.rows - 1u));
+    let y = Held(
+        held_y(start, lane, 0u), held_y(start, lane, 1u), held_y(start, lane, 2u), held_y(start, lane, 3u),
+        held_y(start, lane, 4u), held_y(start, lane, 5u), held_y(start, lane, 6u), held_y(start, lane, 7u));
+    let dy = Held(
+        held_dy(start, lane, 0u), held_dy(start, lane, 1u), held_dy(start, lane, 2u), held_dy(start, lane, 3u),
+        held_dy(start, lane, 4u), held_dy(start, lane, 5u), held_dy(start, lane, 6u), held_dy(start, lane, 7u));
+    var part = 0.0;
+    if LOG {
+        part = held_sum(lane, dy);
+    } else {
+        part = held_sum(lane, held_product(y, dy));
+    }
+    let sum = tree(SUM, thread, part);
+    if row < p.rows {
+        put_dx(start, lane, 0u, y[0], dy[0], sum);
+        put_dx(start, lane, 1u, y[1], dy[1], sum);
+        put_dx(start, lane, 2u, y[2], dy[2], sum);
+        put_dx(start, lane, 3u, y[3], dy[3], sum);
+        put_dx(start, lane, 4u, y[4], dy[4], sum);
+        put_dx(start, lane, 5u, y[5], dy[5], sum);
+        put_dx(start, lane, 6u, y[6], dy[6], sum);
+        put_dx(start, lane, 7u, y[7], dy[7], sum);
     }
 }
 

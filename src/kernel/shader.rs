@@ -57,6 +57,7 @@ static LIBRARY: &[&Shader] = library![
     "correlation"
     "erf"
     "expm1"
+    "held"
     "index"
     "matrix"
     "nan"

@@ -221,7 +221,7 @@ impl Op for Losses {
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
         io.fits(target)?;
         let rows = Rows::along(io.x_shape(0), 1);
-        let dispatch = rows.dispatch(shader!("cross_entropy"), ["rows", "shared_rows"], io.real(), target)?;
+        let dispatch = rows.dispatch(shader!("cross_entropy"), ["rows", "shared_rows"], None, io.real(), target)?;
         let dispatch = dispatch.read(io.x(0)).read(io.x(1)).write(io.y(0)).write(io.y(1)).write(io.y(2));
         let flops = 5 * io.x_shape(0).numel() as u64;
         out.push(dispatch.params(self.params(&rows, 1)).cost(flops, io.bytes()));

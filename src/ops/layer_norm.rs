@@ -41,10 +41,10 @@ impl Norm {
         (1..=self.inner.rank() as isize).map(|d| -d).collect()
     }
 
-    fn dispatch(&self, io: &Io, entries: [&'static str; 2], target: &Target) -> Result<Dispatch, Misfit> {
+    fn dispatch(&self, io: &Io, entries: [&'static str; 2], held: &'static str, target: &Target) -> Result<Dispatch, Misfit> {
         io.fits(target)?;
         let rows = self.rows(io.x_shape(0));
-        let mut dispatch = rows.dispatch(shader!("layer_norm"), entries, io.real(), target)?;
+        let mut dispatch = rows.dispatch(shader!("layer_norm"), entries, Some(held), io.real(), target)?;
         let choices = [("CENTERED", self.centered), ("WEIGHTED", self.weight), ("BIASED", self.bias)];
         for (choice, set) in choices.into_iter().filter(|(_, set)| !set) {
             dispatch.kernel = dispatch.kernel.constant(choice, set.into());
@@ -106,7 +106,7 @@ impl Op for Norm {
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
-        let dispatch = self.dispatch(io, ["rows", "shared_rows"], target)?;
+        let dispatch = self.dispatch(io, ["rows", "shared_rows"], "held_rows", target)?;
         // What there is not is not read either; something has to be bound.
         let weight = if self.weight { io.x(1) } else { io.x(0) };
         let bias = if self.bias { io.x(1 + usize::from(self.weight)) } else { io.x(0) };
@@ -154,7 +154,7 @@ impl Op for NormGrad {
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
-        let dispatch = self.0.dispatch(io, ["backward_rows", "backward_shared_rows"], target)?;
+        let dispatch = self.0.dispatch(io, ["backward_rows", "backward_shared_rows"], "backward_held_rows", target)?;
         let weight = if self.0.weight { io.x(4) } else { io.x(0) };
         let dispatch = dispatch.read(io.x(0)).read(weight).read(io.x(1)).read(io.x(2)).read(io.x(3)).write(io.y(0));
         let params = self.0.params(io.x_shape(0)).u32(0);

@@ -11,6 +11,9 @@ use crate::{
 /// the loops of a thread after 65,535 rounds in all, without a word.
 pub(super) const LONG: usize = 8192;
 
+/// Vectors of a row that one thread keeps in registers, as in `lib/held.wgsl`.
+const HELD: usize = 8;
+
 /// The rows along one dimension of a tensor: `[outer, n, inner]`, a row for each pair of outer and inner.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rows {
@@ -57,12 +60,14 @@ impl Rows {
         Kernel::new(shader, entry, real).constant("ALIGNED", self.is_aligned().into())
     }
 
-    /// A dispatch of one of two entry points: a thread for each row on software drivers and for rows
-    /// whose elements are apart or few, else as many threads as leave each about eight elements.
+    /// A dispatch of one of three entry points: a thread for each row on software drivers and for rows
+    /// whose elements are apart or few, else as many threads as leave each about eight elements, which
+    /// keep rows that are not too long where the third is given.
     pub fn dispatch(
         &self,
         shader: &'static Shader,
         [rows, shared_rows]: [&'static str; 2],
+        held_rows: Option<&'static str>,
         real: DType,
         target: &Target,
     ) -> Result<Dispatch, Misfit> {
@@ -73,7 +78,12 @@ impl Rows {
         Ok(if self.inner > 1 || lanes == 1 || (software && self.n <= LONG) {
             Dispatch::new(self.kernel(shader, rows, real)).groups(self.count().div_ceil(64) as u64)
         } else {
-            let kernel = with_lanes(self.kernel(shader, shared_rows, real), lanes, target);
+            let held = self.n.div_ceil(4 * lanes);
+            let kernel = match held_rows.filter(|_| self.is_aligned() && held <= HELD) {
+                Some(entry) => self.kernel(shader, entry, real).constant("HELD", held as u32),
+                None => self.kernel(shader, shared_rows, real),
+            };
+            let kernel = with_lanes(kernel, lanes, target);
             Dispatch::new(kernel).groups(self.count().div_ceil(64 / lanes) as u64)
         })
     }

@@ -44,7 +44,7 @@ impl Op for Softmax {
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
         io.fits(target)?;
         let rows = Rows::along(io.x_shape(0), io.x_shape(0).axis(self.dim)?);
-        let mut dispatch = rows.dispatch(shader!("softmax"), ["rows", "shared_rows"], io.real(), target)?;
+        let mut dispatch = rows.dispatch(shader!("softmax"), ["rows", "shared_rows"], Some("held_rows"), io.real(), target)?;
         dispatch.kernel = dispatch.kernel.constant("LOG", self.logarithm.into());
         let flops = 8 * io.x_shape(0).numel() as u64;
         out.push(dispatch.read(io.x(0)).write(io.y(0)).params(rows.params()).cost(flops, io.bytes()).finishing());
@@ -82,7 +82,7 @@ impl Op for SoftmaxGrad {
         io.fits(target)?;
         let rows = Rows::along(io.x_shape(0), io.x_shape(0).axis(self.dim)?);
         let entries = ["backward_rows", "backward_shared_rows"];
-        let mut dispatch = rows.dispatch(shader!("softmax"), entries, io.real(), target)?;
+        let mut dispatch = rows.dispatch(shader!("softmax"), entries, Some("backward_held_rows"), io.real(), target)?;
         dispatch.kernel = dispatch.kernel.constant("LOG", self.logarithm.into());
         let flops = 5 * io.x_shape(0).numel() as u64;
         let dispatch = dispatch.read(io.x(0)).read(io.x(1)).write(io.y(0));
@@ -136,7 +136,7 @@ impl Op for LogSumExp {
         io.fits(target)?;
         let rows = Rows::along(io.x_shape(0), 1);
         let entries = ["logsumexp_rows", "logsumexp_shared_rows"];
-        let dispatch = rows.dispatch(shader!("softmax"), entries, io.real(), target)?;
+        let dispatch = rows.dispatch(shader!("softmax"), entries, None, io.real(), target)?;
         let flops = 4 * io.x_shape(0).numel() as u64;
         let dispatch = dispatch.read(io.x(0)).write(io.y(0)).write(io.y(1)).write(io.y(2));
         out.push(dispatch.params(rows.params()).cost(flops, io.bytes()).finishing());

@@ -75,9 +75,14 @@ fn numbers(state: &mut u32, count: usize) -> Vec<f32> {
     (0..count).map(|_| next()).collect()
 }
 
-/// relu(a·b + c), one of whose factors or both may be stored transposed, in one dispatch of the kernel for squares of a
+/// [`check_with`] for the kernel that is named after the side of its squares.
+fn check(dtype: DType, side: u32, sizes: [usize; 4], transposed: [bool; 2]) {
+    check_with(&format!("matmul/cooperative_{side}x{side}"), dtype, side, sizes, transposed);
+}
+
+/// relu(a·b + c), one of whose factors or both may be stored transposed, in one dispatch of a kernel for squares of a
 /// side, against the sums in f64.
-fn check(dtype: DType, side: u32, [batch, m, n, k]: [usize; 4], transposed: [bool; 2]) {
+fn check_with(kernel: &str, dtype: DType, side: u32, [batch, m, n, k]: [usize; 4], transposed: [bool; 2]) {
     let target = Target { cooperative: vec![CooperativeMatrix::square(side, dtype)], ..context().target().clone() };
     let target = target.with_class(DeviceClass::Portable);
     let case = format!("{dtype} {side} {batch}x{m}x{n}x{k} {transposed:?}");
@@ -94,7 +99,7 @@ fn check(dtype: DType, side: u32, [batch, m, n, k]: [usize; 4], transposed: [boo
     let y = (product + graph.input_of("c", [n], dtype)).relu();
     let plan = graph.plan(&[("y", &y)], &target).unwrap();
     let first = plan.kernels().next().unwrap().shader.name;
-    assert_eq!(first, format!("matmul/cooperative_{side}x{side}"), "{case}");
+    assert_eq!(first, kernel, "{case}");
 
     let laid = |x: &[f32], [rows, columns]: [usize; 2], transposed: bool| -> Vec<f32> {
         if !transposed {
@@ -160,6 +165,21 @@ fn products_of_matrices_of_real_gpus_match_their_definition() {
     check(DType::F16, 16, [1, 65, 129, 33], [true, false]);
     check(DType::F32, 8, [3, 35, 33, 50], [true, false]);
     check(DType::F32, 8, [1, 33, 65, 33], [false, true]);
+}
+
+/// Both widths of tiles, with whole tiles along k and without.
+#[test]
+#[ignore = "make cooperative runs it on a driver that has cooperative matrices, or says why there is none"]
+fn products_in_large_tiles_match_their_definition() {
+    if !context().target().cooperative.contains(&CooperativeMatrix::square(16, DType::F16)) {
+        println!("SKIPPED: only real GPUs list matrices of 16 rows, and compile their kernel in less than minutes");
+        return;
+    }
+    for stored in STORED {
+        for case in [[1, 100, 260, 72], [2, 132, 104, 96], [128, 100, 252, 68], [64, 128, 512, 64]] {
+            check_with("matmul/cooperative_wide", DType::F16, 16, case, stored);
+        }
+    }
 }
 
 /// Σ r·relu(y) for a convolution y with a bias, and all gradients: the same numbers by the kernels for squares of a side

@@ -35,7 +35,7 @@ fn targets() -> Vec<(Target, Vec<Feature>)> {
         (cooperative(&squares(8, &[DType::F16, DType::F32])), vec![Feature::Subgroups, Feature::Cooperative]),
         (cooperative(&squares(16, &[DType::F16])), vec![Feature::Subgroups, Feature::Cooperative]),
         (
-            Target { max_workgroup_bytes: 32 << 10, ..cooperative(&squares(16, &[DType::F16])) },
+            Target { max_workgroup_bytes: 48 << 10, ..cooperative(&squares(16, &[DType::F16])) },
             vec![Feature::Subgroups, Feature::Cooperative, Feature::WorkgroupMemory],
         ),
     ]
@@ -82,6 +82,10 @@ fn graphs(dtype: DType) -> Vec<(Graph, Vec<Tensor>)> {
             graphs.push((graph, outputs));
         }
     }
+    // Enough for tiles of 256 columns, by whole tiles along k.
+    let graph = Graph::new(Mode::Infer);
+    let outputs = vec![parameter(&graph, "a", &[2048, 96]).matmul(&parameter(&graph, "b", &[96, 2048]))];
+    graphs.push((graph, outputs));
     // Groups; few outputs of long sums.
     for (x, w, groups) in [([2, 4, 9, 9], [8, 2, 3, 3], 2), ([1, 200, 5, 5], [2, 200, 3, 3], 1)] {
         let graph = Graph::new(Mode::Train);

@@ -149,8 +149,14 @@ impl Product {
                 factors.vectors_a && factors.vectors_b
             };
             if side == 16 && real == DType::F16 && is_large && pieces.iter().all(are_vectors) {
-                let kernel = Kernel::new(shader!("matmul/cooperative_wide"), "main", real);
-                return Variant { kernel, rows: 128, columns: 128, busy, shortest: 256 };
+                let across = |columns: usize| piece.m.len().div_ceil(128) * piece.n.len().div_ceil(columns) * piece.batches();
+                // Tiles twice as wide read less, and take the workgroup memory of two.
+                let fits = target.max_workgroup_threads >= 256 && target.max_workgroup_bytes >= 40 << 10;
+                let columns = if fits && across(256) >= busy { 256 } else { 128 };
+                let kernel = Kernel::new(shader!("matmul/cooperative_wide"), "main", real)
+                    .constant("COLUMNS", columns as u32)
+                    .constant("WHOLE", pieces.iter().all(|piece| piece.k.len().is_multiple_of(32)).into());
+                return Variant { kernel, rows: 128, columns, busy, shortest: 256 };
             }
             let shader =
                 if side == 16 { shader!("matmul/cooperative_16x16") } else { shader!("matmul/cooperative_8x8") };
@@ -222,7 +228,7 @@ impl Product {
             .all([m, n, k, batches])
             .all([self.a.row, self.b.row, self.y_row, self.y_column])
             .all([a_first, b_first, y_first, matrix])
-            .all([results.parts, k.div_ceil(results.parts).next_multiple_of(16), results.elements, 0])
+            .all([results.parts, k.div_ceil(results.parts).next_multiple_of(32), results.elements, 0])
             .all(batch(&|i| piece.batch[i].len(), 1))
             .all(batch(&|i| self.batch[i].a, 0))
             .all(batch(&|i| self.batch[i].b, 0));
