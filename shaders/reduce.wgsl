@@ -206,3 +206,48 @@ fn columns(
         store4(row * p.inner + column + 4u * v, p.scale * total[v]);
     }
 }
+
+// inner > 1, of whole vectors: 64 threads for each vector of neighbouring columns, four vectors side by side.
+var<workgroup> column_parts: array<vec4<f32>, 256>;
+
+@compute @workgroup_size(256)
+fn shared_columns(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let across = (p.inner + 15u) / 16u;
+    let number = workgroup_index(group, groups);
+    let row = p.first + number / across;
+    let column = number % across * 16u + thread % 4u * 4u;
+    let down = thread / 4u;
+    var total = vec4(p.identity);
+    if row < p.last && column < p.inner {
+        let begin = row_begin(row) * p.inner + column - p.base;
+        let step = 64u * p.inner;
+        let end = row_length(row);
+        var i = begin + down * p.inner;
+        var k = down;
+        for (; k + 192u < end; k += 256u) {
+            let x = array(load_x4(i), load_x4(i + step), load_x4(i + 2u * step), load_x4(i + 3u * step));
+            let block = combine4(KIND, combine4(KIND, x[0], x[1]), combine4(KIND, x[2], x[3]));
+            total = combine4(KIND, total, block);
+            i += 4u * step;
+        }
+        for (; k < end; k += 64u) {
+            total = combine4(KIND, total, load_x4(i));
+            i += step;
+        }
+    }
+    column_parts[thread] = total;
+    workgroupBarrier();
+    for (var half = 32u; half > 0u; half /= 2u) {
+        if down < half {
+            column_parts[thread] = combine4(KIND, column_parts[thread], column_parts[thread + 4u * half]);
+        }
+        workgroupBarrier();
+    }
+    if down == 0u && row < p.last && column < p.inner {
+        store4(row * p.inner + column, p.scale * column_parts[thread]);
+    }
+}

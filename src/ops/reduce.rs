@@ -241,6 +241,8 @@ struct Stage {
     n: usize,
     inner: usize,
     chunk: usize,
+    /// Whether 64 threads share a column.
+    shared: bool,
 }
 
 /// The rows of a stage that one dispatch computes, and what it binds of the argument.
@@ -273,7 +275,7 @@ fn stages(shape: &Shape, reduced: &[bool], target: &Target) -> Vec<Stage> {
         runs.remove(at);
     }
     if stages.is_empty() {
-        stages.push(Stage { outer: shape.numel(), n: 1, inner: 1, chunk: 1 });
+        stages.push(Stage { outer: shape.numel(), n: 1, inner: 1, chunk: 1, shared: false });
     }
     stages
 }
@@ -292,10 +294,12 @@ impl Stage {
         let there = outer * inner / (4 * vectors(inner, target)).max(1);
         let parts = wanted / there.max(1);
         let parts = parts.min(n.div_ceil(least)).max(n.div_ceil(most)).max(1);
-        let chunk = if n <= short { n } else { n.div_ceil(parts).next_multiple_of(4) };
+        // On GPUs the threads of a workgroup share columns that are too few and not too long.
+        let shared = !software && !contiguous && parts > 1 && n <= 4096 && vectors(inner, target) > 0;
+        let chunk = if n <= short || shared { n } else { n.div_ceil(parts).next_multiple_of(4) };
         // One binding covers the elements of a part.
         let bound = (target.max_binding_bytes.saturating_sub(target.offset_alignment + 16) / 4) as usize / inner.max(1);
-        Stage { outer, n, inner, chunk: chunk.min(bound.max(2)).max(1) }
+        Stage { outer, n, inner, chunk: chunk.min(bound.max(2)).max(1), shared }
     }
 
     fn parts(&self) -> usize {
@@ -304,6 +308,9 @@ impl Stage {
 
     /// The entry point and its choice.
     fn entry(&self, target: &Target) -> (&'static str, (&'static str, u32)) {
+        if self.shared {
+            return ("shared_columns", ("VECTORS", 1));
+        }
         match (self.inner == 1, target.class.is_software() || lanes(self.chunk) == 1) {
             (false, _) => ("columns", ("VECTORS", vectors(self.inner, target) as u32)),
             (true, true) => ("rows", ("VECTORS", 0)),
@@ -314,6 +321,7 @@ impl Stage {
     /// The workgroups for so many rows.
     fn groups(&self, rows: usize, target: &Target) -> u64 {
         let threads = match self.entry(target) {
+            ("shared_columns", _) => return (rows * self.inner.div_ceil(16)) as u64,
             ("columns", (_, vectors)) => rows * (self.inner / (4 * vectors as usize).max(1)),
             ("rows", _) => rows,
             (_, (_, lanes)) => rows * lanes as usize,
@@ -661,7 +669,7 @@ mod tests {
 
     #[test]
     fn sizes_past_one_workgroup_and_one_part() {
-        let shapes: [([usize; 3], &[isize]); 8] = [
+        let shapes: [([usize; 3], &[isize]); 10] = [
             ([1, 5003, 1], &[1]),
             ([2, 33, 130], &[2]),
             ([300, 33, 2], &[2]),
@@ -670,6 +678,8 @@ mod tests {
             ([3, 1, 20_001], &[2]),
             ([5, 4, 4100], &[0, 2]),
             ([4101, 3, 5], &[0, 2]),
+            ([2, 301, 36], &[1]),
+            ([1, 1030, 20], &[1]),
         ];
         for (shape, dims) in shapes {
             Check::new(|[x]: [Tensor; 1]| x.sum(dims, false), |[x]| fold(&x, dims, false, sum)).shapes([shape]).run();
