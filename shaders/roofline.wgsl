@@ -8,12 +8,12 @@ override VECTORS: u32 = 1u; // neighbours one thread copies
 @compute @workgroup_size(64)
 fn multiply_add(@builtin(global_invocation_id) id: vec3<u32>) {
     // Eight independent chains hide the latency of each; all take the same two numbers, which registers then hand out at
-    // once. Eight links in a row, so that what the loop itself costs does not count.
+    // once: vectors of them would be read from one bank. Eight links in a row, so that what the loop itself costs does not count.
     let i = id.x;
     var a = x[i];
     var b = a + 1.0;
-    let scale = x[0];
-    let shift = x[1];
+    let scale = vec4(x[0].x);
+    let shift = vec4(x[0].y);
     for (var round = 0u; round < ROUNDS; round += 8u) {
         a = fma(a, scale, shift);
         b = fma(b, scale, shift);

@@ -39,7 +39,7 @@ def backward(name, f, *inputs):
 
 print(torch.cuda.get_device_name(0), "PyTorch", torch.__version__)
 for dtype, short in [(torch.float32, "f32"), (torch.float16, "f16")]:
-    for n in [1024, 4096]:
+    for n in [1024, 4096, 8192]:
         a, b = random(n, n, dtype=dtype), random(n, n, dtype=dtype)
         report(f"matmul {n} {short}", lambda: a @ b)
 

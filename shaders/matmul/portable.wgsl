@@ -26,6 +26,22 @@ fn add_products(upper: ptr<function, Block>, lower: ptr<function, Block>, l: u32
     block_add(lower, a_tile[i + ROWS / 8u], left, right);
 }
 
+// Brings blocks of a and b to the tiles, when nobody reads them.
+fn keep(a_place: u32, a_block: array<vec4<f32>, 4>, b_place: u32, b_block: array<vec4<f32>, 4>, has_b: bool) {
+    workgroupBarrier();
+    a_tile[a_place] = a_block[0];
+    a_tile[a_place + A_PITCH] = a_block[1];
+    a_tile[a_place + 2u * A_PITCH] = a_block[2];
+    a_tile[a_place + 3u * A_PITCH] = a_block[3];
+    if has_b {
+        b_tile[b_place] = b_block[0];
+        b_tile[b_place + B_PITCH] = b_block[1];
+        b_tile[b_place + 2u * B_PITCH] = b_block[2];
+        b_tile[b_place + 3u * B_PITCH] = b_block[3];
+    }
+    workgroupBarrier();
+}
+
 @compute @workgroup_size(ROWS)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -53,24 +69,15 @@ fn main(
     // The sums of four rows in each half of the tile.
     var upper = Block();
     var lower = Block();
-    var a_next = matmul_a_columns(tile, tile.row + a_block.x, tile.begin + a_block.y);
+    let has_b = thread < 64u;
+    let a_first = matmul_a_columns(tile, tile.row + a_block.x, tile.begin + a_block.y);
     var b_next = matmul_b_rows(tile, tile.column + b_block.x, tile.begin + b_block.y);
+    keep(a_place, a_first, b_place, b_next, has_b);
     for (var k = tile.begin; k < tile.end; k += DEPTH) {
-        workgroupBarrier();
-        a_tile[a_place] = a_next[0];
-        a_tile[a_place + A_PITCH] = a_next[1];
-        a_tile[a_place + 2u * A_PITCH] = a_next[2];
-        a_tile[a_place + 3u * A_PITCH] = a_next[3];
-        if thread < 64u {
-            b_tile[b_place] = b_next[0];
-            b_tile[b_place + B_PITCH] = b_next[1];
-            b_tile[b_place + 2u * B_PITCH] = b_next[2];
-            b_tile[b_place + 3u * B_PITCH] = b_next[3];
-        }
-        workgroupBarrier();
-        // The next block is on its way while this one is worked on.
-        a_next = matmul_a_columns(tile, tile.row + a_block.x, k + DEPTH + a_block.y);
-        if thread < 64u {
+        // The next blocks are on their way while these are worked on. They are kept in the same round: what the next one
+        // would need, compilers load there, and then wait for it.
+        let a_next = matmul_a_columns(tile, tile.row + a_block.x, k + DEPTH + a_block.y);
+        if has_b {
             b_next = matmul_b_rows(tile, tile.column + b_block.x, k + DEPTH + b_block.y);
         }
         // No loop: drivers keep one that is checked for its end, and each k then costs a third more.
@@ -90,6 +97,7 @@ fn main(
         add_products(&upper, &lower, 13u, down, across);
         add_products(&upper, &lower, 14u, down, across);
         add_products(&upper, &lower, 15u, down, across);
+        keep(a_place, a_next, b_place, b_next, has_b);
     }
 
     let column = tile.column + 4u * across;
