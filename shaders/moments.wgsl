@@ -2,6 +2,7 @@
 // The mean is returned as two numbers: its nearest f32, and the rest.
 // x is [outer, a, c, b]: a group for each (o, c), of the a·b elements along the other two. A part of a group
 // stays in cache while it is read twice; parts are combined by Chan, Golub and LeVeque's formula.
+// An x larger than a binding is gone through piece by piece, each of them whole parts.
 //#import index
 //#import rounded
 //#import tree
@@ -16,6 +17,11 @@ struct Params {
     chunk_b: u32,
     parts_b: u32,
     parts: u32,
+    // Which of [outer, parts along a, c, parts along b] are in the bytes of x that are bound, and how many of each.
+    first: vec4<u32>,
+    count: vec4<u32>,
+    // Elements of x before those bytes.
+    skipped: u32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<real>>; // [outer, a, c, b]
@@ -67,13 +73,22 @@ fn write(part: u32, group: u32, x0: f32, m: f32, squares: f32, count: f32) {
 }
 
 fn element(i: u32) -> f32 {
-    return f32(x[i / 4u][i % 4u]);
+    let at = i - p.skipped;
+    return f32(x[at / 4u][at % 4u]);
+}
+
+// x₀ of a group that begins at an element; where the pieces before have it, from there.
+fn origin(group: u32, start: u32) -> f32 {
+    if p.first.y + p.first.w > 0u {
+        return center[group];
+    }
+    return finite_or_zero(element(start));
 }
 
 // Four elements of a row from k on, the last again for those past the end.
 fn load_x(row: u32, k: u32, n: u32) -> vec4<f32> {
     if ALIGNED {
-        return vec4<f32>(x[(row + k) / 4u]);
+        return vec4<f32>(x[(row + k - p.skipped) / 4u]);
     }
     let i = row + min(k + vec4(0u, 1u, 2u, 3u), vec4(n - 1u));
     return vec4(element(i.x), element(i.y), element(i.z), element(i.w));
@@ -104,10 +119,15 @@ fn size_of(part: u32) -> vec2<u32> {
 // Numbers past the last part get one without elements.
 fn part_of(number: u32, lane: u32) -> Part {
     var part: Part;
-    part.group = number % p.groups;
-    part.number = number / p.groups;
-    part.start = part.group / p.c * p.a * p.c * p.b + part.group % p.c * p.b;
-    if part.number < p.parts {
+    let groups = p.count.x * p.count.z;
+    let outer = p.first.x + number % groups / p.count.z;
+    let c = p.first.z + number % groups % p.count.z;
+    let own = number / groups;
+    part.group = outer * p.c + c;
+    part.number = p.parts;
+    part.start = (outer * p.a * p.c + c) * p.b;
+    if own < p.count.y * p.count.w {
+        part.number = (p.first.y + own / p.count.w) * p.parts_b + p.first.w + own % p.count.w;
         let size = size_of(part.number);
         let row = part.number / p.parts_b * p.chunk_a;
         let column = part.number % p.parts_b * p.chunk_b;
@@ -149,7 +169,7 @@ fn rows(
 ) {
     let lane = thread % LANES;
     let part = part_of(workgroup_index(group, groups) * (64u / LANES) + thread / LANES, lane);
-    let x0 = finite_or_zero(element(part.start));
+    let x0 = origin(part.group, part.start);
     let m = tree(SUM, thread, sum_part(part, x0, 0.0, false)) / part.count;
     let squares = tree(SUM, thread, sum_part(part, x0, m, true));
     if part.number < p.parts && lane == 0u {
@@ -161,6 +181,7 @@ fn rows(
 struct Columns {
     part: u32,
     first: u32, // the first group's c
+    end: u32, // of the columns that are bound
     group: u32,
     start: u32, // of the outer's elements
     row: u32,
@@ -169,11 +190,13 @@ struct Columns {
 
 fn columns_of(number: u32) -> Columns {
     let width = 4u * VECTORS;
-    let across = (p.c + width - 1u) / width;
-    let outer = number / across % (p.groups / p.c);
+    let across = (p.count.z + width - 1u) / width;
+    let outer = p.first.x + number / across % p.count.x;
+    let part = number / across / p.count.x;
     var columns: Columns;
-    columns.part = number / across / (p.groups / p.c);
-    columns.first = number % across * width;
+    columns.part = select(p.parts, p.first.y + part, part < p.count.y);
+    columns.first = p.first.z + number % across * width;
+    columns.end = p.first.z + p.count.z;
     columns.group = outer * p.c + columns.first;
     columns.start = outer * p.a * p.c;
     columns.row = columns.part * p.chunk_a;
@@ -197,9 +220,9 @@ fn columns(
     var m = array(none, none, none, none);
     var total = array(none, none, none, none);
     for (var v = 0u; v < VECTORS; v++) {
-        let first = load_x(own.start, min(own.first + 4u * v, p.c - 1u), p.c);
         for (var j = 0u; j < 4u; j++) {
-            x0[v][j] = finite_or_zero(first[j]);
+            let k = min(own.first + 4u * v + j, own.end - 1u);
+            x0[v][j] = origin(own.group + k - own.first, own.start + k);
         }
     }
     // First the means, then the squares.
@@ -211,8 +234,8 @@ fn columns(
             for (; row < stop; row++) {
                 for (var v = 0u; v < VECTORS; v++) {
                     // Past the last column this sums the last one again; it is not stored.
-                    let k = min(own.first + 4u * v, p.c - 1u);
-                    let d = from_origin(load_x(own.start + row * p.c, k, p.c), x0[v]) - m[v];
+                    let k = min(own.first + 4u * v, own.end - 1u);
+                    let d = from_origin(load_x(own.start + row * p.c, k, own.end), x0[v]) - m[v];
                     block[v] += select(d, d * d, pass_number == 1u);
                 }
             }
@@ -228,7 +251,7 @@ fn columns(
         }
     }
     for (var v = 0u; v < VECTORS; v++) {
-        for (var j = 0u; j < 4u && own.first + 4u * v + j < p.c; j++) {
+        for (var j = 0u; j < 4u && own.first + 4u * v + j < own.end; j++) {
             write(own.part, own.group + 4u * v + j, x0[v][j], m[v][j], total[v][j], count);
         }
     }
@@ -281,9 +304,9 @@ fn finish(
 
 fn load_dy(row: u32, k: u32, n: u32) -> vec4<f32> {
     if ALIGNED {
-        return vec4<f32>(dy[(row + k) / 4u]);
+        return vec4<f32>(dy[(row + k - p.skipped) / 4u]);
     }
-    let i = row + min(k + vec4(0u, 1u, 2u, 3u), vec4(n - 1u));
+    let i = row - p.skipped + min(k + vec4(0u, 1u, 2u, 3u), vec4(n - 1u));
     return vec4(
         f32(dy[i.x / 4u][i.x % 4u]),
         f32(dy[i.y / 4u][i.y % 4u]),
@@ -355,11 +378,11 @@ fn sum_columns(
         let stop = min(row + BLOCK, own.last_row);
         for (; row < stop; row++) {
             for (var v = 0u; v < VECTORS; v++) {
-                let k = min(own.first + 4u * v, p.c - 1u);
+                let k = min(own.first + 4u * v, own.end - 1u);
                 let start = own.start + row * p.c;
-                let g = load_dy(start, k, p.c);
+                let g = load_dy(start, k, own.end);
                 block[v] += g;
-                block_x[v] += g * (load_x(start, k, p.c) - around[v]);
+                block_x[v] += g * (load_x(start, k, own.end) - around[v]);
             }
         }
         for (var v = 0u; v < VECTORS; v++) {
@@ -368,7 +391,7 @@ fn sum_columns(
         }
     }
     for (var v = 0u; v < VECTORS; v++) {
-        for (var j = 0u; j < 4u && own.first + 4u * v + j < p.c; j++) {
+        for (var j = 0u; j < 4u && own.first + 4u * v + j < own.end; j++) {
             let at = own.part * p.groups + own.group + 4u * v + j;
             sum[at] = total[v][j];
             dot_sum[at] = total_x[v][j];

@@ -18,6 +18,8 @@ struct Params {
     sizes: array<vec4<u32>, 2>,
     x_steps: array<vec4<u32>, 2>,
     y_steps: array<vec4<u32>, 2>,
+    // Of a piece: the first thread, the elements of y and of x before those that are bound, and how many of x are.
+    window: vec4<u32>,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<real>>;
@@ -28,6 +30,9 @@ struct Params {
 override ALIGNED: bool = false;
 // Elements of y that a thread of `copy` computes: a multiple of 4.
 override BLOCK: u32 = 4u;
+
+// Whether x and y are bound in pieces.
+override WINDOW: bool = false;
 
 // Where a thread begins in x and in y, and its last coordinate.
 struct Place {
@@ -61,7 +66,7 @@ fn copy(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let number = workgroup_index(group, groups) * 64u + thread;
+    let number = p.window.x + workgroup_index(group, groups) * 64u + thread;
     if number >= p.count {
         return;
     }
@@ -73,8 +78,10 @@ fn copy(
         }
     } else {
         for (var j = 0u; j < count; j++) {
-            let i = at.x + j * p.stride;
-            store(at.y + j, f32(x[i / 4u][i % 4u]));
+            let i = at.x + j * p.stride - p.window.z;
+            if !WINDOW || i < p.window.w {
+                store(at.y + j - p.window.y, f32(x[i / 4u][i % 4u]));
+            }
         }
     }
 }
@@ -112,12 +119,15 @@ fn copy_index(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let number = workgroup_index(group, groups) * 64u + thread;
+    let number = p.window.x + workgroup_index(group, groups) * 64u + thread;
     if number >= p.count {
         return;
     }
     let at = place(number);
     for (var j = 0u; j < min(BLOCK, p.last - at.last * BLOCK); j++) {
-        y_index[at.y + j] = x_index[at.x + j * p.stride];
+        let i = at.x + j * p.stride - p.window.z;
+        if !WINDOW || i < p.window.w {
+            y_index[at.y + j - p.window.y] = x_index[i];
+        }
     }
 }

@@ -13,6 +13,8 @@ struct Sizes {
     // Sorted elements that a thread adds up, and the blocks of them.
     length: u32,
     blocks: u32,
+    // Where the part of y's axis begins that is bound; n and total are those of the part.
+    first: u32,
 }
 
 @group(0) @binding(0) var<storage, read> index: array<u32>; // [outer, m, inner]
@@ -50,14 +52,15 @@ fn columns(
     let i = column - outer * sizes.inner;
     for (var k = 0u; k < sizes.m; k++) {
         let e = (outer * sizes.m + k) * sizes.inner + i;
-        let t = index[e];
+        let t = index[e] - sizes.first;
         if t < sizes.n {
             sums[(outer * sizes.n + t) * sizes.inner + i] += f32(src[e]);
         }
     }
 }
 
-// Many indices: the elements of src are sorted by where they go, which brings those of equal indices together.
+// Many indices: the elements of src are sorted by where they go, which brings those of equal indices together. Each sum is
+// added to what earlier parts of src have left.
 
 @group(0) @binding(5) var<storage, read_write> targets_found: array<u32>; // [count]
 
@@ -71,7 +74,7 @@ fn find_targets(
     let first = (workgroup_index(group, groups) * 64u + thread) * BLOCK;
     for (var e = first; e < min(first + BLOCK, sizes.count); e++) {
         let row = e / sizes.inner;
-        let t = index[e];
+        let t = index[e] - sizes.first;
         let to = (row / sizes.m * sizes.n + t) * sizes.inner + e - row * sizes.inner;
         targets_found[e] = select(sizes.total, to, t < sizes.n);
     }
@@ -100,7 +103,7 @@ fn extend(run: Run, to: u32, value: f32, block: u32) -> Run {
         border_targets[2u * block] = run.to;
         border_values[2u * block] = run.sum;
     } else if run.to < sizes.total {
-        sums[run.to] = run.sum;
+        sums[run.to] += run.sum;
     }
     return Run(to, value, false);
 }
@@ -161,7 +164,7 @@ fn sum_rest() {
     for (var e = 0u; e < sizes.count; e++) {
         if targets[e] != to {
             if to < sizes.total {
-                sums[to] = sum;
+                sums[to] += sum;
             }
             to = targets[e];
             sum = 0.0;
@@ -169,7 +172,7 @@ fn sum_rest() {
         sum += values[e];
     }
     if to < sizes.total {
-        sums[to] = sum;
+        sums[to] += sum;
     }
 }
 

@@ -5,8 +5,8 @@ use wgrad::{
     autodiff::gradients,
     kernel::{DeviceClass, Target},
     ops::{
-        Attention, AvgPool2d, Conv2d, ConvTranspose2d, CrossEntropy, Interpolation, MaxPool2d, PadMode, Reduction,
-        Unfold,
+        Attention, AvgPool2d, Cell, Conv2d, ConvTranspose2d, CrossEntropy, Interpolation, MaxPool2d, PadMode,
+        Recurrent, RecurrentWeights, Reduction, Unfold,
     },
     plan::PlanOptions,
     prelude::*,
@@ -215,8 +215,37 @@ const BATCHED: &[(&str, bool, Batched)] = &[
         let sums = x.sum(&[0], false).reshape([1, 256]);
         (numbered(x, &[16, 1]) + sums).embedding(ids)
     }),
-    ("gather", false, |x, ids| x.gather(1, &ids.unsqueeze(1).unsqueeze(2).expand([192, 16, 16]))),
+    ("gather", true, |x, ids| x.gather(1, &ids.unsqueeze(1).unsqueeze(2).expand([192, 16, 16]))),
     ("index_select", false, |x, ids| x.index_select(2, &ids.slice(0, 0..16))),
+    ("scatter_add", true, |x, ids| x.scatter_add(1, &ids.unsqueeze(1).unsqueeze(2).expand([192, 16, 16]), x)),
+    ("scatter_add along the first dimension", false, |x, ids| {
+        x.scatter_add(0, &ids.unsqueeze(1).unsqueeze(2).expand([192, 16, 16]), &(x * 0.1))
+    }),
+    ("scatter_add of one row", false, |x, ids| {
+        let index = ids.unsqueeze(1).expand([192, 256]).reshape([1, 49_152]);
+        let x = x.reshape([1, 49_152]);
+        x.scatter_add(1, &index, &(&x * 1e-3))
+    }),
+    ("batch_norm", true, |x, _| {
+        let weight = x.slice(2, 0..1).sum(&[0, 2], false);
+        x.batch_norm(None, Some(&weight), Some(&weight))
+    }),
+    ("batch_norm of rows", true, |x, _| x.reshape([3072, 16]).batch_norm(None, None, None).reshape([192, 16, 16])),
+    ("batch_norm far from zero", true, |x, _| (x * 1e-2 + 1000.0).batch_norm(None, None, None)),
+    ("batch_norm of large channels", true, |x, _| {
+        Tensor::concat(&[x, x], 0).reshape([2, 3, 16_384]).batch_norm(None, None, None)
+    }),
+    ("batch_norm of one channel", true, |x, _| {
+        Tensor::concat(&[x, x], 0).reshape([2, 1, 49_152]).batch_norm(None, None, None)
+    }),
+    ("group_norm", true, |x, _| x.group_norm(4, None, None, 1e-5)),
+    ("group_norm of one example", true, |x, _| x.reshape([1, 192, 256]).group_norm(3, None, None, 1e-5)),
+    ("group_norm of one group", true, |x, _| (x + 300.0).reshape([1, 192, 256]).group_norm(1, None, None, 1e-5)),
+    ("instance_norm", true, |x, _| x.instance_norm(None, None, 1e-5)),
+    ("var of rows", true, |x, _| x.var(&[2], true, false)),
+    ("var of columns", true, |x, _| x.var(&[0], true, false)),
+    ("var of channels", true, |x, _| x.var(&[0, 2], true, false)),
+    ("std of all", true, |x, _| x.std(&[], true, false)),
     ("permute", true, |x, _| x.transpose(1, 2)),
     ("slice", true, |x, _| x.slice(1, 3..15)),
     ("concat", true, |x, _| Tensor::concat(&[x, x], 1)),
@@ -243,20 +272,118 @@ const BATCHED: &[(&str, bool, Batched)] = &[
         let dw = gradients(&(y * 1e-3).square().sum_all(), &[weight]).remove(0).unwrap();
         dw.reshape([1, 18]).expand([192, 18])
     }),
-    ("attention", false, |x, _| {
-        let x = x.reshape([192, 2, 16, 8]);
-        x.attention(&x, &x, Attention::causal())
+    ("conv2d of one image", true, |x, _| {
+        let weight = numbered(x, &[192, 64, 1, 1]) * 1e-4;
+        let y = x.slice(0, 0..64).reshape([1, 64, 4, 64]).conv2d(&weight, None, Conv2d::default());
+        y * 1e-2
     }),
+    ("attention", true, |x, _| {
+        let x = x.reshape([192, 2, 16, 8]);
+        x.attention(&(&x * 0.5), &(&x + 1.0), Attention::causal())
+    }),
+    ("attention with a length for each batch", true, |x, ids| {
+        let x = x.reshape([192, 2, 16, 8]);
+        x.attention(&(&x * 0.5), &x, Attention::causal().from_end().lengths(ids))
+    }),
+    ("attention with a mask", true, |x, ids| {
+        let mask = x.slice(1, 0..1).reshape([192, 1, 1, 16]).gt(&x.graph().constant(-0.5, DType::F32));
+        let x = x.reshape([192, 2, 16, 8]);
+        x.attention(&(&x * 0.5), &x, Attention::default().mask(&mask).lengths(ids))
+    }),
+    ("attention with a bias for each batch", true, |x, _| {
+        let bias = x.reshape([192, 1, 16, 16]);
+        let x = x.reshape([192, 2, 16, 8]);
+        x.attention(&(&x * 0.5), &x, Attention::default().bias(&bias))
+    }),
+    ("attention with one bias", true, |x, _| {
+        let bias = x.slice(0, 0..2).reshape([1, 2, 16, 16]);
+        let x = x.reshape([192, 2, 16, 8]);
+        x.attention(&(&x * 0.5), &x, Attention::default().bias(&bias)) * 0.1
+    }),
+    ("attention with shared keys", true, |x, _| {
+        let k = x.slice(1, 0..4).reshape([192, 1, 8, 8]);
+        x.reshape([192, 4, 8, 8]).attention(&k, &k, Attention::default())
+    }),
+    ("attention with heads last", true, |x, _| {
+        let x = x.reshape([192, 16, 2, 8]);
+        x.attention(&(&x * 0.5), &x, Attention::causal().heads_last())
+    }),
+    ("attention of one batch", true, |x, ids| {
+        let bias = x.slice(2, 0..16).reshape([1, 192, 16, 16]);
+        let x = x.reshape([1, 192, 16, 16]);
+        x.attention(&(&x * 0.5), &x, Attention::default().bias(&bias).lengths(&ids.slice(0, 3..4)))
+    }),
+    ("lstm", true, |x, ids| recurrent(x, ids, Cell::Lstm, false, false)),
+    ("lstm from the end", true, |x, ids| recurrent(x, ids, Cell::Lstm, true, false)),
+    ("gru by time", true, |x, ids| recurrent(&x.slice(1, 0..12).reshape([48, 48, 16]), ids, Cell::Gru, false, true)),
+    ("lstm by time from the end", true, |x, ids| recurrent(&x.reshape([64, 48, 16]), ids, Cell::Lstm, true, true)),
+    ("simple_rnn of one sequence", true, |x, ids| recurrent(&x.reshape([1, 3072, 16]), ids, Cell::Tanh, true, false)),
+];
+
+/// A recurrent layer with initial states and lengths below 16, whose weights come from x too.
+fn recurrent(x: &Tensor, ids: &Tensor, cell: Cell, reverse: bool, time_major: bool) -> Tensor {
+    let sequences = x.size(isize::from(time_major));
+    let numbers = (x.sum(&[0, 1], false) * 1e-2).tanh();
+    let of = |shape: &[usize]| (numbers.unsqueeze(0) + numbered(x, &[shape[0], 1]) * 1e-3).slice(1, 0..shape[1]);
+    let (rows, width) = (cell.gates() * 16, 16);
+    let [weight_ih, weight_hh, h0] = [[rows, 16], [rows, width], [sequences, width]].map(|shape| of(&shape) * 0.3);
+    let bias = of(&[rows, 1]).reshape([rows]);
+    let lengths = ids.slice(0, 0..sequences);
+    let initial = vec![h0; cell.states()];
+    let weights = RecurrentWeights { weight_ih: &weight_ih, weight_hh: &weight_hh, bias: Some([&bias, &bias]) };
+    let lengths = (sequences > 1).then_some(&lengths);
+    let result = x.recurrent(cell, &weights, &Recurrent { initial: &initial, lengths, reverse, time_major });
+    let last = if time_major { result.h.unsqueeze(0) } else { result.h.unsqueeze(1) };
+    result.output + last * 0.1
+}
+
+/// The same where the first dimension, or the first two, are one.
+const OF_ONE: &[(&str, bool, Batched)] = &[
+    ("softmax", true, |x, _| x.softmax(-1)),
+    ("layer_norm", true, |x, _| x.layer_norm(None, None, 1e-5)),
+    ("batch_norm", true, |x, _| x.batch_norm(None, None, None)),
+    ("group_norm", true, |x, _| x.group_norm(3, None, None, 1e-5)),
+    ("instance_norm", true, |x, _| x.instance_norm(None, None, 1e-5)),
+    ("max_pool2d", true, |x, _| x.max_pool2d(MaxPool2d::new(2))),
+    ("avg_pool2d", true, |x, _| x.avg_pool2d(AvgPool2d::new(2))),
+    ("interpolate", true, |x, _| x.interpolate(&[20, 20], Interpolation::Linear { align_corners: false })),
+    ("pad", true, |x, _| x.pad(&[(1, 2)], PadMode::Constant(0.0))),
+    ("permute", true, |x, _| x.permute(&[0, 2, 3, 1])),
+    ("permute of odd sizes", true, |x, _| x.slice(2, 0..15).slice(1, 0..191).permute(&[0, 3, 1, 2])),
+    ("slice of channels", true, |x, _| x.slice(1, 7..189)),
+    ("concat of channels", true, |x, _| Tensor::concat(&[x, &x.slice(1, 3..4), &(x * 2.0)], 1)),
+    ("concat of odd sizes", true, |x, _| {
+        let x = x.reshape([1, 49_152]);
+        Tensor::concat(&[&x.slice(1, 0..5), &x, &x.slice(1, 1..48_001)], 1)
+    }),
+    ("split", true, |x, _| &x.slice(1, 0..90) + &x.slice(1, 90..180)),
+    ("flip", true, |x, _| x.flip(&[2])),
+    ("cumsum", true, |x, _| x.cumsum(2)),
+    ("sum", true, |x, _| x.sum(&[1], true)),
+    ("mean of planes", true, |x, _| x.mean(&[2, 3], true)),
+    ("sort", true, |x, _| x.sort(-1, true).0),
+    ("gather", true, |x, ids| x.gather(2, &ids.reshape([1, 192, 1, 1]).expand([1, 192, 16, 16]))),
+    ("pointwise", true, |x, _| (x * 2.0).relu()),
 ];
 
 #[test]
 fn batches_larger_than_a_binding_are_computed_in_parts() {
+    in_parts(BATCHED, |x| x.clone());
+}
+
+#[test]
+fn examples_larger_than_a_binding_are_computed_in_parts() {
+    in_parts(OF_ONE, |x| x.unsqueeze(0));
+}
+
+/// Compares operations on a value with the same in parts, in every class.
+fn in_parts(cases: &[(&str, bool, Batched)], view: fn(&Tensor) -> Tensor) {
     let ids: Vec<u32> = (0..192).map(|i| i * 7 % 16).collect();
     let numbers: Vec<f32> = (0..192 * 256).map(|i| ((i * 37 % 101) as f32 - 50.0) / 40.0).collect();
     let inputs =
         [("x", Array::from_f32([192, 16, 16], &numbers).unwrap()), ("ids", Array::from_u32([192], &ids).unwrap())];
     for (class, (name, differentiable, operation)) in
-        CLASSES.into_iter().flat_map(|class| BATCHED.iter().map(move |case| (class, *case)))
+        CLASSES.into_iter().flat_map(|class| cases.iter().map(move |case| (class, *case)))
     {
         let whole = baseline(class);
         // x has 196,608 bytes.
@@ -264,7 +391,7 @@ fn batches_larger_than_a_binding_are_computed_in_parts() {
         let results = [&whole, &small].map(|target| {
             let graph = Graph::new(Mode::Infer);
             let x = graph.input("x", [192, 16, 16]);
-            let y = operation(&x, &graph.input_of("ids", [192], DType::U32));
+            let y = operation(&view(&x), &graph.input_of("ids", [192], DType::U32));
             let mut outputs = vec![("y", y.clone())];
             if differentiable {
                 outputs.push(("dx", gradients(&y.square().sum_all(), &[x]).remove(0).unwrap()));
@@ -278,9 +405,57 @@ fn batches_larger_than_a_binding_are_computed_in_parts() {
         let [(expected, once), (found, parts)] = results;
         for (found, expected) in found.iter().zip(&expected) {
             assert_eq!(found.len(), expected.len(), "{class:?} {name}");
-            let near = |(a, b): (&f32, &f32)| a == b || (a - b).abs() <= 2e-6 * (1.0 + b.abs());
-            assert!(found.iter().zip(expected).all(near), "{class:?} {name}");
+            let near = |&(a, b): &(&f32, &f32)| a == b || (a - b).abs() <= 2e-6 * (1.0 + b.abs());
+            let wrong = found.iter().zip(expected).find(|pair| !near(pair));
+            assert!(wrong.is_none(), "{class:?} {name}: {wrong:?}");
         }
-        assert!(parts > once, "{class:?} {name}: {parts} dispatches");
+        assert_ne!(parts, once, "{class:?} {name}: as many dispatches");
+    }
+}
+
+#[test]
+fn dropout_of_weights_does_not_depend_on_parts() {
+    let numbers: Vec<f32> = (0..192 * 256).map(|i| ((i * 37 % 101) as f32 - 50.0) / 40.0).collect();
+    let inputs = [("x", Array::from_f32([192, 2, 16, 8], &numbers).unwrap())];
+    for class in CLASSES {
+        for shape in [[192, 2, 16, 8], [1, 384, 16, 8]] {
+            let whole = baseline(class);
+            let small = Target { max_binding_bytes: 1 << 17, ..whole.clone() };
+            let [expected, found] = [&whole, &small].map(|target| {
+                let graph = Graph::new(Mode::Train);
+                let x = graph.input("x", [192, 2, 16, 8]);
+                let of_one = x.reshape(shape);
+                let y = of_one.attention(&(&of_one * 0.5), &of_one, Attention::causal().dropout(0.4));
+                let dx = gradients(&y.square().sum_all(), &[x]).remove(0).unwrap();
+                run(&graph, &[("y", &y), ("dx", &dx)], &inputs, target)
+            });
+            for (found, expected) in found.iter().flatten().zip(expected.iter().flatten()) {
+                assert!(
+                    (found - expected).abs() <= 4e-6 * (1.0 + expected.abs()),
+                    "{class:?}: {found}, not {expected}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_cache_larger_than_a_binding_takes_rows_in_parts() {
+    let numbers: Vec<f32> = (0..192 * 2 * 3 * 8).map(|i| i as f32).collect();
+    let at: Vec<u32> = (0..192).map(|i| i * 5 % 16).collect();
+    let inputs =
+        [("x", Array::from_f32([192, 2, 3, 8], &numbers).unwrap()), ("at", Array::from_u32([192], &at).unwrap())];
+    for class in CLASSES {
+        let whole = baseline(class);
+        // The cache has 196,608 bytes.
+        let small = Target { max_binding_bytes: 1 << 17, ..whole.clone() };
+        let [expected, found] = [&whole, &small].map(|target| {
+            let graph = Graph::new(Mode::Infer);
+            let cache = graph.state("cache", TensorDesc::new([192, 2, 16, 8], DType::F32), Init::ones());
+            let cache =
+                graph.append_rows(&cache, &graph.input("x", [192, 2, 3, 8]), &graph.input_of("at", [192], DType::U32));
+            run(&graph, &[("y", &(cache * 1.0))], &inputs, target)
+        });
+        assert_eq!(found, expected, "{class:?}");
     }
 }

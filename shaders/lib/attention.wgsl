@@ -39,6 +39,10 @@ struct AttentionSizes {
     blocks: u32,
     // Which of the following there are.
     flags: u32,
+    // Of a part of the batches or heads: the first head among all, the heads of a whole batch, and all rows.
+    first: u32,
+    all_heads: u32,
+    all_rows: u32,
 }
 
 const CAUSAL = 1u;
@@ -153,10 +157,11 @@ fn attention_head(number: u32, index: u32) -> AttentionHead {
     head.v = AttentionRows(batch * sizes.v_step.x + of_k * sizes.v_step.y, sizes.v_step.z, sizes.keys, sizes.value_width);
     head.y = AttentionRows(batch * sizes.y_step.x + of_q * sizes.y_step.y, sizes.y_step.z, sizes.queries, sizes.value_width);
     head.bias = batch * sizes.bias_step.x + of_q * sizes.bias_step.y;
-    head.mask = sizes.mask + batch * sizes.mask_step.x + of_q * sizes.mask_step.y;
+    let among_all = sizes.first + number;
+    head.mask = sizes.mask + among_all / sizes.all_heads * sizes.mask_step.x + among_all % sizes.all_heads * sizes.mask_step.y;
     head.length = sizes.keys;
     if (sizes.flags & LENGTHS) != 0u {
-        head.length = min(attention_same(words[sizes.lengths + batch], index), sizes.keys);
+        head.length = min(attention_same(words[sizes.lengths + among_all / sizes.all_heads], index), sizes.keys);
     }
     head.key_shift = 0u;
     // Every key is before this.
@@ -287,7 +292,7 @@ fn attention_kept(head: AttentionHead, row: u32, column: u32, keys_down: bool) -
     let query = select(row, column, keys_down) / 4u;
     let key = select(column, row, keys_down) / 4u;
     // The last counter word sets these words apart from those of initial values and of other dropout.
-    let counter = vec4(head.number * ((sizes.queries + 3u) / 4u) + query, sizes.stream, words[sizes.seed + 2u], key * 2u | 0x80000000u);
+    let counter = vec4((sizes.first + head.number) * ((sizes.queries + 3u) / 4u) + query, sizes.stream, words[sizes.seed + 2u], key * 2u | 0x80000000u);
     let seed = vec2(words[sizes.seed], words[sizes.seed + 1u]);
     let first = philox(counter, seed);
     let second = philox(counter + vec4(0u, 0u, 0u, 1u), seed);
@@ -438,8 +443,7 @@ fn attention_forward(group: u32, index: u32) {
 
 // log Σ exp or Σ dy·y of four queries.
 fn attention_stat(head: AttentionHead, which: u32, query: u32) -> vec4<f32> {
-    let all = sizes.batches * sizes.heads * sizes.queries;
-    let at = which * all + head.number * sizes.queries + min(query + vec4(0u, 1u, 2u, 3u), vec4(sizes.queries - 1u));
+    let at = which * sizes.all_rows + (sizes.first + head.number) * sizes.queries + min(query + vec4(0u, 1u, 2u, 3u), vec4(sizes.queries - 1u));
     return bitcast<vec4<f32>>(vec4(words[at.x], words[at.y], words[at.z], words[at.w]));
 }
 

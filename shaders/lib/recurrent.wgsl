@@ -23,6 +23,10 @@ struct RecurrentSizes {
     has_dy: u32,
     has_dstate: u32,
     saves: u32,
+    // The sequences of this dispatch, and how many rows lie before those that are bound.
+    first_sequence: u32,
+    last_sequence: u32,
+    skipped: u32,
 }
 
 @group(0) @binding(1) var<storage, read> weight: array<vec4<real>>; // packed [⌈depth/4⌉, columns], or [columns, depth/4]
@@ -126,7 +130,7 @@ struct Rows {
 
 // How many of the four sequences from `first` on there are.
 fn sequences_from(first: u32) -> u32 {
-    return min(4u, p.sequences - min(first, p.sequences));
+    return min(4u, p.last_sequence - min(first, p.last_sequence));
 }
 
 // The time of a step in the order of the direction.
@@ -136,7 +140,7 @@ fn time_of(step: u32) -> u32 {
 
 // Where a sequence lies at a time in what has a row for each.
 fn row_of(sequence: u32, time: u32) -> u32 {
-    return sequence * p.by_sequence + time * p.by_time;
+    return sequence * p.by_sequence + time * p.by_time - p.skipped;
 }
 
 // Whether a sequence is that long.

@@ -102,7 +102,7 @@ fn gate_grads(sequence: u32, unit: u32, time: u32) -> vec4<f32> {
 
 // dq of element k of all gates as the step before has stored it, zero past the last.
 fn load_dq(sequence: u32, k: u32, time: u32) -> f32 {
-    if k >= p.depth || sequence >= p.sequences {
+    if k >= p.depth || sequence >= p.last_sequence {
         return 0.0;
     }
     let i = row_of(sequence, time) * p.depth + k;
@@ -127,7 +127,7 @@ fn share_dq(first: u32, part: u32, time: u32, thread: u32) {
 }
 
 fn start_rows(first: u32, unit: u32) {
-    for (var sequence = first; sequence < min(first + 4u * SETS, p.sequences); sequence++) {
+    for (var sequence = first; sequence < min(first + 4u * SETS, p.last_sequence); sequence++) {
         start_at(h_index(sequence, unit));
         if CELL == LSTM {
             start_at(c_index(sequence, unit));
@@ -165,8 +165,8 @@ fn all_steps(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let first = workgroup_index(group, groups) * (4u * SETS);
-    if first >= p.sequences {
+    let first = p.first_sequence + workgroup_index(group, groups) * (4u * SETS);
+    if first >= p.last_sequence {
         return;
     }
     if p.begin == 0u {
@@ -215,8 +215,8 @@ fn one_step(
 ) {
     let number = workgroup_index(group, groups);
     let across = (p.width + THREADS * UNITS - 1u) / (THREADS * UNITS);
-    let first = number / across * (4u * SETS);
-    if first >= p.sequences {
+    let first = p.first_sequence + number / across * (4u * SETS);
+    if first >= p.last_sequence {
         return;
     }
     let start = number % across * (THREADS * UNITS) + thread;
@@ -237,7 +237,7 @@ fn one_step(
     }
     if p.begin < p.steps {
         for (var unit = start; unit < min(p.width, start + THREADS * UNITS); unit += THREADS) {
-            for (var sequence = first; sequence < min(first + 4u * SETS, p.sequences); sequence++) {
+            for (var sequence = first; sequence < min(first + 4u * SETS, p.last_sequence); sequence++) {
                 gate_grads(sequence, unit, time_back(p.begin));
             }
         }

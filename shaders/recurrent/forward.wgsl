@@ -138,8 +138,8 @@ fn all_steps(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let first = workgroup_index(group, groups) * (4u * SETS);
-    if first >= p.sequences {
+    let first = p.first_sequence + workgroup_index(group, groups) * (4u * SETS);
+    if first >= p.last_sequence {
         return;
     }
     for (var unit = thread; unit < p.width; unit += THREADS) {
@@ -178,7 +178,7 @@ fn all_steps(
 
 // h[t−1], zero past the last unit.
 fn previous_h(sequence: u32, unit: u32, time: u32) -> f32 {
-    if unit >= p.width || sequence >= p.sequences {
+    if unit >= p.width || sequence >= p.last_sequence {
         return 0.0;
     }
     let before = select(time - 1u, time + 1u, p.reverse == 1u);
@@ -198,8 +198,8 @@ fn one_step(
 ) {
     let number = workgroup_index(group, groups);
     let across = (p.width + THREADS * UNITS - 1u) / (THREADS * UNITS);
-    let first = number / across * (4u * SETS);
-    if first >= p.sequences {
+    let first = p.first_sequence + number / across * (4u * SETS);
+    if first >= p.last_sequence {
         return;
     }
     let start = number % across * (THREADS * UNITS) + thread;

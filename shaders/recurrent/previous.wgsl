@@ -10,6 +10,9 @@ struct Sizes {
     by_time: u32,
     has_lengths: u32,
     has_initial: u32,
+    // The first of the elements, and how many lie before those that are bound.
+    first: u32,
+    skipped: u32,
 }
 
 @group(0) @binding(0) var<storage, read> y: array<real>; // h: [rows, width]
@@ -24,10 +27,11 @@ fn previous(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let i = workgroup_index(group, groups) * 64u + thread;
-    if i >= p.elements {
+    let number = workgroup_index(group, groups) * 64u + thread;
+    if number >= p.elements {
         return;
     }
+    let i = p.first + number;
     let unit = i % p.width;
     let row = i / p.width;
     var sequence = row / p.by_sequence;
@@ -45,10 +49,10 @@ fn previous(
         let begins = select(time == 0u, time + 1u == length, p.reverse == 1u);
         if !begins {
             let neighbour = select(time - 1u, time + 1u, p.reverse == 1u);
-            value = f32(y[(sequence * p.by_sequence + neighbour * p.by_time) * p.width + unit]);
+            value = f32(y[(sequence * p.by_sequence + neighbour * p.by_time) * p.width + unit - p.skipped]);
         } else if p.has_initial == 1u {
             value = f32(h0[sequence * p.width + unit]);
         }
     }
-    before[i] = real(value);
+    before[i - p.skipped] = real(value);
 }

@@ -35,16 +35,18 @@ pub trait Op: Any + Debug + Send + Sync {
         Err(Misfit::limit("has neither `emit` nor `pointwise`"))
     }
 
-    /// For an operation whose outputs can be computed part by part along their first dimension, each part from the same
-    /// part of some inputs and from all of the others: which inputs have parts. Values larger than one binding are
-    /// computed so. `emit` must then take all sizes from its `Io`.
-    fn batched(&self, _inputs: &[TensorDesc]) -> Option<Vec<bool>> {
+    /// For an operation whose outputs can be computed part by part along their first dimensions, each part from the same
+    /// part of some inputs and from all of the others: for each input, along how many of its first dimensions; 0 where
+    /// all of it is needed. Values larger than one binding are computed so, each along the first of its dimensions that
+    /// is not 1. `emit` must then take all sizes from its `Io`.
+    fn batched(&self, _inputs: &[TensorDesc]) -> Option<Vec<usize>> {
         None
     }
 
-    /// For an operation whose outputs are sums over the first dimension of some inputs: which inputs have it. Values larger
-    /// than one binding are summed part by part. `emit` must then take all sizes from its `Io`.
-    fn summed(&self, _inputs: &[TensorDesc]) -> Option<Vec<bool>> {
+    /// For an operation whose outputs are sums over the first dimensions of some inputs: how many these are for each
+    /// input, 0 where it has none of them. Values larger than one binding are summed part by part. `emit` must then take
+    /// all sizes from its `Io`.
+    fn summed(&self, _inputs: &[TensorDesc]) -> Option<Vec<usize>> {
         None
     }
 
@@ -163,9 +165,20 @@ impl Pointwise {
 pub struct Io {
     pub(crate) inputs: Vec<(ValueId, TensorDesc)>,
     pub(crate) outputs: Vec<(ValueId, TensorDesc)>,
+    pub(crate) first: SmallVec<[usize; 4]>,
 }
 
 impl Io {
+    /// All of some values.
+    pub(crate) fn new(inputs: Vec<(ValueId, TensorDesc)>, outputs: Vec<(ValueId, TensorDesc)>) -> Io {
+        Io { inputs, outputs, first: SmallVec::new() }
+    }
+
+    /// Where the values begin along one of their first dimensions, if they are a part: see [`Op::batched`].
+    pub fn first(&self, dim: usize) -> usize {
+        self.first.get(dim).copied().unwrap_or(0)
+    }
+
     /// The `i`-th input.
     pub fn x(&self, i: usize) -> ValueId {
         self.inputs[i].0

@@ -33,9 +33,9 @@ impl Op for Argmax {
         Ok(vec![TensorDesc::new(kept.collect::<Shape>(), DType::U32)])
     }
 
-    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<bool>> {
+    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<usize>> {
         let axis = inputs[0].shape.axis(self.dim).ok()?;
-        (axis != 0).then(|| vec![true; inputs.len()])
+        (axis != 0).then(|| vec![axis; inputs.len()])
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {

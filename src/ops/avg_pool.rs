@@ -242,8 +242,8 @@ impl Op for Averages {
         Ok(vec![TensorDesc::new(self.windows.output(&inputs[0].shape)?, dtype)])
     }
 
-    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<bool>> {
-        (inputs[0].shape.rank() > self.windows.dims).then(|| vec![true])
+    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<usize>> {
+        Some(vec![inputs[0].shape.rank() - self.windows.dims])
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
@@ -282,8 +282,8 @@ impl Op for AveragesGrad {
         Ok(vec![TensorDesc::new(&self.x, float_of(inputs)?)])
     }
 
-    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<bool>> {
-        (inputs[0].shape.rank() > self.averages.windows.dims).then(|| vec![true])
+    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<usize>> {
+        Some(vec![inputs[0].shape.rank() - self.averages.windows.dims])
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {

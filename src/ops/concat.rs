@@ -1,11 +1,11 @@
 //! concat: tensors one behind the other along one dimension.
 
-use super::rows::neighbours;
+use super::rows::{neighbours, pieces, window};
 use crate::{
     data::{DType, TensorDesc},
     error::Misfit,
     graph::{Backward, Emit, Gradients, Graph, Io, Mode, Op, Tensor},
-    kernel::{Dispatch, Kernel, Params, Target},
+    kernel::{Dispatch, Kernel, Params, Slice, Target},
     shader,
 };
 
@@ -36,23 +36,40 @@ impl Op for Concat {
         Ok(vec![TensorDesc::new(first.shape.with(axis, size), first.dtype)])
     }
 
-    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<bool>> {
+    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<usize>> {
         let axis = inputs[0].shape.axis(self.dim).ok()?;
-        (axis != 0).then(|| vec![true; inputs.len()])
+        (axis != 0).then(|| vec![axis; inputs.len()])
     }
 
     /// One dispatch for each input, so that their number has no limit.
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
-        io.fits(target)?;
         let axis = io.y_shape(0).axis(self.dim)?;
         let [rows, size, inner] = io.y_shape(0).split_at_axis(axis);
+        // A single row is copied in pieces where it is too large.
+        let cut = io.fits(target).is_err();
+        if cut && rows != 1 {
+            io.fits(target)?;
+        }
         let (length, mut at) = (size * inner, 0);
         let is_index = io.y_desc(0).dtype == DType::U32;
         let block = 4 * neighbours(target);
-        for i in 0..io.inputs.len() {
+        let parts = |i: usize| {
             let given = io.x_shape(i)[axis] * inner;
+            let whole = vec![0..given];
+            if cut { pieces(given, io.y_desc(0).dtype.bytes(), target) } else { whole }.into_iter().map(move |part| (i, part))
+        };
+        for (i, part) in (0..io.inputs.len()).flat_map(parts) {
+            let given = part.len();
             if rows * given == 0 {
                 continue;
+            }
+            let (mut x, mut y): (Slice, Slice) = (io.x(i).into(), io.y(0).into());
+            let before = at;
+            if cut {
+                (x, _) = window(io.x(i), part.clone(), io.x_desc(i), target);
+                let skipped;
+                (y, skipped) = window(io.y(0), at..at + given, io.y_desc(0), target);
+                at -= skipped;
             }
             let kernel = if is_index {
                 Kernel::new(shader!("concat"), "index", io.real())
@@ -60,12 +77,13 @@ impl Op for Concat {
                 let aligned = [given, length, at].iter().all(|size| size.is_multiple_of(4));
                 Kernel::new(shader!("concat"), "main", io.real()).constant("ALIGNED", aligned.into())
             };
-            let dispatch = Dispatch::new(kernel.constant("BLOCK", block as u32)).read(io.x(i)).write(io.y(0));
+            let dispatch = Dispatch::new(kernel.constant("BLOCK", block as u32)).read(x).write(y);
             let dispatch = dispatch.params(Params::new().all([rows, given, length, at]));
             let threads = rows * given.div_ceil(block);
-            let dispatch = dispatch.groups(threads.div_ceil(64) as u64).cost(0, 2 * io.x_desc(i).bytes());
-            out.push(if is_index { dispatch } else { dispatch.finishing() });
-            at += given;
+            let bytes = (2 * rows * given * io.y_desc(0).dtype.bytes()) as u64;
+            let dispatch = dispatch.groups(threads.div_ceil(64) as u64).cost(0, bytes);
+            out.push(if is_index || cut { dispatch } else { dispatch.finishing() });
+            at = before + given;
         }
         Ok(())
     }

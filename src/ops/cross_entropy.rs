@@ -214,8 +214,8 @@ impl Op for Losses {
         Ok(vec![row.clone(), TensorDesc::new(pairs, DType::F32), row])
     }
 
-    fn batched(&self, _inputs: &[TensorDesc]) -> Option<Vec<bool>> {
-        Some(vec![true; 2])
+    fn batched(&self, _inputs: &[TensorDesc]) -> Option<Vec<usize>> {
+        Some(vec![1; 2])
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
@@ -248,8 +248,8 @@ impl Op for CrossEntropyGrad {
         Ok(vec![inputs[0].clone()])
     }
 
-    fn batched(&self, _inputs: &[TensorDesc]) -> Option<Vec<bool>> {
-        Some(vec![true; 4])
+    fn batched(&self, _inputs: &[TensorDesc]) -> Option<Vec<usize>> {
+        Some(vec![1; 4])
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {

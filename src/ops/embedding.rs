@@ -39,8 +39,8 @@ impl Op for Embedding {
         Ok(vec![TensorDesc::new(shape, w.dtype)])
     }
 
-    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<bool>> {
-        (inputs[1].shape.rank() > 0).then(|| vec![false, true])
+    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<usize>> {
+        Some(vec![0, inputs[1].shape.rank()])
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {

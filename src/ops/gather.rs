@@ -47,8 +47,9 @@ impl Op for Gather {
         Ok(vec![TensorDesc::new(shape, x.dtype)])
     }
 
-    fn batched(&self, _inputs: &[TensorDesc]) -> Option<Vec<bool>> {
-        (self.axis != 0).then(|| vec![true, self.indices != Indices::Rows])
+    fn batched(&self, _inputs: &[TensorDesc]) -> Option<Vec<usize>> {
+        let of_index = if self.indices == Indices::Rows { 0 } else { self.axis };
+        (self.axis != 0).then(|| vec![self.axis, of_index])
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
@@ -103,8 +104,8 @@ impl Op for Place {
         Ok(vec![TensorDesc::new(inputs[1].shape.with(self.axis, self.n), inputs[1].dtype)])
     }
 
-    fn batched(&self, _inputs: &[TensorDesc]) -> Option<Vec<bool>> {
-        (self.axis != 0).then(|| vec![true; 2])
+    fn batched(&self, _inputs: &[TensorDesc]) -> Option<Vec<usize>> {
+        (self.axis != 0).then(|| vec![self.axis; 2])
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {

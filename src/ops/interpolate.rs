@@ -100,8 +100,8 @@ impl Op for Interpolate {
         Ok(vec![TensorDesc::new(y, dtype)])
     }
 
-    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<bool>> {
-        (inputs[0].shape.rank() > self.dims()).then(|| vec![true])
+    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<usize>> {
+        Some(vec![inputs[0].shape.rank() - self.dims()])
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
@@ -136,8 +136,8 @@ impl Op for InterpolateGrad {
         Ok(vec![TensorDesc::new(&self.x, float_of(inputs)?)])
     }
 
-    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<bool>> {
-        (inputs[0].shape.rank() > self.forward.dims()).then(|| vec![true])
+    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<usize>> {
+        Some(vec![inputs[0].shape.rank() - self.forward.dims()])
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {

@@ -101,8 +101,9 @@ impl Op for Norm {
         Ok(vec![x.clone(), statistics.clone(), statistics])
     }
 
-    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<bool>> {
-        (inputs[0].shape.rank() > self.inner.rank()).then(|| (0..inputs.len()).map(|i| i == 0).collect())
+    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<usize>> {
+        let outer = inputs[0].shape.rank() - self.inner.rank();
+        Some((0..inputs.len()).map(|i| if i == 0 { outer } else { 0 }).collect())
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
@@ -149,8 +150,9 @@ impl Op for NormGrad {
         Ok(vec![inputs[0].clone()])
     }
 
-    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<bool>> {
-        (inputs[0].shape.rank() > self.0.inner.rank()).then(|| (0..inputs.len()).map(|i| i < 4).collect())
+    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<usize>> {
+        let outer = inputs[0].shape.rank() - self.0.inner.rank();
+        Some((0..inputs.len()).map(|i| if i < 4 { outer } else { 0 }).collect())
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {

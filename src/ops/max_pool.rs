@@ -236,8 +236,8 @@ impl Op for Maxima {
         Ok(vec![TensorDesc::new(&y, dtype), TensorDesc::new(y, DType::U32)])
     }
 
-    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<bool>> {
-        (inputs[0].shape.rank() > self.windows.dims).then(|| vec![true])
+    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<usize>> {
+        Some(vec![inputs[0].shape.rank() - self.windows.dims])
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
@@ -286,8 +286,8 @@ impl Op for MaximaGrad {
         Ok(vec![TensorDesc::new(&self.x, float_of(inputs)?)])
     }
 
-    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<bool>> {
-        (inputs[0].shape.rank() > self.windows.dims).then(|| vec![true; 2])
+    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<usize>> {
+        Some(vec![inputs[0].shape.rank() - self.windows.dims; 2])
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
@@ -330,8 +330,8 @@ impl Op for TakeMaxima {
         Ok(vec![TensorDesc::new(&inputs[1].shape, float_of(inputs)?)])
     }
 
-    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<bool>> {
-        (inputs[0].shape.rank() > self.windows.dims).then(|| vec![true; 2])
+    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<usize>> {
+        Some(vec![inputs[0].shape.rank() - self.windows.dims; 2])
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {

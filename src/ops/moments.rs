@@ -6,16 +6,17 @@
 
 use super::{
     reduce::select,
-    rows::{LONG, lanes, neighbours, with_lanes},
+    rows::{LONG, lanes, neighbours, too_large, with_lanes},
 };
 use crate::{
     data::{DType, Shape, TensorDesc},
     error::Misfit,
     graph::{Backward, Emit, Gradients, Io, Op, Tensor, ValueId},
-    kernel::{Dispatch, Kernel, Params, Target},
+    kernel::{Dispatch, Kernel, Params, Slice, Target},
     shader,
 };
 use smallvec::SmallVec;
+use std::ops::Range;
 
 /// Which elements have their statistics in common.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,6 +62,12 @@ impl Over {
                 Layout { of: flat.clone(), common: flat.clone(), parameters: flat, to }
             }
         }
+    }
+
+    /// The first dimensions along which each element has statistics of its own.
+    fn kept(&self) -> usize {
+        let kept = self.reduced.iter().take_while(|reduced| !**reduced).count();
+        if self.groups.is_some() { kept.min(1) } else { kept }
     }
 
     /// The elements that share a statistic.
@@ -126,6 +133,14 @@ impl Layout {
     }
 }
 
+/// Neighbours in memory that one binding covers.
+struct Piece {
+    /// The first of `[outer, parts along a, c, parts along b]`.
+    first: [usize; 4],
+    count: [usize; 4],
+    elements: Range<usize>,
+}
+
 /// `[outer, a, c, b]` in parts of `chunk_a` by `chunk_b` elements.
 #[derive(Clone, Copy, Debug)]
 struct View {
@@ -164,25 +179,100 @@ impl View {
         self.a.div_ceil(self.chunk_a).max(1) * self.parts_b()
     }
 
-    fn params(&self) -> Params {
-        let params = Params::new().u32(self.groups()).u32(self.a).u32(self.c).u32(self.b);
-        params.u32(self.chunk_a).u32(self.chunk_b).u32(self.parts_b()).u32(self.parts())
+    fn by_columns(&self) -> bool {
+        self.b == 1 && self.c > 1
     }
 
-    /// The first of two dispatches, of one of two entry points: rows, or columns where b = 1.
-    fn dispatch(&self, [rows, columns]: [&'static str; 2], real: DType, target: &Target) -> Dispatch {
+    /// The pieces of x that a binding covers, in the order of memory, each of them whole parts.
+    fn pieces(&mut self, x: &TensorDesc, target: &Target) -> Result<Vec<Piece>, Misfit> {
+        let wide = x.dtype.bytes();
+        let mut most = target.max_binding_bytes as usize / wide;
+        if x.shape.numel() > most {
+            // A piece may begin between two places where bindings may.
+            most = most.saturating_sub(target.offset_alignment as usize / wide);
+            self.chunk_a = self.chunk_a.min(most / (self.c * self.b).max(1)).max(1);
+        }
+        let sizes = [self.outer, self.a, self.c, self.b];
+        let columns = if self.by_columns() { 4 * neighbours(target) } else { 1 };
+        let steps = [1, self.chunk_a, columns, self.chunk_b];
+        let inner = |d: usize| sizes[d + 1..].iter().product::<usize>();
+        // All that is before the first dimension of which a step fits is done one by one.
+        let fits = |d: &usize| steps[*d].min(sizes[*d]) * inner(*d) <= most;
+        let cut = (0..4).find(fits).ok_or_else(|| too_large(x, target))?;
+        let length = (most / (steps[cut] * inner(cut)).max(1)).max(1) * steps[cut];
+        let mut pieces = Vec::new();
+        for before in 0..sizes[..cut].iter().product() {
+            for from in (0..sizes[cut].max(1)).step_by(length) {
+                let mut piece = Piece { first: [0; 4], count: sizes, elements: 0..0 };
+                let mut rest = before;
+                for d in (0..cut).rev() {
+                    (piece.first[d], piece.count[d]) = (rest % sizes[d], 1);
+                    rest /= sizes[d];
+                }
+                piece.first[cut] = from;
+                piece.count[cut] = length.min(sizes[cut] - from);
+                let start = (before * sizes[cut] + from) * inner(cut);
+                piece.elements = start..start + piece.count[cut] * inner(cut);
+                for (d, chunk) in [(1, self.chunk_a), (3, self.chunk_b)] {
+                    piece.first[d] /= chunk;
+                    piece.count[d] = piece.count[d].div_ceil(chunk).max(1);
+                }
+                pieces.push(piece);
+            }
+        }
+        Ok(pieces)
+    }
+
+    /// The sizes, for a piece whose binding begins behind some elements.
+    fn params(&self, piece: &Piece, skipped: usize) -> Params {
+        let params = Params::new().u32(self.groups()).u32(self.a).u32(self.c).u32(self.b);
+        let params = params.u32(self.chunk_a).u32(self.chunk_b).u32(self.parts_b()).u32(self.parts());
+        params.all(piece.first).all(piece.count).u32(skipped)
+    }
+
+    /// The first of two dispatches for each piece of values like x, which come first among what is bound, of one of two
+    /// entry points: rows, or columns where b = 1.
+    fn dispatches(
+        &self,
+        pieces: &[Piece],
+        entries: [&'static str; 2],
+        like_x: &[(ValueId, TensorDesc)],
+        target: &Target,
+        bind: impl Fn(Dispatch) -> Dispatch,
+        out: &mut Emit,
+    ) {
+        let desc = &like_x[0].1;
+        let wide = desc.dtype.bytes() as u64;
+        for piece in pieces {
+            let whole = piece.elements.len() == desc.shape.numel();
+            let offset = piece.elements.start as u64 * wide / target.offset_alignment * target.offset_alignment;
+            let end = (piece.elements.end as u64 * wide).next_multiple_of(16);
+            let bytes = (!whole).then_some(end - offset);
+            let dispatch = self.dispatch(piece, entries, desc.dtype, target);
+            let slices = like_x.iter().map(|(value, _)| Slice { value: *value, offset, bytes });
+            let dispatch = bind(slices.fold(dispatch, Dispatch::read));
+            let elements = piece.elements.len() as u64;
+            let cost = (2 + 2 * like_x.len() as u64) * elements;
+            let dispatch = dispatch.params(self.params(piece, (offset / wide) as usize));
+            out.push(dispatch.cost(cost, like_x.len() as u64 * elements * wide));
+        }
+    }
+
+    /// Goes through one piece.
+    fn dispatch(&self, piece: &Piece, [rows, columns]: [&'static str; 2], real: DType, target: &Target) -> Dispatch {
         let kernel = |entry| Kernel::new(shader!("moments"), entry, real);
-        if self.b == 1 && self.c > 1 {
+        let [outer, parts_a, c, parts_b] = piece.count;
+        if self.by_columns() {
             let vectors = neighbours(target);
             let kernel = kernel(columns).constant("ALIGNED", self.c.is_multiple_of(4).into());
-            let threads = self.parts() * self.outer * self.c.div_ceil(4 * vectors);
+            let threads = parts_a * outer * c.div_ceil(4 * vectors);
             Dispatch::new(kernel.constant("VECTORS", vectors as u32)).groups(threads.div_ceil(64) as u64)
         } else {
             let lanes = if target.class.is_software() { 1 } else { lanes(self.chunk_a * self.chunk_b) };
             let across = self.chunk_b.div_ceil(4).next_power_of_two().min(lanes);
             let kernel = kernel(rows).constant("ALIGNED", self.b.is_multiple_of(4).into());
             let kernel = with_lanes(kernel.constant("ACROSS", across as u32), lanes, target);
-            Dispatch::new(kernel).groups((self.parts() * self.groups()).div_ceil(64 / lanes) as u64)
+            Dispatch::new(kernel).groups((parts_a * parts_b * outer * c).div_ceil(64 / lanes) as u64)
         }
     }
 
@@ -206,9 +296,17 @@ impl View {
     }
 
     /// As many values of each part for the second dispatch, or the results where there is one part.
-    fn parts_or<const N: usize>(&self, results: [ValueId; N], out: &mut Emit) -> [ValueId; N] {
+    fn parts_or<const N: usize>(
+        &self,
+        results: [ValueId; N],
+        target: &Target,
+        out: &mut Emit,
+    ) -> Result<[ValueId; N], Misfit> {
         let desc = TensorDesc::new([self.parts(), self.groups()], DType::F32);
-        if self.parts() > 1 { [0; N].map(|_| out.scratch(desc.clone())) } else { results }
+        if desc.bytes() > target.max_binding_bytes {
+            return Err(too_large(&desc, target));
+        }
+        Ok(if self.parts() > 1 { [0; N].map(|_| out.scratch(desc.clone())) } else { results })
     }
 }
 
@@ -240,18 +338,22 @@ impl Op for Moments {
         Ok(vec![TensorDesc::new(self.over.output(&x.shape), DType::F32); 3])
     }
 
+    fn batched(&self, _inputs: &[TensorDesc]) -> Option<Vec<usize>> {
+        Some(vec![self.over.kept()])
+    }
+
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
-        io.fits(target)?;
-        let view = self.over.view(io.x_shape(0)).ok_or_else(|| rearranged(io.x_shape(0)))?;
+        let mut view = self.over.view(io.x_shape(0)).ok_or_else(|| rearranged(io.x_shape(0)))?;
+        let pieces = view.pieces(io.x_desc(0), target)?;
         view.fits(target)?;
         let results = [io.y(0), io.y(1), io.y(2)];
-        let [origins, means, variances] = view.parts_or(results, out);
-        let first = view.dispatch(["rows", "columns"], io.real(), target).read(io.x(0));
-        let first = first.write(origins).write(means).write(variances).params(view.params());
-        out.push(first.cost(5 * io.x_shape(0).numel() as u64, io.bytes()));
+        let values = view.parts_or(results, target, out)?;
+        let bind = |dispatch| values.into_iter().fold(dispatch, Dispatch::write);
+        view.dispatches(&pieces, ["rows", "columns"], &io.inputs[..1], target, bind, out);
         if view.parts() > 1 {
+            let [origins, means, variances] = values;
             let finish = results.into_iter().fold(view.finish("finish", target), Dispatch::write);
-            out.push(finish.read(means).read(variances).read(origins).params(view.params()));
+            out.push(finish.read(means).read(variances).read(origins).params(view.params(&pieces[0], 0)));
         }
         Ok(())
     }
@@ -290,18 +392,21 @@ impl Op for DotSums {
         Ok(vec![center.clone(); 2])
     }
 
+    fn batched(&self, _inputs: &[TensorDesc]) -> Option<Vec<usize>> {
+        Some(vec![self.over.kept(); 3])
+    }
+
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
-        io.fits(target)?;
-        let view = self.over.view(io.x_shape(0)).ok_or_else(|| rearranged(io.x_shape(0)))?;
+        let mut view = self.over.view(io.x_shape(0)).ok_or_else(|| rearranged(io.x_shape(0)))?;
+        let pieces = view.pieces(io.x_desc(0), target)?;
         view.fits(target)?;
         let results = [io.y(0), io.y(1)];
-        let [sums, products] = view.parts_or(results, out);
-        let first = view.dispatch(["sum_rows", "sum_columns"], io.real(), target);
-        let first = (0..3).fold(first, |first, i| first.read(io.x(i))).write(sums).write(products);
-        out.push(first.params(view.params()).cost(4 * io.x_shape(0).numel() as u64, io.bytes()));
+        let [sums, products] = view.parts_or(results, target, out)?;
+        let bind = |dispatch: Dispatch| dispatch.read(io.x(2)).write(sums).write(products);
+        view.dispatches(&pieces, ["sum_rows", "sum_columns"], &io.inputs[..2], target, bind, out);
         if view.parts() > 1 {
             let finish = view.finish("finish_sums", target).read(sums).read(products);
-            out.push(finish.write(results[0]).write(results[1]).params(view.params()));
+            out.push(finish.write(results[0]).write(results[1]).params(view.params(&pieces[0], 0)));
         }
         Ok(())
     }

@@ -106,8 +106,8 @@ impl Op for Pad {
         Ok(vec![TensorDesc::new(self.output(&inputs[0].shape)?, dtype)])
     }
 
-    fn batched(&self, _inputs: &[TensorDesc]) -> Option<Vec<bool>> {
-        (self.pads.first() == Some(&(0, 0))).then(|| vec![true])
+    fn batched(&self, _inputs: &[TensorDesc]) -> Option<Vec<usize>> {
+        Some(vec![self.pads.iter().take_while(|pads| **pads == (0, 0)).count()])
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
@@ -160,8 +160,8 @@ impl Op for PadGrad {
         Ok(vec![TensorDesc::new(inputs[0].shape.with(self.axis, self.length), dtype)])
     }
 
-    fn batched(&self, _inputs: &[TensorDesc]) -> Option<Vec<bool>> {
-        (self.axis != 0).then(|| vec![true])
+    fn batched(&self, _inputs: &[TensorDesc]) -> Option<Vec<usize>> {
+        (self.axis != 0).then(|| vec![self.axis])
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {

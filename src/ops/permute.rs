@@ -1,6 +1,6 @@
 //! permute: the dimensions in another order.
 
-use super::rows::neighbours;
+use super::rows::{neighbours, pieces, window};
 use crate::{
     data::{DType, Shape, TensorDesc},
     error::Misfit,
@@ -30,18 +30,20 @@ impl Op for Permute {
         Ok(vec![TensorDesc::new(self.order.iter().map(|&d| x.shape[d]).collect::<Shape>(), x.dtype)])
     }
 
-    fn batched(&self, _inputs: &[TensorDesc]) -> Option<Vec<bool>> {
-        (self.order.first() == Some(&0)).then(|| vec![true])
+    fn batched(&self, _inputs: &[TensorDesc]) -> Option<Vec<usize>> {
+        Some(vec![self.order.iter().enumerate().take_while(|(d, from)| d == *from).count()])
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
-        io.fits(target)?;
         let dims = self.joined(io.x_shape(0));
         if dims.len() > MOST {
             let reason = format!("shape {} in order {:?} has more than {MOST} parts", io.x_shape(0), self.order);
             return Err(Misfit::limit(reason));
         }
         let is_index = io.x_desc(0).dtype == DType::U32;
+        if io.fits(target).is_err() {
+            return self.emit_in_pieces(&dims, is_index, io, target, out);
+        }
         let (entry, grid) = match Grid::exchange(&dims) {
             Some(grid) if !is_index => ("exchange", grid),
             _ => (if is_index { "copy_index" } else { "copy" }, Grid::copy(&dims, 4 * neighbours(target))),
@@ -56,7 +58,7 @@ impl Op for Permute {
             let aligned = inner.stride == 1 && others.all(|step| step.is_multiple_of(4));
             kernel = kernel.constant("ALIGNED", aligned.into());
         }
-        let dispatch = Dispatch::new(kernel).read(io.x(0)).write(io.y(0)).params(grid.params());
+        let dispatch = Dispatch::new(kernel).read(io.x(0)).write(io.y(0)).params(grid.params(grid.threads(), [0; 4]));
         let dispatch = dispatch.groups(grid.threads().div_ceil(64) as u64).cost(0, io.bytes());
         out.push(if is_index { dispatch } else { dispatch.finishing() });
         Ok(())
@@ -81,6 +83,38 @@ struct Dim {
 }
 
 impl Permute {
+    /// Goes through y piece by piece, and for each of them through x, to copy what lies in both.
+    fn emit_in_pieces(
+        &self,
+        dims: &[Dim],
+        is_index: bool,
+        io: &Io,
+        target: &Target,
+        out: &mut Emit,
+    ) -> Result<(), Misfit> {
+        let (block, wide, count) = (4 * neighbours(target), io.y_desc(0).dtype.bytes(), io.y_shape(0).numel());
+        let grid = Grid::copy(dims, block);
+        // Threads for some elements of y, and where theirs begin.
+        let across = grid.last.div_ceil(block);
+        let begin = |thread: usize| thread / across * grid.last + thread % across * block;
+        let most = pieces(count, wide, target).first().map_or(0, |piece| piece.len());
+        let threads = most / block.min(grid.last).max(1);
+        let kernel = Kernel::new(shader!("permute"), if is_index { "copy_index" } else { "copy" }, io.real());
+        let kernel = kernel.constant("BLOCK", block as u32).constant("WINDOW", true.into());
+        for first in (0..grid.threads()).step_by(threads.max(1)) {
+            let last = grid.threads().min(first + threads.max(1));
+            let (y, before_y) = window(io.y(0), begin(first)..begin(last), io.y_desc(0), target);
+            for piece in pieces(count, wide, target) {
+                let (x, before_x) = window(io.x(0), piece.clone(), io.x_desc(0), target);
+                let params = grid.params(last, [first, before_y, before_x, piece.len()]);
+                let dispatch = Dispatch::new(kernel.clone()).read(x).write(y).params(params);
+                let bytes = 2 * ((begin(last) - begin(first)) * wide / count.div_ceil(piece.len())) as u64;
+                out.push(dispatch.groups((last - first).div_ceil(64) as u64).cost(0, bytes));
+            }
+        }
+        Ok(())
+    }
+
     /// The dimensions of the result, with neighbours that stay neighbours joined and without those of size 1.
     fn joined(&self, x: &Shape) -> SmallVec<[Dim; MOST]> {
         let strides = x.strides();
@@ -142,13 +176,15 @@ impl Grid {
         self.dims.iter().map(|dim| dim.size).product()
     }
 
-    fn params(&self) -> Params {
+    /// The uniform structure for threads up to `count`; the window is the first of them, the elements of y and of x before those that are bound, and
+    /// how many of x are.
+    fn params(&self, count: usize, window: [usize; 4]) -> Params {
         let column = |of: fn(&Dim) -> usize| {
             let values: SmallVec<[usize; MOST]> = self.dims.iter().map(of).chain([0; MOST]).take(MOST).collect();
             values
         };
-        let params = Params::new().all([self.threads(), self.dims.len(), self.last, self.stride, self.across, 0, 0, 0]);
-        params.all(column(|dim| dim.size)).all(column(|dim| dim.stride)).all(column(|dim| dim.y_stride))
+        let params = Params::new().all([count, self.dims.len(), self.last, self.stride, self.across, 0, 0, 0]);
+        params.all(column(|dim| dim.size)).all(column(|dim| dim.stride)).all(column(|dim| dim.y_stride)).all(window)
     }
 }
 

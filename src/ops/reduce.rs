@@ -229,7 +229,7 @@ pub(super) fn sum_first(
     let op = Reduce { kind: Kind::Sum, reduced, keepdim: false, wide: false };
     let sum = TensorDesc::new(op.output(&desc.shape, false), desc.dtype);
     let before = out.dispatches.len();
-    op.emit(&Io { inputs: vec![(from, desc.clone())], outputs: vec![(to, sum)] }, target, out)?;
+    op.emit(&Io::new(vec![(from, desc.clone())], vec![(to, sum)]), target, out)?;
     out.dispatches[before..].iter_mut().for_each(|dispatch| dispatch.finishes = false);
     Ok(())
 }

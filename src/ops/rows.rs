@@ -3,9 +3,10 @@
 use crate::{
     data::{DType, Shape, TensorDesc},
     error::Misfit,
-    graph::Tensor,
-    kernel::{Dispatch, Kernel, Params, Shader, Target},
+    graph::{Tensor, ValueId},
+    kernel::{Dispatch, Kernel, Params, Shader, Slice, Target},
 };
+use std::ops::Range;
 
 /// Elements of a row that one thread of a software driver may go through, several times: Mesa's ends
 /// the loops of a thread after 65,535 rounds in all, without a word.
@@ -127,6 +128,22 @@ pub(super) fn with_lanes(kernel: Kernel, lanes: usize, target: &Target) -> Kerne
 /// lines, threads of a GPU share them.
 pub(super) fn neighbours(target: &Target) -> usize {
     if target.class.is_software() { 4 } else { 1 }
+}
+
+/// So many elements in pieces that begin where bindings may and leave room for a binding that begins before them.
+pub(super) fn pieces(count: usize, wide: usize, target: &Target) -> Vec<Range<usize>> {
+    let unit = (target.offset_alignment as usize / wide).max(1);
+    let length = (target.max_binding_bytes as usize / wide / unit).saturating_sub(1).max(1) * unit;
+    (0..count).step_by(length).map(|first| first..count.min(first + length)).collect()
+}
+
+/// The bytes around some neighbouring elements of a value, and how many elements lie before those bytes.
+pub(super) fn window(value: ValueId, elements: Range<usize>, desc: &TensorDesc, target: &Target) -> (Slice, usize) {
+    let wide = desc.dtype.bytes() as u64;
+    let start = elements.start.min(desc.shape.numel().saturating_sub(1)) as u64;
+    let offset = start * wide / target.offset_alignment * target.offset_alignment;
+    let end = (elements.end as u64 * wide).next_multiple_of(16).max(offset + 16);
+    (Slice { value, offset, bytes: Some(end - offset) }, (offset / wide) as usize)
 }
 
 /// Why a value that must be bound whole cannot be.

@@ -39,8 +39,8 @@ impl Op for Scan {
         }
     }
 
-    fn batched(&self, _inputs: &[TensorDesc]) -> Option<Vec<bool>> {
-        (self.axis != 0).then(|| vec![true])
+    fn batched(&self, _inputs: &[TensorDesc]) -> Option<Vec<usize>> {
+        (self.axis != 0).then(|| vec![self.axis])
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {

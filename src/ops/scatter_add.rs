@@ -9,7 +9,7 @@ use crate::{
     data::{DType, TensorDesc},
     error::Misfit,
     graph::{Backward, Emit, Gradients, Io, Op, Tensor, ValueId},
-    kernel::{Dispatch, Kernel, Params, Target},
+    kernel::{Dispatch, Kernel, Params, Slice, Target},
     shader,
 };
 
@@ -38,32 +38,34 @@ impl Op for Scatter {
         Ok(vec![TensorDesc::new(src.shape.with(self.axis, self.n), src.dtype)])
     }
 
-    fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
-        io.fits(target)?;
-        let [outer, m, inner] = io.x_shape(1).split_at_axis(self.axis);
-        let work = Work { io, target, m, n: self.n, inner };
-        let y = io.y_desc(0);
-        let wide = TensorDesc::new(&y.shape, DType::F32);
-        if wide.bytes() > target.max_binding_bytes {
-            return Err(too_large(&wide, target));
-        }
-        let sums = if y.dtype == DType::F32 { io.y(0) } else { out.scratch(wide.clone()) };
-        let dispatch = Dispatch::new(work.kernel("clear")).write(sums).params(work.params(0, 0));
-        out.push(dispatch.groups(work.blocks_of(y.shape.numel())).cost(0, wide.bytes()));
+    fn batched(&self, _inputs: &[TensorDesc]) -> Option<Vec<usize>> {
+        (self.axis != 0).then(|| vec![self.axis; 2])
+    }
 
-        let columns = outer * inner;
-        let alone = if target.class.is_software() { m <= 32_768 } else { m <= 256 || (m <= 16_384 && columns >= 4096) };
-        if m > 0 && alone {
-            let dispatch = Dispatch::new(work.kernel("columns")).read(io.x(0)).read(io.x(1)).write(sums);
-            let dispatch = dispatch.params(work.params(0, 0)).groups(columns.div_ceil(64) as u64);
-            out.push(dispatch.cost((columns * m) as u64, 2 * io.x_desc(1).bytes() + io.x_desc(0).bytes()));
-        } else if m * columns > 0 {
-            work.sort_and_add(sums, out)?;
-        }
-        if y.dtype != DType::F32 {
-            let dispatch = Dispatch::new(work.kernel("round_sums")).read(sums).write(io.y(0));
-            let dispatch = dispatch.params(work.params(0, 0)).groups(work.blocks_of(y.shape.numel()));
-            out.push(dispatch.cost(0, wide.bytes() + y.bytes()).finishing());
+    /// Part by part of y, and for each of them part by part of src, in their order.
+    fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
+        let [outer, m, inner] = io.x_shape(1).split_at_axis(self.axis);
+        let (y, src) = (io.y_desc(0), io.x_desc(1));
+        let wide = y.dtype.bytes();
+        let (of_y, of_src) = (length(y, outer, self.n, inner, target)?, length(src, outer, m, inner, target)?);
+        for first in (0..self.n).step_by(of_y) {
+            let n = of_y.min(self.n - first);
+            let rows = |value: ValueId, wide: usize| part(value, first, n, self.n, inner * wide);
+            let sums = TensorDesc::new([outer, n, inner], DType::F32);
+            let sums_at = if y.dtype == DType::F32 { rows(io.y(0), 4) } else { out.scratch(sums.clone()).into() };
+            let mut work = Work { io, target, sums: sums_at, outer, m, first, n, inner, begin: 0 };
+            let dispatch = Dispatch::new(work.kernel("clear")).write(sums_at).params(work.params(0, 0));
+            out.push(dispatch.groups(work.blocks_of(sums.shape.numel())).cost(0, sums.bytes()));
+            for begin in (0..m).step_by(of_src) {
+                work = Work { begin, m: of_src.min(m - begin), ..work };
+                work.add(m, out)?;
+            }
+            if y.dtype != DType::F32 {
+                let dispatch = Dispatch::new(work.kernel("round_sums")).read(sums_at).write(rows(io.y(0), wide));
+                let dispatch = dispatch.params(work.params(0, 0)).groups(work.blocks_of(sums.shape.numel()));
+                let dispatch = dispatch.cost(0, sums.bytes() + (sums.shape.numel() * wide) as u64);
+                out.push(if n == self.n { dispatch.finishing() } else { dispatch });
+            }
         }
         Ok(())
     }
@@ -73,10 +75,36 @@ impl Op for Scatter {
     }
 }
 
+/// How many rows along the axis of `[outer, n, inner]` a binding covers as 32-bit numbers; of several outer ones all.
+fn length(desc: &TensorDesc, outer: usize, n: usize, inner: usize, target: &Target) -> Result<usize, Misfit> {
+    let row = 4 * inner as u64;
+    if outer as u64 * n as u64 * row <= target.max_binding_bytes {
+        return Ok(n.max(1));
+    }
+    let unit = target.aligned_rows(row).max(target.aligned_rows(inner as u64 * desc.dtype.bytes() as u64));
+    match (target.max_binding_bytes / row.max(1) / unit * unit) as usize {
+        length if outer == 1 && length > 0 => Ok(length.min(n)),
+        _ => Err(too_large(&TensorDesc::new(&desc.shape, DType::F32), target)),
+    }
+}
+
+/// `count` of n rows of a value.
+fn part(value: ValueId, first: usize, count: usize, n: usize, row: usize) -> Slice {
+    let bytes = (first + count < n).then_some((count * row) as u64);
+    Slice { value, offset: (first * row) as u64, bytes }
+}
+
+/// Parts of src and of y.
 struct Work<'a> {
     io: &'a Io,
     target: &'a Target,
+    sums: Slice,
+    outer: usize,
+    /// The first row of src along the axis, and how many.
+    begin: usize,
     m: usize,
+    /// The first row of y along the axis, and how many.
+    first: usize,
     n: usize,
     inner: usize,
 }
@@ -92,21 +120,48 @@ impl Work<'_> {
         count.div_ceil(64 * 4 * neighbours(self.target)) as u64
     }
 
+    /// Elements of src.
+    fn count(&self) -> usize {
+        self.outer * self.m * self.inner
+    }
+
+    /// Elements of y.
+    fn total(&self) -> usize {
+        self.outer * self.n * self.inner
+    }
+
     /// The sizes, for a stage that adds up `count` sorted elements (of src where it is 0) in blocks.
     fn params(&self, count: usize, blocks: usize) -> Params {
-        let count = if count == 0 { self.io.x_shape(1).numel() } else { count };
-        let total = self.io.y_shape(0).numel();
-        Params::new().all([count, self.m, self.n, self.inner, total, LENGTH, blocks])
+        let count = if count == 0 { self.count() } else { count };
+        Params::new().all([count, self.m, self.n, self.inner, self.total(), LENGTH, blocks, self.first])
+    }
+
+    /// Adds the part of src, which has `m` rows in all, to the sums.
+    fn add(&self, m: usize, out: &mut Emit) -> Result<(), Misfit> {
+        let rows = |value: ValueId, wide: usize| part(value, self.begin, self.m, m, self.inner * wide);
+        let wide = self.io.x_desc(1).dtype.bytes();
+        let (index, src) = (rows(self.io.x(0), 4), rows(self.io.x(1), wide));
+        let (m, columns) = (self.m, self.outer * self.inner);
+        let software = self.target.class.is_software();
+        let alone = if software { m <= 32_768 } else { m <= 256 || (m <= 16_384 && columns >= 4096) };
+        if m > 0 && alone {
+            let dispatch = Dispatch::new(self.kernel("columns")).read(index).read(src).write(self.sums);
+            let dispatch = dispatch.params(self.params(0, 0)).groups(columns.div_ceil(64) as u64);
+            out.push(dispatch.cost((columns * m) as u64, (self.count() * (4 + 2 * wide)) as u64));
+        } else if m * columns > 0 {
+            self.sort_and_add(index, src, out)?;
+        }
+        Ok(())
     }
 
     /// Sorts the elements of src by where they go and adds up the runs of equal targets, stage by stage.
-    fn sort_and_add(&self, sums: ValueId, out: &mut Emit) -> Result<(), Misfit> {
-        let (io, total) = (self.io, self.io.y_shape(0).numel());
-        let mut count = io.x_shape(1).numel();
+    fn sort_and_add(&self, index: Slice, src: Slice, out: &mut Emit) -> Result<(), Misfit> {
+        let (sums, total) = (self.sums, self.total());
+        let mut count = self.count();
         let found = out.scratch(TensorDesc::new([count], DType::U32));
-        let dispatch = Dispatch::new(self.kernel("find_targets")).read(io.x(0)).write(found);
+        let dispatch = Dispatch::new(self.kernel("find_targets")).read(index).write(found);
         let dispatch = dispatch.params(self.params(0, 0)).groups(self.blocks_of(count));
-        out.push(dispatch.cost(0, 2 * io.x_desc(0).bytes()));
+        out.push(dispatch.cost(0, 8 * count as u64));
 
         let bits = (usize::BITS - total.leading_zeros()) as usize;
         let [mut targets, order] = Keys { value: found, rows: 1, n: count, bits }.sort(None, self.target, out)?;
@@ -121,7 +176,7 @@ impl Work<'_> {
             let border_targets = out.scratch(TensorDesc::new([2 * blocks], DType::U32));
             let border_values = out.scratch(TensorDesc::new([2 * blocks], DType::F32));
             let dispatch = match values {
-                None => Dispatch::new(self.kernel("sum_sources")).read(io.x(1)).read(targets).read(order),
+                None => Dispatch::new(self.kernel("sum_sources")).read(src).read(targets).read(order),
                 Some(values) => Dispatch::new(self.kernel("sum_borders")).read(targets).read(values),
             };
             let dispatch = dispatch.write(border_targets).write(border_values).write(sums);

@@ -1,11 +1,11 @@
 //! slice: a range of one dimension; its gradient is padded with zeros.
 
-use super::rows::neighbours;
+use super::rows::{neighbours, pieces, window};
 use crate::{
     data::{DType, TensorDesc},
     error::Misfit,
     graph::{Backward, Emit, Gradients, Io, Op, Tensor},
-    kernel::{Dispatch, Kernel, Params, Target},
+    kernel::{self, Dispatch, Kernel, Params, Target},
     shader,
 };
 use std::ops::{Bound, RangeBounds};
@@ -27,12 +27,11 @@ impl Op for Slice {
         Ok(vec![TensorDesc::new(x.shape.with(self.axis, self.to - self.from), x.dtype)])
     }
 
-    fn batched(&self, _inputs: &[TensorDesc]) -> Option<Vec<bool>> {
-        (self.axis != 0).then(|| vec![true])
+    fn batched(&self, _inputs: &[TensorDesc]) -> Option<Vec<usize>> {
+        (self.axis != 0).then(|| vec![self.axis])
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
-        io.fits(target)?;
         let [outer, given, inner] = io.x_shape(0).split_at_axis(self.axis);
         let sizes = Ranges {
             rows: outer,
@@ -40,10 +39,23 @@ impl Op for Slice {
             given: given * inner,
             begin: self.from * inner,
         };
-        if io.x_desc(0).dtype == DType::U32 {
-            out.push(sizes.dispatch("take_index", io, target));
-        } else {
-            out.push(sizes.dispatch("take", io, target).finishing());
+        let is_index = io.x_desc(0).dtype == DType::U32;
+        let entry = if is_index { "take_index" } else { "take" };
+        if io.fits(target).is_ok() {
+            let dispatch = sizes.dispatch(entry, [io.x(0).into(), io.y(0).into()], io, target);
+            out.push(if is_index { dispatch } else { dispatch.finishing() });
+            return Ok(());
+        }
+        // A single row is taken in pieces.
+        if outer != 1 {
+            io.fits(target)?;
+        }
+        for part in pieces(sizes.length, io.y_desc(0).dtype.bytes(), target) {
+            let (y, _) = window(io.y(0), part.clone(), io.y_desc(0), target);
+            let (x, skipped) =
+                window(io.x(0), sizes.begin + part.start..sizes.begin + part.end, io.x_desc(0), target);
+            let here = Ranges { length: part.len(), begin: sizes.begin + part.start - skipped, ..sizes };
+            out.push(here.dispatch(entry, [x, y], io, target));
         }
         Ok(())
     }
@@ -72,15 +84,30 @@ impl Op for Pad {
         Ok(vec![TensorDesc::new(dy.shape.with(self.axis, self.size), dy.dtype)])
     }
 
-    fn batched(&self, _inputs: &[TensorDesc]) -> Option<Vec<bool>> {
-        (self.axis != 0).then(|| vec![true])
+    fn batched(&self, _inputs: &[TensorDesc]) -> Option<Vec<usize>> {
+        (self.axis != 0).then(|| vec![self.axis])
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
-        io.fits(target)?;
         let [outer, given, inner] = io.x_shape(0).split_at_axis(self.axis);
         let sizes = Ranges { rows: outer, length: self.size * inner, given: given * inner, begin: self.from * inner };
-        out.push(sizes.dispatch("pad", io, target));
+        if io.fits(target).is_ok() {
+            out.push(sizes.dispatch("pad", [io.x(0).into(), io.y(0).into()], io, target));
+            return Ok(());
+        }
+        // A single row is padded in pieces.
+        if outer != 1 {
+            io.fits(target)?;
+        }
+        for part in pieces(sizes.length, io.y_desc(0).dtype.bytes(), target) {
+            let (y, _) = window(io.y(0), part.clone(), io.y_desc(0), target);
+            // The elements of the argument that lie in the piece.
+            let [from, to] = [part.start, part.end].map(|at| at.saturating_sub(sizes.begin).min(sizes.given));
+            let (x, skipped) = window(io.x(0), from..to, io.x_desc(0), target);
+            let begin = (sizes.begin + skipped).wrapping_sub(part.start);
+            let here = Ranges { length: part.len(), given: to - skipped, begin, ..sizes };
+            out.push(here.dispatch("pad", [x, y], io, target));
+        }
         Ok(())
     }
 
@@ -91,15 +118,17 @@ impl Op for Pad {
 }
 
 /// Rows of which a range is taken or padded.
+#[derive(Clone, Copy)]
 struct Ranges {
     rows: usize,
     length: usize,
     given: usize,
+    /// Modulo 2³², as kernels count.
     begin: usize,
 }
 
 impl Ranges {
-    fn dispatch(&self, entry: &'static str, io: &Io, target: &Target) -> Dispatch {
+    fn dispatch(&self, entry: &'static str, [x, y]: [kernel::Slice; 2], io: &Io, target: &Target) -> Dispatch {
         let aligned = [self.length, self.given, self.begin].iter().all(|size| size.is_multiple_of(4));
         let block = 4 * neighbours(target);
         let mut kernel = Kernel::new(shader!("slice"), entry, io.real()).constant("BLOCK", block as u32);
@@ -108,8 +137,9 @@ impl Ranges {
         }
         let threads = self.rows * self.length.div_ceil(block);
         let params = Params::new().all([self.rows, self.length, self.given, self.begin]);
-        let bytes = io.x_desc(0).bytes().min(io.y_desc(0).bytes()) + io.y_desc(0).bytes();
-        let dispatch = Dispatch::new(kernel).read(io.x(0)).write(io.y(0)).params(params);
+        let written = self.rows * self.length;
+        let bytes = ((written.min(io.x_shape(0).numel()) + written) * io.y_desc(0).dtype.bytes()) as u64;
+        let dispatch = Dispatch::new(kernel).read(x).write(y).params(params);
         dispatch.groups(threads.div_ceil(64) as u64).cost(0, bytes)
     }
 }

@@ -36,9 +36,9 @@ impl Op for Softmax {
         Ok(vec![x.clone()])
     }
 
-    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<bool>> {
+    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<usize>> {
         let axis = inputs[0].shape.axis(self.dim).ok()?;
-        (axis != 0).then(|| vec![true; inputs.len()])
+        (axis != 0).then(|| vec![axis; inputs.len()])
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
@@ -73,9 +73,9 @@ impl Op for SoftmaxGrad {
         Ok(vec![inputs[0].clone()])
     }
 
-    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<bool>> {
+    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<usize>> {
         let axis = inputs[0].shape.axis(self.dim).ok()?;
-        (axis != 0).then(|| vec![true; inputs.len()])
+        (axis != 0).then(|| vec![axis; inputs.len()])
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
@@ -128,8 +128,8 @@ impl Op for LogSumExp {
         Ok(vec![TensorDesc::new(shape, x.dtype), part.clone(), part])
     }
 
-    fn batched(&self, _inputs: &[TensorDesc]) -> Option<Vec<bool>> {
-        Some(vec![true])
+    fn batched(&self, _inputs: &[TensorDesc]) -> Option<Vec<usize>> {
+        Some(vec![1])
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {

@@ -29,8 +29,8 @@ impl Op for Argsort {
         Ok(vec![TensorDesc::new(&inputs[0].shape, DType::U32)])
     }
 
-    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<bool>> {
-        (inputs[0].shape.rank() > 1).then(|| vec![true])
+    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<usize>> {
+        Some(vec![inputs[0].shape.rank() - 1])
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {

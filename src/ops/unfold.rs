@@ -104,8 +104,8 @@ impl Op for Unfold {
         Ok(vec![TensorDesc::new(self.columns(&inputs[0].shape)?, dtype)])
     }
 
-    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<bool>> {
-        (inputs[0].shape.rank() == 4).then(|| vec![true])
+    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<usize>> {
+        (inputs[0].shape.rank() == 4).then(|| vec![1])
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
@@ -147,8 +147,8 @@ impl Op for Fold {
         Ok(vec![TensorDesc::new(image, dtype)])
     }
 
-    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<bool>> {
-        (inputs[0].shape.rank() == 3).then(|| vec![true])
+    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<usize>> {
+        (inputs[0].shape.rank() == 3).then(|| vec![1])
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {

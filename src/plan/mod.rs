@@ -266,10 +266,8 @@ impl Planner<'_> {
                 continue;
             }
             let with_desc = |value: ValueId| (value, self.lowered.data.desc(value).clone());
-            let io = Io {
-                inputs: self.lowered.inputs(id).map(with_desc).collect(),
-                outputs: node.outputs.iter().map(|&value| with_desc(value)).collect(),
-            };
+            let inputs = self.lowered.inputs(id).map(with_desc).collect();
+            let io = Io::new(inputs, node.outputs.iter().map(|&value| with_desc(value)).collect());
             let mut emit = Emit::new(next);
             parts::emit(&*node.op, &io, self.target, &mut emit)
                 .map_err(|misfit| node.locate(misfit.of(node.op.name())))?;

@@ -1,4 +1,5 @@
-//! Operations on values larger than one binding, computed part by part along their first dimension, or summed over it.
+//! Operations on values larger than one binding, computed part by part along one of their first dimensions, or summed
+//! over it.
 
 use crate::{
     data::TensorDesc,
@@ -11,7 +12,9 @@ use crate::{
 /// A value of which each part binds its own rows.
 struct Cut {
     value: ValueId,
-    /// Bytes of a row: everything behind the first dimension.
+    /// The dimension that is cut: the first that is not 1.
+    dim: usize,
+    /// Bytes of a row: everything behind that dimension.
     row: u64,
 }
 
@@ -21,10 +24,10 @@ pub(super) fn emit(op: &dyn Op, io: &Io, target: &Target, out: &mut Emit) -> Res
         return op.emit(io, target, out);
     }
     let descs: Vec<TensorDesc> = io.inputs.iter().map(|(_, desc)| desc.clone()).collect();
-    if let Some(parts) = op.batched(&descs).and_then(|batched| Parts::new(io, batched, false, target)) {
+    if let Some(parts) = op.batched(&descs).and_then(|batched| Parts::new(io, &batched, false, target)) {
         return parts.emit(op, io, target, out);
     }
-    if let Some(parts) = op.summed(&descs).and_then(|batched| Parts::new(io, batched, true, target)) {
+    if let Some(parts) = op.summed(&descs).and_then(|batched| Parts::new(io, &batched, true, target)) {
         return parts.emit(op, io, target, out);
     }
     op.emit(io, target, out)
@@ -42,35 +45,47 @@ struct Parts {
 }
 
 impl Parts {
-    /// Parts that begin where bindings may, as long as fit.
-    fn new(io: &Io, batched: Vec<bool>, summed: bool, target: &Target) -> Option<Parts> {
-        let of_inputs = || io.inputs.iter().zip(&batched).filter(|(_, batched)| **batched).map(|(value, _)| value);
-        let of_outputs = io.outputs.iter().filter(|_| !summed);
-        let rows = *of_inputs().chain(of_outputs.clone()).last()?.1.shape.first()?;
+    /// Parts that begin where bindings may, as long as fit; single rows, to be cut further, where none fits.
+    fn new(io: &Io, batched: &[usize], summed: bool, target: &Target) -> Option<Parts> {
+        if batched.iter().all(|&dims| dims == 0) {
+            return None;
+        }
+        // Of an output all dimensions count that its inputs have.
+        let outputs = io.outputs.iter().filter(|_| !summed).map(|output| (output, usize::MAX));
+        let inputs = io.inputs.iter().zip(batched.iter().copied()).filter(|(_, dims)| *dims > 0);
+        let mut rows = 0;
         let mut cuts: Vec<Cut> = Vec::new();
-        for (value, desc) in of_inputs().chain(of_outputs) {
-            if rows == 0 || desc.shape.first() != Some(&rows) {
+        for ((value, desc), dims) in inputs.chain(outputs) {
+            let dim = desc.shape.iter().position(|&size| size != 1).filter(|dim| *dim < dims)?;
+            let own = desc.shape[dim];
+            if own == 0 || (rows != 0 && rows != own) {
                 return None;
             }
-            cuts.push(Cut { value: *value, row: desc.bytes() / rows as u64 });
+            rows = own;
+            cuts.push(Cut { value: *value, dim, row: desc.bytes() / rows as u64 });
         }
         // One value as two inputs, of which one is not cut, cannot be told apart.
-        let whole = io.inputs.iter().zip(&batched).filter(|(_, batched)| !**batched);
+        let whole = io.inputs.iter().zip(batched).filter(|(_, batched)| **batched == 0);
         if whole.map(|((value, _), _)| value).any(|value| cuts.iter().any(|cut| cut.value == *value)) {
             return None;
         }
         // The alignment is a power of two, and so are the numbers of rows: the largest is a multiple of all.
         let unit = cuts.iter().map(|cut| target.aligned_rows(cut.row)).max()?;
         let largest = cuts.iter().map(|cut| cut.row).max()?;
-        let length = (target.max_binding_bytes / largest.max(1) / unit * unit) as usize;
-        (length > 0).then_some(Parts { batched, summed, cuts, rows, length })
+        let length = match (target.max_binding_bytes / largest.max(1) / unit * unit) as usize {
+            0 if unit == 1 => 1,
+            length => length,
+        };
+        let batched = batched.iter().map(|&batched| batched > 0).collect();
+        (length > 0 && length < rows).then_some(Parts { batched, summed, cuts, rows, length })
     }
 
     fn emit(&self, op: &dyn Op, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
         for first in (0..self.rows).step_by(self.length) {
             let count = self.length.min(self.rows - first);
             let part = |(value, desc): &(ValueId, TensorDesc)| {
-                (*value, TensorDesc::new(desc.shape.with(0, count), desc.dtype))
+                let dim = self.cut(*value).map_or(0, |cut| cut.dim);
+                (*value, TensorDesc::new(desc.shape.with(dim, count), desc.dtype))
             };
             let inputs = io.inputs.iter().zip(&self.batched);
             let inputs = inputs.map(|(input, batched)| if *batched { part(input) } else { input.clone() }).collect();
@@ -79,9 +94,13 @@ impl Parts {
                 (true, 0) => io.outputs.clone(),
                 (true, _) => io.outputs.iter().map(|(_, desc)| (out.scratch(desc.clone()), desc.clone())).collect(),
             };
-            let here = Io { inputs, outputs };
+            let mut here = Io { inputs, outputs, first: io.first.clone() };
+            // An operation that asks where it is has the same dimensions in all that is cut.
+            let dim = self.cuts.first().map_or(0, |cut| cut.dim);
+            here.first.resize(here.first.len().max(dim + 1), 0);
+            here.first[dim] += first;
             let before = out.dispatches.len();
-            op.emit(&here, target, out)?;
+            emit(op, &here, target, out)?;
             for dispatch in &mut out.dispatches[before..] {
                 // What is fused behind would take the part for the whole.
                 dispatch.finishes = false;
@@ -100,9 +119,13 @@ impl Parts {
         Ok(())
     }
 
+    fn cut(&self, value: ValueId) -> Option<&Cut> {
+        self.cuts.iter().find(|cut| cut.value == value)
+    }
+
     /// Moves a binding of a part to where the part is.
     fn place(&self, slice: &mut Slice, first: usize, count: usize) {
-        let Some(cut) = self.cuts.iter().find(|cut| cut.value == slice.value) else { return };
+        let Some(cut) = self.cut(slice.value) else { return };
         if first + count < self.rows && slice.bytes.is_none() {
             slice.bytes = Some(count as u64 * cut.row - slice.offset);
         }

@@ -67,6 +67,11 @@ fn graphs(dtype: DType) -> Vec<(Graph, Vec<Tensor>)> {
     let y = x.conv2d(&parameter(&graph, "w", &[1, 16, 1, 1]), None, wgrad::ops::Conv2d::default());
     let outputs = with_gradients(&graph, vec![y]);
     graphs.push((graph, outputs));
+    // Another order of more than a binding.
+    let graph = Graph::new(Mode::Infer);
+    let turned = |name, dtype| graph.input_of(name, [8192, 8200], dtype).t().reshape([8192 * 8200]);
+    let outputs = [turned("x", dtype), turned("ids", DType::U32)];
+    graphs.push((graph, outputs.to_vec()));
     // Sums in parts, and both kernels for matrices with few rows.
     for (a, b) in [([70, 5000], [5000, 60]), ([2, 5000], [5000, 60]), ([20, 36], [36, 20])] {
         for transposed in [false, true] {

@@ -32,6 +32,11 @@ impl Op for AppendRows {
         Ok(vec![cache.clone()])
     }
 
+    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<usize>> {
+        let batches = inputs[0].shape[0];
+        Some(vec![2, 2, usize::from(batches > 1 && inputs[2].shape == [batches].into())])
+    }
+
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
         io.fits(target)?;
         let x = io.x_shape(1);

@@ -5,7 +5,7 @@ use crate::{
     data::{DType, TensorDesc},
     error::Misfit,
     graph::{Emit, Io, Op},
-    kernel::{Dispatch, Kernel, Params, Target},
+    kernel::{Dispatch, Kernel, Params, Slice, Target},
     shader,
 };
 
@@ -77,7 +77,9 @@ impl Attend {
 
         let words = self.words.unwrap_or_default();
         // Backward, the words follow two numbers for each row.
-        let before = if self.pass == Pass::Forward { 0 } else { 2 * batches * heads * queries };
+        let all_rows = self.batches * self.heads * queries;
+        let before = if self.pass == Pass::Forward { 0 } else { 2 * all_rows };
+        let first = io.first(0) * self.heads + io.first(1);
         let mask = words.mask.unwrap_or_default();
         let [b, h, t] = [bias_heads * bias_queries * keys, bias_queries * keys, keys];
         let apart = |size: usize, step: usize| if size > 1 { step } else { 0 };
@@ -96,7 +98,8 @@ impl Attend {
             .all([((1.0 - f64::from(self.dropout)) * 65_536.0).round() as usize])
             .f32(if self.dropout < 1.0 { 1.0 / (1.0 - self.dropout) } else { 0.0 })
             .bits(self.stream)
-            .all([bias_batches, bias_heads, bias_queries, parts, blocks, flags]);
+            .all([bias_batches, bias_heads, bias_queries, parts, blocks, flags])
+            .all([first, self.heads, all_rows]);
 
         // Matrices of f32 would need more workgroup memory than every device has.
         let side = (io.real() == DType::F16).then(|| target.cooperative_side(DType::F16)).flatten();
@@ -174,7 +177,6 @@ impl Op for Delta {
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
-        io.fits(target)?;
         let [_, heads, queries, width] = sizes(io.x_shape(0), self.heads_last);
         let rows = io.x_shape(2).numel();
         let words = io.inputs.len() == 4;
@@ -182,22 +184,45 @@ impl Op for Delta {
         if rows + count == 0 {
             return Ok(());
         }
+        if io.y_desc(0).bytes() > target.max_binding_bytes {
+            return Err(super::super::rows::too_large(io.y_desc(0), target));
+        }
         if target.class.is_software() && width > MOST_ITERATIONS {
             return Err(Misfit::limit(format!("rows of {width} are longer than a software driver can go through")));
         }
-        let params = Params::new()
-            .all([rows, width, heads, queries])
-            .all(steps(io.x_shape(0), self.heads_last))
-            .all([count]);
-        let dispatch = Dispatch::new(Kernel::new(shader!("attention/delta"), "delta", io.real()))
-            .read(io.x(0))
-            .read(io.x(1))
-            .read(io.x(2))
-            .read(io.x(if words { 3 } else { 2 }))
-            .write(io.y(0))
-            .params(params)
-            .groups((rows + count).div_ceil(64) as u64);
-        out.push(dispatch.cost(2 * (rows * width) as u64, io.bytes()));
+        // Rows that a binding of y covers; where heads are last those of a batch lie across each other.
+        let (y, wide) = (io.x_desc(0), io.real().bytes());
+        let unit = if self.heads_last { heads * queries } else { 1 };
+        let slack = target.offset_alignment as usize;
+        let most = match target.max_binding_bytes as usize / (width * wide) {
+            most if most >= rows => rows.max(1),
+            _ => (target.max_binding_bytes as usize).saturating_sub(slack) / (width * wide) / unit.max(1) * unit,
+        };
+        if most == 0 {
+            return Err(super::super::rows::too_large(y, target));
+        }
+        for first in (0..rows.max(1)).step_by(most) {
+            let last = rows.min(first + most);
+            let offset = first * width * wide / slack * slack;
+            let bytes = (last < rows).then_some((last * width * wide - offset).next_multiple_of(16) as u64);
+            let part = |value| Slice { value, offset: offset as u64, bytes };
+            // The words come behind the last rows.
+            let own = last - first + if last == rows { count } else { 0 };
+            let params = Params::new()
+                .all([rows, width, heads, queries])
+                .all(steps(io.x_shape(0), self.heads_last))
+                .all([count, first, last, offset / wide]);
+            let dispatch = Dispatch::new(Kernel::new(shader!("attention/delta"), "delta", io.real()))
+                .read(part(io.x(0)))
+                .read(part(io.x(1)))
+                .read(io.x(2))
+                .read(io.x(if words { 3 } else { 2 }))
+                .write(io.y(0))
+                .params(params)
+                .groups(own.div_ceil(64) as u64);
+            let flops = 2 * ((last - first) * width) as u64;
+            out.push(dispatch.cost(flops, io.bytes() * (last - first) as u64 / rows.max(1) as u64));
+        }
         Ok(())
     }
 }

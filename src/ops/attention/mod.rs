@@ -125,6 +125,9 @@ struct Attend {
     stream: u32,
     bias: bool,
     words: Option<Words>,
+    /// All batches and all heads of q, of which dispatches may have a part.
+    batches: usize,
+    heads: usize,
 }
 
 /// [B, H, T, D], whatever the order in memory.
@@ -144,6 +147,21 @@ impl Attend {
 
     fn of(&self, pass: Pass) -> Attend {
         Attend { pass, ..self.clone() }
+    }
+
+    /// Along how many of the first dimensions each input is cut: batches, and heads where each has its own keys.
+    fn along(&self, inputs: &[TensorDesc], bias: usize) -> Vec<usize> {
+        let own = !self.heads_last && inputs[0].shape[1] == inputs[1].shape[1];
+        let all = 1 + usize::from(own);
+        let of_bias = self.bias.then_some(self.bias_input());
+        let of = |i: usize| if i < self.bias_input() { all } else if of_bias == Some(i) { bias.min(all) } else { 0 };
+        (0..inputs.len()).map(of).collect()
+    }
+
+    /// The same of the bias: none where it has one number for all of the batches, or of the heads of the only one.
+    fn along_bias(&self, inputs: &[TensorDesc]) -> usize {
+        let dim = usize::from(inputs[0].shape[0] == 1);
+        if self.bias && inputs[self.bias_input()].shape[dim] > 1 { 2 } else { 0 }
     }
 }
 
@@ -174,9 +192,13 @@ impl Op for Attend {
         })
     }
 
-    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<bool>> {
-        // Lengths, masks and dropout count batches from the first; backward has its sums in one piece.
-        (self.pass == Pass::Forward && self.words.is_none() && !self.bias).then(|| vec![true; inputs.len()])
+    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<usize>> {
+        let bias = self.along_bias(inputs);
+        (self.pass != Pass::Bias || bias > 0).then(|| self.along(inputs, bias))
+    }
+
+    fn summed(&self, inputs: &[TensorDesc]) -> Option<Vec<usize>> {
+        (self.pass == Pass::Bias && self.along_bias(inputs) == 0).then(|| self.along(inputs, 0))
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
@@ -228,7 +250,8 @@ impl Tensor {
     /// # Errors
     /// Recorded in the graph: shapes that do not fit, a mask or lengths that are not `u32`, mixed element
     /// types, a dropout probability outside 0..=1. In planning: more keys than a thread of a software
-    /// driver can go through (about fifty thousand).
+    /// driver can go through (about fifty thousand); a mask larger than one binding; one batch larger than one
+    /// binding where heads are last or share keys.
     #[track_caller]
     pub fn attention(&self, k: &Tensor, v: &Tensor, options: Attention) -> Tensor {
         let graph = self.graph();
@@ -284,6 +307,8 @@ impl Tensor {
             stream: if drops { graph.next_stream() } else { 0 },
             bias: bias.is_some(),
             words: words_tensor.is_some().then_some(words),
+            batches: q.size(0),
+            heads: q.size(if options.heads_last { 2 } else { 1 }),
         };
         let inputs: SmallVec<[&Tensor; 5]> = [&q, &k, &v].into_iter().chain(&bias).chain(&words_tensor).collect();
         let y = graph.apply(op, &inputs).swap_remove(0).slice(3, 0..checked.value_width);

@@ -52,7 +52,8 @@ impl Tensor {
     ///
     /// # Errors
     /// Recorded in the graph: shapes or groups that do not fit, a window larger than the padded image,
-    /// a stride, dilation or group count of 0, padding "same" with a stride, mixed element types.
+    /// a stride, dilation or group count of 0, padding "same" with a stride, mixed element types. In planning: one image
+    /// larger than one binding of the device, or one result in several groups (batches and one result in one group may be).
     #[track_caller]
     pub fn conv2d(&self, weight: &Tensor, bias: Option<&Tensor>, options: Conv2d) -> Tensor {
         self.conv(weight, bias, options)
@@ -109,7 +110,8 @@ impl Tensor {
     ///
     /// # Errors
     /// Recorded in the graph: shapes or groups that do not fit, padding that takes everything away, output padding that
-    /// is less than neither stride nor dilation, a stride, dilation or group count of 0, mixed element types.
+    /// is less than neither stride nor dilation, a stride, dilation or group count of 0, mixed element types. In planning:
+    /// the result of one image larger than one binding of the device.
     #[track_caller]
     pub fn conv_transpose2d(&self, weight: &Tensor, bias: Option<&Tensor>, options: ConvTranspose2d) -> Tensor {
         self.conv_transpose(weight, bias, options)
@@ -211,8 +213,9 @@ impl Op for Forward {
         Ok(vec![TensorDesc::new(sizes.y_shape(), dtype)])
     }
 
-    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<bool>> {
-        (inputs[0].shape.rank() == self.dims + 2).then(|| (0..inputs.len()).map(|i| i == 0).collect())
+    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<usize>> {
+        let sizes = self.sizes(&inputs[0].shape, &inputs[1].shape).ok()?;
+        sizes.batched(Kind::Forward).map(|[x, w]| [x, w, w][..inputs.len()].to_vec())
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
@@ -258,8 +261,15 @@ impl Op for Transpose {
         Ok(vec![TensorDesc::new(sizes.x_shape(), dtype)])
     }
 
-    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<bool>> {
-        (inputs[0].shape.rank() == self.dims + 2).then(|| (0..inputs.len()).map(|i| i == 0).collect())
+    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<usize>> {
+        let sizes = self.sizes(&inputs[0].shape, &inputs[1].shape).ok()?;
+        sizes.batched(Kind::Data).map(|[x, w]| [x, w, 0][..inputs.len()].to_vec())
+    }
+
+    fn summed(&self, inputs: &[TensorDesc]) -> Option<Vec<usize>> {
+        // The bias is added once.
+        let sizes = self.sizes(&inputs[0].shape, &inputs[1].shape).ok().filter(|_| inputs.len() == 2)?;
+        sizes.summed(Kind::Data).map(Vec::from)
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
@@ -329,6 +339,10 @@ impl Pass {
     fn of(&self, kind: Kind, a: &Tensor, b: &Tensor) -> Tensor {
         a.graph().apply1(Pass { kind, ..*self }, &[a, b])
     }
+
+    fn part(&self, inputs: [&Shape; 2]) -> Sizes {
+        self.sizes.of_part(self.kind, inputs)
+    }
 }
 
 impl Op for Pass {
@@ -356,16 +370,16 @@ impl Op for Pass {
         Ok(vec![TensorDesc::new(result, dtype)])
     }
 
-    fn batched(&self, _inputs: &[TensorDesc]) -> Option<Vec<bool>> {
-        (self.kind != Kind::Weight && self.sizes.has_batch()).then(|| vec![true, false])
+    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<usize>> {
+        self.part([&inputs[0].shape, &inputs[1].shape]).batched(self.kind).map(Vec::from)
     }
 
-    fn summed(&self, _inputs: &[TensorDesc]) -> Option<Vec<bool>> {
-        (self.kind == Kind::Weight && self.sizes.has_batch()).then(|| vec![true, true])
+    fn summed(&self, inputs: &[TensorDesc]) -> Option<Vec<usize>> {
+        self.part([&inputs[0].shape, &inputs[1].shape]).summed(self.kind).map(Vec::from)
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
-        let sizes = self.sizes.of_batch(io.x_shape(0));
+        let sizes = self.part([io.x_shape(0), io.x_shape(1)]);
         let correlation = match self.kind {
             Kind::Forward => sizes.forward(),
             Kind::Data => sizes.backward_data(),

@@ -1,7 +1,7 @@
 //! The sizes of a convolution, and its three passes as one sum.
 
 use super::{
-    Conv, ConvTranspose, Padding, Sides,
+    Conv, ConvTranspose, Kind, Padding, Sides,
     correlation::{Axis, Correlation},
 };
 use crate::{data::Shape, error::Misfit};
@@ -76,14 +76,30 @@ fn named_sides(sides: &Sides<3>, axis: usize) -> String {
 }
 
 impl Sizes {
-    /// Whether the user's tensors have a batch.
-    pub fn has_batch(&self) -> bool {
-        self.batched
+    /// The same for as many images and filters as there are in a part of the inputs of a pass.
+    pub fn of_part(self, kind: Kind, [a, b]: [&Shape; 2]) -> Sizes {
+        let filters = if kind == Kind::Weight { b[usize::from(self.batched)] } else { b[0] };
+        let batch = if self.batched { a[0] } else { self.batch };
+        Sizes { batch, outputs: filters / self.groups.max(1), ..self }
     }
 
-    /// The same for as many images as there are in a tensor.
-    pub fn of_batch(self, images: &Shape) -> Sizes {
-        if self.batched { Sizes { batch: images[0], ..self } } else { self }
+    /// Along how many dimensions of its two inputs a pass can be cut: images, or the filters of the only one.
+    pub fn batched(&self, kind: Kind) -> Option<[usize; 2]> {
+        match kind {
+            Kind::Forward | Kind::Data if self.batch > 1 => Some([1, 0]),
+            Kind::Forward if self.groups == 1 => Some([0, 1]),
+            Kind::Weight if self.batch == 1 && self.groups == 1 => Some([0, 1 + usize::from(self.batched)]),
+            _ => None,
+        }
+    }
+
+    /// The same where the result is a sum over the parts.
+    pub fn summed(&self, kind: Kind) -> Option<[usize; 2]> {
+        match kind {
+            Kind::Weight if self.batch > 1 => Some([1, 1]),
+            Kind::Data if self.batch == 1 && self.groups == 1 => Some([1 + usize::from(self.batched), 1]),
+            _ => None,
+        }
     }
 
     /// Those of a convolution of x with a weight.

@@ -46,8 +46,8 @@ impl Op for Pick {
         Ok(vec![TensorDesc::new(&inputs[1].shape, inputs[0].dtype)])
     }
 
-    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<bool>> {
-        (inputs[0].shape.rank() > 1).then(|| vec![true; 2])
+    fn batched(&self, inputs: &[TensorDesc]) -> Option<Vec<usize>> {
+        (inputs[0].shape.rank() > 1).then(|| vec![1; 2])
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {

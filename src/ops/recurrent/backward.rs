@@ -2,7 +2,7 @@
 
 use super::{
     Cell, Steps,
-    sizes::{Pass, Sizes},
+    sizes::{Pass, Sizes, whole_fit},
 };
 use crate::{
     data::{DType, TensorDesc},
@@ -86,32 +86,40 @@ impl Op for StepsGrad {
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
-        io.fits(target)?;
         let steps = &self.steps;
         let sizes = steps.sizes(io.y_desc(0));
+        // The saved values, dy and the results but the states have a row for each sequence and time.
+        let last = 2 + usize::from(self.dy);
+        let (of_rows, whole) = io.inputs[2..].split_at(last - 2);
+        let with_rows: Vec<&TensorDesc> =
+            [&io.inputs[0], &io.outputs[0]].into_iter().chain(of_rows).map(|(_, desc)| desc).collect();
+        let pieces = sizes.pieces(&with_rows, !steps.reverse, target)?;
+        whole_fit(whole.iter().chain([&io.inputs[1], &io.outputs[1]]).map(|(_, desc)| desc), target)?;
         // The optional inputs follow each other; where one is missing the weight is bound, and not read.
         let mut next = 2;
         let [dy, dstate, lengths] = [self.dy, self.dstate, steps.lengths].map(|there| {
             next += usize::from(there);
             io.x(if there { next - 1 } else { 1 })
         });
-        let dq = if self.outputs() == 3 { io.y(2) } else { out.scratch(TensorDesc::new([4], DType::F32)) };
+        let no_dq = (self.outputs() < 3).then(|| out.scratch(TensorDesc::new([4], DType::F32)));
         let pass = Pass::backward(&sizes, target);
         let weight = pass.weight(&sizes, io, 1, target, out)?;
         let flags = [steps.lengths, false, false, self.dy, self.dstate, false];
-        for range in pass.segments(&sizes, target) {
+        for (piece, range) in pieces.iter().flat_map(|piece| {
+            pass.segments(&sizes, piece, target).into_iter().map(move |range| (piece, range))
+        }) {
             let dispatch = pass
-                .dispatch(shader!("recurrent/backward"), &sizes, io.real())
-                .read(io.x(0))
+                .dispatch(shader!("recurrent/backward"), &sizes, piece, io.real())
+                .read(piece.slice(io.x(0), io.x_desc(0)))
                 .read(weight)
-                .read(dy)
+                .read(if self.dy { piece.slice(dy, io.x_desc(2)) } else { dy.into() })
                 .read(dstate)
                 .read(lengths)
-                .write(io.y(0))
-                .write(dq)
+                .write(piece.slice(io.y(0), io.y_desc(0)))
+                .write(no_dq.map_or_else(|| piece.slice(io.y(2), io.y_desc(2)), Into::into))
                 .write(io.y(1))
-                .params(sizes.params(&pass, &range, steps.reverse, flags));
-            out.push(sizes.cost(dispatch, range.len(), io));
+                .params(sizes.params(&pass, piece, &range, steps.reverse, flags));
+            out.push(sizes.cost(dispatch, piece, range.len(), io));
         }
         Ok(())
     }
@@ -133,20 +141,24 @@ impl Op for Previous {
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
-        io.fits(target)?;
         let steps = &self.steps;
         let y = io.x_desc(0);
         let sizes = Sizes::new(Cell::Tanh, y, steps.time_major);
         let last = io.inputs.len() - 1;
-        let dispatch = Dispatch::new(Kernel::new(shader!("recurrent/previous"), "previous", io.real()))
-            .read(io.x(0))
-            .read(io.x(usize::from(steps.initial)))
-            .read(io.x(if steps.lengths { last } else { 0 }))
-            .write(io.y(0))
-            .params(sizes.previous_params(steps.reverse, steps.lengths, steps.initial))
-            .groups(y.shape.numel().div_ceil(64) as u64)
-            .cost(0, io.bytes());
-        out.push(dispatch);
+        whole_fit(io.inputs[1..].iter().map(|(_, desc)| desc), target)?;
+        for piece in sizes.pieces(&[y], steps.reverse, target)? {
+            let y_slice = piece.slice(io.x(0), y);
+            let elements = piece.own.len() * sizes.width;
+            let dispatch = Dispatch::new(Kernel::new(shader!("recurrent/previous"), "previous", io.real()))
+                .read(y_slice)
+                .read(if steps.initial { io.x(1).into() } else { y_slice })
+                .read(if steps.lengths { io.x(last).into() } else { y_slice })
+                .write(piece.slice(io.y(0), y))
+                .params(sizes.previous_params(&piece, steps.reverse, steps.lengths, steps.initial))
+                .groups(elements.div_ceil(64) as u64)
+                .cost(0, 2 * (elements * y.dtype.bytes()) as u64);
+            out.push(dispatch);
+        }
         Ok(())
     }
 }

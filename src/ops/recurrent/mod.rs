@@ -10,7 +10,7 @@ use crate::{
     kernel::Target,
     shader,
 };
-use sizes::{Pass, Sizes};
+use sizes::{Pass, Sizes, whole_fit};
 
 /// What a recurrent network computes in each step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -194,28 +194,33 @@ impl Op for Steps {
     }
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
-        io.fits(target)?;
         let sizes = self.sizes(io.x_desc(0));
+        let mut with_rows = vec![io.x_desc(0), io.y_desc(0)];
+        with_rows.extend(self.has_saved().then(|| io.y_desc(2)));
+        let pieces = sizes.pieces(&with_rows, self.reverse, target)?;
+        whole_fit(io.inputs[1..].iter().chain(&io.outputs[1..2]).map(|(_, desc)| desc), target)?;
         // Where something optional is missing the weight is bound in its place, and not read.
         let input = |i: Option<usize>| io.x(i.unwrap_or(1));
         let extra = if self.cell == Cell::Lstm { self.initial().map(|i| i + 1) } else { self.bias() };
-        let saved = if self.has_saved() { io.y(2) } else { out.scratch(TensorDesc::new([4], DType::F32)) };
+        let unsaved = (!self.has_saved()).then(|| out.scratch(TensorDesc::new([4], DType::F32)));
         let pass = Pass::forward(&sizes, target);
         let weight = pass.weight(&sizes, io, 1, target, out)?;
         let flags = [self.lengths, self.initial, self.bias, false, false, self.has_saved()];
-        for steps in pass.segments(&sizes, target) {
+        for (piece, steps) in pieces.iter().flat_map(|piece| {
+            pass.segments(&sizes, piece, target).into_iter().map(move |steps| (piece, steps))
+        }) {
             let dispatch = pass
-                .dispatch(shader!("recurrent/forward"), &sizes, io.real())
-                .read(io.x(0))
+                .dispatch(shader!("recurrent/forward"), &sizes, piece, io.real())
+                .read(piece.slice(io.x(0), io.x_desc(0)))
                 .read(weight)
                 .read(input(self.initial()))
                 .read(input(extra))
                 .read(input(self.lengths()))
-                .write(io.y(0))
+                .write(piece.slice(io.y(0), io.y_desc(0)))
                 .write(io.y(1))
-                .write(saved)
-                .params(sizes.params(&pass, &steps, self.reverse, flags));
-            out.push(sizes.cost(dispatch, steps.len(), io));
+                .write(unsaved.map_or_else(|| piece.slice(io.y(2), io.y_desc(2)), Into::into))
+                .params(sizes.params(&pass, piece, &steps, self.reverse, flags));
+            out.push(sizes.cost(dispatch, piece, steps.len(), io));
         }
         Ok(())
     }
@@ -256,7 +261,8 @@ impl Tensor {
     ///
     /// # Errors
     /// Recorded in the graph: shapes that do not fit, mixed element types, another number of initial states than
-    /// the cell has.
+    /// the cell has. In planning: states or a matrix larger than one binding of the device, or two steps of all sequences
+    /// if `time_major`.
     #[track_caller]
     pub fn recurrent(&self, cell: Cell, weights: &RecurrentWeights<'_>, options: &Recurrent<'_>) -> Recurrence {
         let graph = self.graph();

@@ -5,7 +5,7 @@ use crate::{
     data::{DType, TensorDesc},
     error::Misfit,
     graph::{Emit, Io, ValueId},
-    kernel::{ChainText, Dispatch, Kernel, Params, Shader, Target},
+    kernel::{ChainText, Dispatch, Kernel, Params, Shader, Slice, Target},
     shader,
 };
 use std::{ops::Range, sync::Arc};
@@ -48,28 +48,109 @@ impl Sizes {
         self.cell.gates() * self.width
     }
 
+    /// What is gone through piece by piece, so that a binding covers the rows of a piece in any of the values that have a
+    /// row for each sequence and time: some sequences, or some steps of all or one of them.
+    ///
+    /// The pieces of a sequence follow each other in the order of its steps, from the last time to the first if that is
+    /// said. Each binds the rows of the step before it too.
+    pub fn pieces(&self, with_rows: &[&TensorDesc], from_last: bool, target: &Target) -> Result<Vec<Piece>, Misfit> {
+        let total = self.sequences * self.steps;
+        let row = |desc: &TensorDesc| desc.bytes() / total.max(1) as u64;
+        let largest = with_rows.iter().map(|desc| row(desc)).max().unwrap_or(0).max(1);
+        let most = (target.max_binding_bytes / largest) as usize;
+        let mut pieces = Vec::new();
+        if most >= total {
+            let rows = 0..total;
+            pieces.push(Piece { sequences: 0..self.sequences, steps: 0..self.steps, own: rows.clone(), rows, total });
+            return Ok(pieces);
+        }
+        // A binding begins at one of so many rows.
+        let unit = with_rows.iter().map(|desc| target.aligned_rows(row(desc))).max().unwrap_or(1) as usize;
+        let most = most.saturating_sub(unit - 1);
+        let (sequences, steps) = match self.by_time {
+            1 if most >= self.steps => (most / self.steps, self.steps),
+            1 => (1, most.saturating_sub(1)),
+            _ => (self.sequences, (most / self.sequences).saturating_sub(1)),
+        };
+        if steps == 0 {
+            let desc = with_rows.iter().max_by_key(|desc| row(desc));
+            return Err(desc.map_or_else(|| Misfit::limit("has no rows"), |desc| too_large(desc, target)));
+        }
+        let range = |first: usize, count: usize, end: usize| first..end.min(first + count);
+        for sequences in (0..self.sequences).step_by(sequences).map(|first| range(first, sequences, self.sequences)) {
+            for steps in (0..self.steps).step_by(steps).map(|first| range(first, steps, self.steps)) {
+                let rows = |steps: Range<usize>| {
+                    let times = if from_last { self.steps - steps.end..self.steps - steps.start } else { steps };
+                    let last = (sequences.end - 1) * self.by_sequence + (times.end - 1) * self.by_time;
+                    sequences.start * self.by_sequence + times.start * self.by_time..last + 1
+                };
+                let bound = rows(steps.start.saturating_sub(1)..steps.end);
+                let bound = bound.start / unit * unit..bound.end;
+                pieces.push(Piece { own: rows(steps.clone()), rows: bound, sequences: sequences.clone(), steps, total });
+            }
+        }
+        Ok(pieces)
+    }
+
     /// The uniform structure of `lib/recurrent.wgsl`; the flags say whether there are lengths, initial states,
     /// a bias, dy and the gradient of the last states, and whether what backward needs is saved.
-    pub fn params(&self, pass: &Pass, steps: &Range<usize>, reverse: bool, flags: [bool; 6]) -> Params {
+    pub fn params(
+        &self,
+        pass: &Pass,
+        piece: &Piece,
+        steps: &Range<usize>,
+        reverse: bool,
+        flags: [bool; 6],
+    ) -> Params {
         Params::new()
             .all([self.sequences, self.steps, self.width, pass.depth, pass.columns, steps.start, steps.end])
             .all([usize::from(reverse), self.by_sequence, self.by_time])
             .all(flags.map(usize::from))
+            .all([piece.sequences.start, piece.sequences.end, piece.rows.start])
     }
 
     /// The uniform structure of `recurrent/previous.wgsl`.
-    pub fn previous_params(&self, reverse: bool, lengths: bool, initial: bool) -> Params {
+    pub fn previous_params(&self, piece: &Piece, reverse: bool, lengths: bool, initial: bool) -> Params {
         Params::new()
-            .all([self.sequences * self.steps * self.width, self.steps, self.width, usize::from(reverse)])
+            .all([piece.own.len() * self.width, self.steps, self.width, usize::from(reverse)])
             .all([self.by_sequence, self.by_time, usize::from(lengths), usize::from(initial)])
+            .all([piece.own.start * self.width, piece.rows.start * self.width])
     }
 
-    /// A dispatch with what so many of the steps cost.
-    pub fn cost(&self, dispatch: Dispatch, steps: usize, io: &Io) -> Dispatch {
-        let unit_steps = (self.sequences * self.width * steps) as u64;
-        let flops = unit_steps * (2 * self.columns() as u64 + 10 * self.cell.gates() as u64);
-        dispatch.cost(flops, io.bytes() * steps as u64 / self.steps.max(1) as u64)
+    /// A dispatch with what so many of the steps of a piece cost.
+    pub fn cost(&self, dispatch: Dispatch, piece: &Piece, steps: usize, io: &Io) -> Dispatch {
+        let rows = (piece.sequences.len() * steps) as u64;
+        let flops = rows * self.width as u64 * (2 * self.columns() as u64 + 10 * self.cell.gates() as u64);
+        dispatch.cost(flops, io.bytes() / piece.total.max(1) as u64 * rows)
     }
+}
+
+/// Some steps of some sequences.
+#[derive(Clone, Debug)]
+pub(super) struct Piece {
+    pub sequences: Range<usize>,
+    /// In the order of the direction.
+    pub steps: Range<usize>,
+    /// Their rows, and those that are bound.
+    pub own: Range<usize>,
+    rows: Range<usize>,
+    /// All rows there are.
+    total: usize,
+}
+
+impl Piece {
+    /// What is bound of a value.
+    pub fn slice(&self, value: ValueId, desc: &TensorDesc) -> Slice {
+        let row = desc.bytes() / self.total.max(1) as u64;
+        let bytes = (self.rows.end < self.total).then_some((self.rows.len() as u64 * row).next_multiple_of(16));
+        Slice { value, offset: self.rows.start as u64 * row, bytes }
+    }
+}
+
+/// Refuses values that must be bound whole but cannot be.
+pub(super) fn whole_fit<'a>(descs: impl IntoIterator<Item = &'a TensorDesc>, target: &Target) -> Result<(), Misfit> {
+    let large = descs.into_iter().find(|desc| desc.bytes() > target.max_binding_bytes);
+    large.map_or(Ok(()), |desc| Err(too_large(desc, target)))
 }
 
 /// How one direction of differentiation goes through the steps.
@@ -171,11 +252,12 @@ impl Pass {
         Ok(packed)
     }
 
-    /// The steps of each dispatch; backward has one more where each is its own, behind the last.
-    pub fn segments(&self, sizes: &Sizes, target: &Target) -> Vec<Range<usize>> {
+    /// The steps of each dispatch of a piece; backward has one more where each is its own, behind the last.
+    pub fn segments(&self, sizes: &Sizes, piece: &Piece, target: &Target) -> Vec<Range<usize>> {
+        let steps = piece.steps.clone();
         if !self.persistent {
-            let dispatches = sizes.steps + usize::from(self.backward);
-            return (0..dispatches).map(|step| step..step + 1).collect();
+            let end = steps.end + usize::from(self.backward && steps.end == sizes.steps);
+            return (steps.start..end).map(|step| step..step + 1).collect();
         }
         let most = if target.class.is_software() {
             let blocks = sizes.width.div_ceil(self.threads * self.units);
@@ -185,12 +267,12 @@ impl Pass {
         } else {
             sizes.steps.max(1)
         };
-        let count = sizes.steps.div_ceil(most).max(1);
-        (0..count).map(|i| i * most..sizes.steps.min((i + 1) * most)).collect()
+        let count = steps.len().div_ceil(most).max(1);
+        (0..count).map(|i| steps.start + i * most..steps.end.min(steps.start + (i + 1) * most)).collect()
     }
 
     /// A dispatch of this pass, without its arguments.
-    pub fn dispatch(&self, shader: &'static Shader, sizes: &Sizes, real: DType) -> Dispatch {
+    pub fn dispatch(&self, shader: &'static Shader, sizes: &Sizes, piece: &Piece, real: DType) -> Dispatch {
         let entry = if self.persistent { "all_steps" } else { "one_step" };
         let mut kernel = Kernel::new(shader, entry, real)
             .constant("CELL", sizes.cell.number())
@@ -202,6 +284,6 @@ impl Pass {
             .constant("SPACE", (self.space * self.sets) as u32);
         kernel.chain = Some(Arc::new(ChainText { text: String::new(), shaders: vec![self.rows] }));
         let across = if self.persistent { 1 } else { sizes.width.div_ceil(self.threads * self.units) };
-        Dispatch::new(kernel).groups((sizes.sequences.div_ceil(4 * self.sets) * across) as u64)
+        Dispatch::new(kernel).groups((piece.sequences.len().div_ceil(4 * self.sets) * across) as u64)
     }
 }
