@@ -21,11 +21,8 @@ fn next_lanes(x: f32) -> vec4<f32> {
     return vec4(subgroupBroadcast(x, 4u), subgroupBroadcast(x, 5u), subgroupBroadcast(x, 6u), subgroupBroadcast(x, 7u));
 }
 
-// a[row..row+8, k + q] for q = 0, 1, 2, 3, in two vectors each.
-fn columns(tile: MatmulTile, row: u32, k: u32, lane: u32, lanes: u32) -> Columns {
-    if lanes < 8u {
-        return Columns(matmul_a_columns(tile, row, k), matmul_a_columns(tile, row + 4u, k));
-    }
+// a[row..row+8, k + q] for q = 0, 1, 2, 3, in two vectors each. Subgroups have at least eight lanes where this is used.
+fn columns(tile: MatmulTile, row: u32, k: u32, lane: u32) -> Columns {
     if TRANSPOSED_A {
         let x = matmul_a(tile, row + lane / 4u % 2u * 4u, k + lane % 4u);
         return Columns(
@@ -46,7 +43,6 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
     @builtin(subgroup_invocation_id) lane: u32,
-    @builtin(subgroup_size) lanes: u32,
 ) {
     let tile = matmul_tile(workgroup_index(group, groups), ROWS, 64u);
     if !tile.inside {
@@ -64,19 +60,19 @@ fn main(
     for (var k = tile.begin; k < tile.end; k += 4u) {
         let left = matmul_b_rows(tile, column, k);
         let right = matmul_b_rows(tile, column + 4u, k);
-        let upper = columns(tile, tile.row, k, lane, lanes);
+        let upper = columns(tile, tile.row, k, lane);
         block_add_square(&s0, upper.top, left, right);
         block_add_square(&s1, upper.bottom, left, right);
         if ROWS > 8u {
-            let lower = columns(tile, tile.row + 8u, k, lane, lanes);
+            let lower = columns(tile, tile.row + 8u, k, lane);
             block_add_square(&s2, lower.top, left, right);
             block_add_square(&s3, lower.bottom, left, right);
         }
         if ROWS > 16u {
-            let third = columns(tile, tile.row + 16u, k, lane, lanes);
+            let third = columns(tile, tile.row + 16u, k, lane);
             block_add_square(&s4, third.top, left, right);
             block_add_square(&s5, third.bottom, left, right);
-            let fourth = columns(tile, tile.row + 24u, k, lane, lanes);
+            let fourth = columns(tile, tile.row + 24u, k, lane);
             block_add_square(&s6, fourth.top, left, right);
             block_add_square(&s7, fourth.bottom, left, right);
         }

@@ -167,9 +167,8 @@ impl Load {
                 tensors.insert(name.clone(), tensor);
             }
         }
-        let mut waiting = 0;
         for (variable, file, info) in self.matching(name, &variables, &tensors)? {
-            files[file].copy(info, variable, weights, &mut waiting)?;
+            files[file].copy(info, variable, weights)?;
         }
         weights.settle()
     }
@@ -300,14 +299,8 @@ impl<S: Source> Opened<S> {
         Ok(Opened { name: name.to_owned(), source, begin, metadata })
     }
 
-    /// Gives one of its tensors to the device, piece by piece. `waiting` counts the bytes the device may not have yet.
-    fn copy(
-        &mut self,
-        info: &TensorInfo,
-        variable: &Variable,
-        weights: &Weights,
-        waiting: &mut usize,
-    ) -> Result<(), Error> {
+    /// Gives one of its tensors to the device, piece by piece.
+    fn copy(&mut self, info: &TensorInfo, variable: &Variable, weights: &Weights) -> Result<(), Error> {
         let (from, to) = info.data_offsets;
         let mut offset = 0;
         for first in (from..to).step_by(PIECE) {
@@ -320,11 +313,6 @@ impl<S: Source> Opened<S> {
             })?;
             weights.write_bytes(&variable.name, offset, &bytes)?;
             offset += bytes.len() as u64;
-            *waiting += bytes.len();
-            if *waiting >= PIECE {
-                weights.settle()?;
-                *waiting = 0;
-            }
         }
         Ok(())
     }

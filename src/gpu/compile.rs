@@ -31,49 +31,59 @@ pub struct Progress {
     pub total: usize,
 }
 
+/// A kernel with the uniform of one of its dispatches.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Use<'a> {
+    pub kernel: &'a Kernel,
+    /// Mesa's software driver takes a uniform's numbers for constants where that leaves less than half of a kernel: it
+    /// has to see those that it will run with, or it compiles another kernel.
+    #[cfg_attr(target_arch = "wasm32", expect(dead_code))]
+    pub uniform: &'a [u8],
+}
+
 /// The pipelines of kernels, in their order.
 #[cfg(target_arch = "wasm32")]
-pub(super) fn compile(context: &Context, kernels: &[&Kernel]) -> Result<Vec<Pipeline>, Error> {
+pub(super) fn compile(context: &Context, uses: &[Use<'_>]) -> Result<Vec<Pipeline>, Error> {
     let texts = Texts::default();
-    let total = kernels.len();
+    let total = uses.len();
     context.report(Progress { done: 0, total });
-    let pipeline = |(i, kernel): (usize, &&Kernel)| {
-        let pipeline = Entry::new(kernel, context.target(), &texts)?.compile(context.device(), None)?;
+    let pipeline = |(i, of): (usize, &Use<'_>)| {
+        let pipeline = Entry::new(of.kernel, context.target(), &texts)?.compile(context.device(), None)?;
         context.report(Progress { done: i + 1, total });
         Ok(pipeline)
     };
-    kernels.iter().enumerate().map(pipeline).collect()
+    uses.iter().enumerate().map(pipeline).collect()
 }
 
 /// The pipelines of kernels, in their order.
 #[cfg(not(target_arch = "wasm32"))]
-pub(super) fn compile(context: &Context, kernels: &[&Kernel]) -> Result<Vec<Pipeline>, Error> {
+pub(super) fn compile(context: &Context, uses: &[Use<'_>]) -> Result<Vec<Pipeline>, Error> {
     let begin = Instant::now();
-    let (texts, total) = (Texts::default(), kernels.len());
+    let (texts, total) = (Texts::default(), uses.len());
     let ready = AtomicUsize::new(0);
     context.report(Progress { done: 0, total });
     let report = || context.report(Progress { done: ready.fetch_add(1, Ordering::Relaxed) + 1, total });
     let adapter = context.lazy_adapter();
-    let compiled = together(kernels, |kernel| {
-        let entry = Entry::new(kernel, context.target(), &texts)?;
+    let compiled = together(uses, |of| {
+        let entry = Entry::new(of.kernel, context.target(), &texts)?;
         let pipeline = entry.compile(context.device(), context.pipeline_cache())?;
         if adapter.is_none() {
             report();
         }
-        Ok((entry, pipeline))
+        Ok((entry, pipeline, of.uniform))
     })?;
     if let Some(adapter) = adapter {
         dispatch_each(context, adapter, &compiled, &report)?;
     }
     log::debug!("{total} kernels compiled in {:.2} s", begin.elapsed().as_secs_f64());
-    Ok(compiled.into_iter().map(|(_, pipeline)| pipeline).collect())
+    Ok(compiled.into_iter().map(|(_, pipeline, _)| pipeline).collect())
 }
 
 /// The results of work on each item, in their order.
 #[cfg(not(target_arch = "wasm32"))]
 fn together<'a, T: Send>(
-    items: &[&'a Kernel],
-    work: impl Fn(&'a Kernel) -> Result<T, Error> + Sync,
+    items: &[Use<'a>],
+    work: impl Fn(Use<'a>) -> Result<T, Error> + Sync,
 ) -> Result<Vec<T>, Error> {
     let workers = thread::available_parallelism().map_or(1, usize::from).min(items.len().max(1));
     let next = AtomicUsize::new(0);
@@ -83,7 +93,7 @@ fn together<'a, T: Send>(
             loop {
                 let i = next.fetch_add(1, Ordering::Relaxed);
                 let Some(item) = items.get(i) else { return done };
-                done.push((i, work(item)));
+                done.push((i, work(*item)));
             }
         };
         let handles: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
@@ -101,7 +111,7 @@ fn together<'a, T: Send>(
 fn dispatch_each(
     context: &Context,
     adapter: &wgpu::Adapter,
-    compiled: &[(Entry<'_>, Pipeline)],
+    compiled: &[(Entry<'_>, Pipeline, &[u8])],
     report: &(impl Fn() + Sync),
 ) -> Result<(), Error> {
     /// What comes from the driver's disk cache is there sooner.
@@ -127,7 +137,7 @@ fn dispatch_each(
                         done.push(i);
                         let pipeline = compiled[i].0.compile(&helper.device, None);
                         // What fails here is done by the device itself later, which says why.
-                        if pipeline.and_then(|pipeline| helper.dispatch(&pipeline)).is_ok() {
+                        if pipeline.and_then(|pipeline| helper.dispatch(&pipeline, compiled[i].2)).is_ok() {
                             report();
                         }
                     }
@@ -138,7 +148,7 @@ fn dispatch_each(
         let mut helpers = Vec::new();
         while let Some(i) = take() {
             let begin = Instant::now();
-            own.dispatch(&compiled[i].1)?;
+            own.dispatch(&compiled[i].1, compiled[i].2)?;
             report();
             if begin.elapsed() > COLD && !cold.swap(true, Ordering::Relaxed) {
                 let free = thread::available_parallelism().map_or(1, usize::from) - 1;
@@ -150,7 +160,7 @@ fn dispatch_each(
         left.extend(helpers.into_iter().flat_map(|helper| helper.join().unwrap_or_default()));
         Ok::<(), Error>(())
     })?;
-    left.iter().try_for_each(|&i| own.dispatch(&compiled[i].1))
+    left.iter().try_for_each(|&i| own.dispatch(&compiled[i].1, compiled[i].2))
 }
 
 /// A device with something to bind.
@@ -176,7 +186,7 @@ impl Dispatcher {
             queue: queue.clone(),
             read: buffer(wgpu::BufferUsages::STORAGE),
             read_write: buffer(wgpu::BufferUsages::STORAGE),
-            uniform: buffer(wgpu::BufferUsages::UNIFORM),
+            uniform: buffer(wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST),
         })
     }
 
@@ -190,7 +200,7 @@ impl Dispatcher {
     }
 
     /// Dispatches a pipeline with no workgroups and waits.
-    fn dispatch(&self, pipeline: &Pipeline) -> Result<(), Error> {
+    fn dispatch(&self, pipeline: &Pipeline, uniform: &[u8]) -> Result<(), Error> {
         let entries: Vec<wgpu::BindGroupEntry<'_>> = (pipeline.bindings.iter())
             .map(|&(binding, kind)| {
                 let buffer = match kind {
@@ -203,6 +213,7 @@ impl Dispatcher {
             .collect();
         let descriptor = wgpu::BindGroupDescriptor { label: None, layout: &pipeline.layout, entries: &entries };
         guarded(&self.device, "compiling", || {
+            self.queue.write_buffer(&self.uniform, 0, uniform);
             let group = self.device.create_bind_group(&descriptor);
             let mut encoder = self.device.create_command_encoder(&Default::default());
             {

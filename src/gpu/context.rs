@@ -3,7 +3,7 @@
 use super::{
     Buffer, Pipeline, Progress,
     cache::{self, PipelineCache},
-    compile::compile,
+    compile::{Use, compile},
 };
 use crate::{
     data::DType,
@@ -471,30 +471,25 @@ impl Context {
     }
 
     /// The pipelines of kernels; those not known yet are compiled together on all processor cores.
-    pub(crate) fn pipelines(&self, kernels: &[&Kernel]) -> Result<Vec<Arc<Pipeline>>, Error> {
-        let missing: Vec<&Kernel> = {
+    pub(crate) fn pipelines(&self, uses: &[Use<'_>]) -> Result<Vec<Arc<Pipeline>>, Error> {
+        let mut missing: Vec<Use<'_>> = Vec::new();
+        {
             let known = self.0.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut missing: Vec<&Kernel> = Vec::new();
-            for kernel in kernels {
-                if !known.contains_key(kernel) && !missing.contains(kernel) {
-                    missing.push(kernel);
+            for of in uses {
+                if !known.contains_key(of.kernel) && !missing.iter().any(|other| other.kernel == of.kernel) {
+                    missing.push(*of);
                 }
             }
-            missing
-        };
-        if missing.is_empty() {
-            let known = self.0.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
-            return Ok(kernels.iter().map(|kernel| known[*kernel].clone()).collect());
         }
-        let compiled = compile(self, &missing)?;
+        let compiled = if missing.is_empty() { Vec::new() } else { compile(self, &missing)? };
         let mut known = self.0.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
-        for (kernel, pipeline) in missing.into_iter().zip(compiled) {
-            known.insert(kernel.clone(), Arc::new(pipeline));
+        for (of, pipeline) in missing.iter().zip(compiled) {
+            known.insert(of.kernel.clone(), Arc::new(pipeline));
         }
-        if let Some(cache) = self.0.cache.get() {
+        if let Some(cache) = self.0.cache.get().filter(|_| !missing.is_empty()) {
             cache.changed();
         }
-        Ok(kernels.iter().map(|kernel| known[*kernel].clone()).collect())
+        Ok(uses.iter().map(|of| known[of.kernel].clone()).collect())
     }
 
     /// Runs `body` and turns the device errors it causes into an error.

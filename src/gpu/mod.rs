@@ -11,6 +11,7 @@ mod readback;
 
 pub(crate) use buffer::Buffer;
 pub use compile::Progress;
+pub(crate) use compile::Use;
 #[cfg(feature = "cli")]
 pub(crate) use context::no_adapter;
 pub use context::{AdapterReport, Context, DriverMemory, adapters, required_features, required_limits};

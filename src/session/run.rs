@@ -4,9 +4,8 @@ use super::Weights;
 use crate::{
     data::{Array, TensorDesc},
     error::{Error, ErrorKind},
-    gpu::{Buffer, Context, Pipeline, Readback, Staging},
+    gpu::{Buffer, Context, Pipeline, Readback, Staging, Use},
     graph::Role,
-    kernel::Kernel,
     plan::{Bound, Home, Plan, padded},
 };
 use std::{ops::Range, sync::Arc};
@@ -67,8 +66,15 @@ impl Session {
         let uniforms = context.allocate("uniforms", padded(words.len() as u64), usage)?;
         context.guarded("uniforms", || upload(context, uniforms.raw(), 0, words))?;
 
-        let kernels: Vec<&Kernel> = plan.steps.iter().map(|step| &step.kernel).collect();
-        let pipelines = context.pipelines(&kernels)?;
+        let uniform = |bound: &Bound| match *bound {
+            Bound::Uniform { offset, bytes } => words.get(offset as usize..(offset + bytes) as usize),
+            Bound::Buffer { .. } => None,
+        };
+        let uses = plan.steps.iter().map(|step| Use {
+            kernel: &step.kernel,
+            uniform: step.bindings.iter().find_map(uniform).unwrap_or_default(),
+        });
+        let pipelines = context.pipelines(&uses.collect::<Vec<_>>())?;
         let mut session = Session {
             context: context.clone(),
             plan,

@@ -10,7 +10,10 @@ use crate::{
 };
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// The parameters and state of a network. Cheap to clone; clones are the same memory.
@@ -23,6 +26,8 @@ pub struct Weights {
     seed: u64,
     entries: Arc<Mutex<BTreeMap<Arc<str>, Entry>>>,
     staging: Staging,
+    /// Bytes written since the device was last known to have all of them.
+    waiting: Arc<AtomicU64>,
 }
 
 #[derive(Clone, Debug)]
@@ -39,7 +44,13 @@ impl Weights {
     /// # Errors
     /// Too little memory, or an error of the device.
     pub fn init(context: &Context, plan: &Plan, seed: u64) -> Result<Weights, Error> {
-        let weights = Weights { context: context.clone(), seed, entries: Arc::default(), staging: Staging::default() };
+        let weights = Weights {
+            context: context.clone(),
+            seed,
+            entries: Arc::default(),
+            staging: Staging::default(),
+            waiting: Arc::default(),
+        };
         weights.extend(plan)?;
         Ok(weights)
     }
@@ -192,18 +203,35 @@ impl Weights {
         if entry.variable.desc != *array.desc() {
             return Err(clash(name, &entry.variable.desc, array.desc()));
         }
-        self.context.guarded(name, || super::run::upload(&self.context, entry.buffer.raw(), 0, array.bytes()))
+        self.upload(&entry, 0, array.bytes())
     }
 
     /// Replaces the bytes of a value from the one at `offset` on, a multiple of 4; so is their number, but at the end.
     pub(crate) fn write_bytes(&self, name: &str, offset: u64, bytes: &[u8]) -> Result<(), Error> {
         let entry = self.find(name)?;
-        self.context.guarded(name, || super::run::upload(&self.context, entry.buffer.raw(), offset, bytes))
+        self.upload(&entry, offset, bytes)
+    }
+
+    /// The queue keeps copies of what it is given until it has been submitted and done, so that all weights written at
+    /// once would be in memory twice.
+    fn upload(&self, entry: &Entry, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+        const PORTION: usize = 8 << 20;
+        for (i, portion) in bytes.chunks(PORTION).enumerate() {
+            let offset = offset + (i * PORTION) as u64;
+            let write = || super::run::upload(&self.context, entry.buffer.raw(), offset, portion);
+            self.context.guarded(&entry.variable.name, write)?;
+            let count = portion.len() as u64;
+            if self.waiting.fetch_add(count, Ordering::Relaxed) + count >= PORTION as u64 {
+                self.settle()?;
+            }
+        }
+        Ok(())
     }
 
     /// Gives what was written to the device and, but in a browser, waits until it has it: the copies in host memory
     /// are freed.
     pub(crate) fn settle(&self) -> Result<(), Error> {
+        self.waiting.store(0, Ordering::Relaxed);
         self.context.guarded("weights", || self.context.queue().submit([]))?;
         #[cfg(not(target_arch = "wasm32"))]
         self.context.wait()?;

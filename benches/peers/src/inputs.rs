@@ -9,10 +9,24 @@ fn hash(seed: u32, index: u32) -> u32 {
     h ^ (h >> 16)
 }
 
-/// Uniform numbers in [−scale, scale), from the upper 24 bits.
+/// A uniform number in [−scale, scale), from the upper 24 bits.
+fn number(seed: u32, index: u32, scale: f32) -> f32 {
+    let unit = (hash(seed, index) >> 8) as f32 / (1 << 24) as f32;
+    (unit * 2.0 - 1.0) * scale
+}
+
+/// Uniform numbers in [−scale, scale).
 pub fn numbers(seed: u32, count: usize, scale: f32) -> Vec<f32> {
-    let unit = |i| (hash(seed, i) >> 8) as f32 / (1 << 24) as f32;
-    (0..count as u32).map(|i| (unit(i) * 2.0 - 1.0) * scale).collect()
+    (0..count as u32).map(|i| number(seed, i, scale)).collect()
+}
+
+/// The same as the bytes of an array, so that large ones are in memory once.
+pub fn bytes_of_numbers(seed: u32, count: usize, scale: f32) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(4 * count);
+    for i in 0..count as u32 {
+        bytes.extend_from_slice(&number(seed, i, scale).to_le_bytes());
+    }
+    bytes
 }
 
 /// Tokens or labels below a limit.

@@ -1,7 +1,7 @@
 //! Whole models: a forward pass, or training steps with the weights that every engine begins with.
 
 use crate::{
-    inputs::{numbers, tokens},
+    inputs::{bytes_of_numbers, numbers, tokens},
     workload::{Make, Pass, Ready, Workload},
 };
 use wgrad::{
@@ -83,8 +83,7 @@ fn fill(weights: &Weights, plan: &Plan) -> Result<(), Error> {
     let mut last = 0.0;
     for (seed, variable) in (1000..).zip(parameters.filter(|variable| !variable.name.contains("LayerNorm"))) {
         last = scale(variable, last);
-        let shape = variable.desc.shape.clone();
-        let array = Array::from_f32(shape.clone(), &numbers(seed, shape.numel(), last))?;
+        let array = Array::new(variable.desc.clone(), bytes_of_numbers(seed, variable.desc.shape.numel(), last))?;
         weights.write(&variable.name, &array)?;
     }
     Ok(())
