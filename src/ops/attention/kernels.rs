@@ -67,6 +67,9 @@ impl Attend {
                 let busy = if target.class.is_software() { 16 } else { 256 };
                 let each = both + 8;
                 parts = (busy / groups.max(1)).max((summed * each).div_ceil(MOST_ITERATIONS / 2)).clamp(1, summed.max(1));
+                // Their sums are one value.
+                let most = target.max_binding_bytes as usize / 4 / bias.iter().product::<usize>().max(1);
+                parts = parts.min(most.max(1));
                 ("backward_bias", groups * parts, summed.div_ceil(parts) * each, width + value_width)
             }
         };

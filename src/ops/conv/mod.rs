@@ -53,7 +53,8 @@ impl Tensor {
     /// # Errors
     /// Recorded in the graph: shapes or groups that do not fit, a window larger than the padded image,
     /// a stride, dilation or group count of 0, padding "same" with a stride, mixed element types. In planning: one image
-    /// larger than one binding of the device, or one result in several groups (batches and one result in one group may be).
+    /// larger than one binding of the device, or its result in several groups; for the weight's gradient also what one
+    /// image needs on the way.
     #[track_caller]
     pub fn conv2d(&self, weight: &Tensor, bias: Option<&Tensor>, options: Conv2d) -> Tensor {
         self.conv(weight, bias, options)
