@@ -55,8 +55,9 @@ impl Op for Concat {
         let block = 4 * neighbours(target);
         let parts = |i: usize| {
             let given = io.x_shape(i)[axis] * inner;
-            let whole = vec![0..given];
-            if cut { pieces(given, io.y_desc(0).dtype.bytes(), target) } else { whole }.into_iter().map(move |part| (i, part))
+            let whole = || std::iter::once(0..given).collect();
+            let found = if cut { pieces(given, io.y_desc(0).dtype.bytes(), target) } else { whole() };
+            found.into_iter().map(move |part| (i, part))
         };
         for (i, part) in (0..io.inputs.len()).flat_map(parts) {
             let given = part.len();

@@ -42,7 +42,8 @@ impl Op for Permute {
         }
         let is_index = io.x_desc(0).dtype == DType::U32;
         if io.fits(target).is_err() {
-            return self.emit_in_pieces(&dims, is_index, io, target, out);
+            copy_in_pieces(&dims, is_index, io, target, out);
+            return Ok(());
         }
         let (entry, grid) = match Grid::exchange(&dims) {
             Some(grid) if !is_index => ("exchange", grid),
@@ -82,39 +83,31 @@ struct Dim {
     y_stride: usize,
 }
 
-impl Permute {
-    /// Goes through y piece by piece, and for each of them through x, to copy what lies in both.
-    fn emit_in_pieces(
-        &self,
-        dims: &[Dim],
-        is_index: bool,
-        io: &Io,
-        target: &Target,
-        out: &mut Emit,
-    ) -> Result<(), Misfit> {
-        let (block, wide, count) = (4 * neighbours(target), io.y_desc(0).dtype.bytes(), io.y_shape(0).numel());
-        let grid = Grid::copy(dims, block);
-        // Threads for some elements of y, and where theirs begin.
-        let across = grid.last.div_ceil(block);
-        let begin = |thread: usize| thread / across * grid.last + thread % across * block;
-        let most = pieces(count, wide, target).first().map_or(0, |piece| piece.len());
-        let threads = most / block.min(grid.last).max(1);
-        let kernel = Kernel::new(shader!("permute"), if is_index { "copy_index" } else { "copy" }, io.real());
-        let kernel = kernel.constant("BLOCK", block as u32).constant("WINDOW", true.into());
-        for first in (0..grid.threads()).step_by(threads.max(1)) {
-            let last = grid.threads().min(first + threads.max(1));
-            let (y, before_y) = window(io.y(0), begin(first)..begin(last), io.y_desc(0), target);
-            for piece in pieces(count, wide, target) {
-                let (x, before_x) = window(io.x(0), piece.clone(), io.x_desc(0), target);
-                let params = grid.params(last, [first, before_y, before_x, piece.len()]);
-                let dispatch = Dispatch::new(kernel.clone()).read(x).write(y).params(params);
-                let bytes = 2 * ((begin(last) - begin(first)) * wide / count.div_ceil(piece.len())) as u64;
-                out.push(dispatch.groups((last - first).div_ceil(64) as u64).cost(0, bytes));
-            }
+/// Goes through y piece by piece, and for each of them through x, to copy what lies in both.
+fn copy_in_pieces(dims: &[Dim], is_index: bool, io: &Io, target: &Target, out: &mut Emit) {
+    let (block, wide, count) = (4 * neighbours(target), io.y_desc(0).dtype.bytes(), io.y_shape(0).numel());
+    let grid = Grid::copy(dims, block);
+    // Threads for some elements of y, and where theirs begin.
+    let across = grid.last.div_ceil(block);
+    let begin = |thread: usize| thread / across * grid.last + thread % across * block;
+    let most = pieces(count, wide, target).first().map_or(0, |piece| piece.len());
+    let threads = most / block.min(grid.last).max(1);
+    let kernel = Kernel::new(shader!("permute"), if is_index { "copy_index" } else { "copy" }, io.real());
+    let kernel = kernel.constant("BLOCK", block as u32).constant("WINDOW", true.into());
+    for first in (0..grid.threads()).step_by(threads.max(1)) {
+        let last = grid.threads().min(first + threads.max(1));
+        let (y, before_y) = window(io.y(0), begin(first)..begin(last), io.y_desc(0), target);
+        for piece in pieces(count, wide, target) {
+            let (x, before_x) = window(io.x(0), piece.clone(), io.x_desc(0), target);
+            let params = grid.params(last, [first, before_y, before_x, piece.len()]);
+            let dispatch = Dispatch::new(kernel.clone()).read(x).write(y).params(params);
+            let bytes = 2 * ((begin(last) - begin(first)) * wide / count.div_ceil(piece.len())) as u64;
+            out.push(dispatch.groups((last - first).div_ceil(64) as u64).cost(0, bytes));
         }
-        Ok(())
     }
+}
 
+impl Permute {
     /// The dimensions of the result, with neighbours that stay neighbours joined and without those of size 1.
     fn joined(&self, x: &Shape) -> SmallVec<[Dim; MOST]> {
         let strides = x.strides();
