@@ -136,8 +136,9 @@ fn right_square(column: u32, k: u32) -> Right {
         let at = column * K_PITCH + k / 4u;
         return coopLoad<Right>(&b_tile[at], K_PITCH);
     }
-    let at = k * (COLUMNS / 4u + 2u) + column / 4u;
-    return coopLoadT<Right>(&b_tile[at], (COLUMNS / 4u + 2u));
+    let pitch = COLUMNS / 4u + 2u;
+    let at = k * pitch + column / 4u;
+    return coopLoadT<Right>(&b_tile[at], pitch);
 }
 
 // Stores a square of each of the blocks from `first` on that are computed together.

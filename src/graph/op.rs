@@ -225,15 +225,20 @@ impl Io {
     /// # Errors
     /// The first such value and the limit.
     pub fn fits(&self, target: &Target) -> Result<(), Misfit> {
-        match self.inputs.iter().chain(&self.outputs).find(|(_, desc)| desc.bytes() > target.max_binding_bytes) {
-            None => Ok(()),
-            Some((_, desc)) => Err(Misfit::limit(format!(
-                "{desc} has {} bytes, one binding of this device covers {}",
-                desc.bytes(),
-                target.max_binding_bytes
-            ))),
-        }
+        fit(self.inputs.iter().chain(&self.outputs).map(|(_, desc)| desc), target)
     }
+}
+
+/// Refuses values that must be bound whole but cannot be.
+pub(crate) fn fit<'a>(descs: impl IntoIterator<Item = &'a TensorDesc>, target: &Target) -> Result<(), Misfit> {
+    let large = descs.into_iter().find(|desc| desc.bytes() > target.max_binding_bytes);
+    large.map_or(Ok(()), |desc| Err(too_large(desc, target)))
+}
+
+/// Why a value that must be bound whole cannot be.
+pub(crate) fn too_large(desc: &TensorDesc, target: &Target) -> Misfit {
+    let (bytes, limit) = (desc.bytes(), target.max_binding_bytes);
+    Misfit::limit(format!("{desc} has {bytes} bytes, one binding of this device covers {limit}"))
 }
 
 /// Collects an operation's dispatches and the scratch values between them.

@@ -1,10 +1,10 @@
 //! embedding: y[i] = W[ids[i]], a row of W for each id.
 
-use super::rows::{neighbours, too_large};
+use super::rows::{neighbours};
 use crate::{
     data::{DType, Shape, TensorDesc},
     error::Misfit,
-    graph::{Backward, Emit, Gradients, Io, Op, Tensor, ValueId},
+    graph::{Backward, Emit, Gradients, Io, Op, Tensor, ValueId, fit, too_large},
     kernel::{Dispatch, Kernel, Params, Slice, Target},
     shader,
 };
@@ -45,7 +45,7 @@ impl Op for Embedding {
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
         let table = Table::new(io.x_desc(0), io.x_shape(1).numel());
-        Table::fits(&[io.x_desc(1), io.y_desc(0)], target)?;
+        fit([io.x_desc(1), io.y_desc(0)], target)?;
         for part in table.parts(io.x(0), target)? {
             let block = 4 * neighbours(target);
             let kernel = table.kernel("gather").constant("BLOCK", block as u32);
@@ -182,14 +182,6 @@ impl Table {
     /// Workgroups with a thread for every `block` columns of every id.
     fn groups(&self, block: usize) -> u64 {
         (self.count * self.width.div_ceil(block)).div_ceil(64) as u64
-    }
-
-    /// Refuses what must be bound whole but cannot be.
-    fn fits(descs: &[&TensorDesc], target: &Target) -> Result<(), Misfit> {
-        descs
-            .iter()
-            .find(|desc| desc.bytes() > target.max_binding_bytes)
-            .map_or(Ok(()), |desc| Err(too_large(desc, target)))
     }
 
     /// The table in as few parts as bindings allow; each begins at an aligned offset.

@@ -6,12 +6,12 @@
 
 use super::{
     reduce::select,
-    rows::{LONG, lanes, neighbours, too_large, with_lanes},
+    rows::{LONG, lanes, neighbours, with_lanes},
 };
 use crate::{
     data::{DType, Shape, TensorDesc},
     error::Misfit,
-    graph::{Backward, Emit, Gradients, Io, Op, Tensor, ValueId},
+    graph::{Backward, Emit, Gradients, Io, Op, Tensor, ValueId, fit, too_large},
     kernel::{Dispatch, Kernel, Params, Slice, Target},
     shader,
 };
@@ -303,9 +303,7 @@ impl View {
         out: &mut Emit,
     ) -> Result<[ValueId; N], Misfit> {
         let desc = TensorDesc::new([self.parts(), self.groups()], DType::F32);
-        if desc.bytes() > target.max_binding_bytes {
-            return Err(too_large(&desc, target));
-        }
+        fit([&desc], target)?;
         Ok(if self.parts() > 1 { [0; N].map(|_| out.scratch(desc.clone())) } else { results })
     }
 }

@@ -4,11 +4,11 @@
 //! `[outer, parts, inner]` until one part is left, in `f32`. So one long sum is as parallel as many
 //! short ones, its order is fixed, and its rounding errors stay those of short sums.
 
-use super::rows::{lanes, neighbours, too_large, with_lanes};
+use super::rows::{lanes, neighbours, with_lanes};
 use crate::{
     data::{DType, Shape, TensorDesc},
     error::Misfit,
-    graph::{Backward, Emit, Gradients, Io, Op, Pointwise, Precision, Tensor, ValueId},
+    graph::{Backward, Emit, Gradients, Io, Op, Pointwise, Precision, Tensor, ValueId, fit, too_large},
     kernel::{Dispatch, Kernel, Params, Slice, Target},
     shader,
 };
@@ -140,9 +140,7 @@ impl Op for Reduce {
                 "LANES" => with_lanes(kernel, value as usize, target),
                 _ => kernel.constant(choice, value),
             };
-            if to.1.bytes() > target.max_binding_bytes {
-                return Err(too_large(&to.1, target));
-            }
+            fit([&to.1], target)?;
             for piece in stage.pieces(from.0, from.1.dtype, target)? {
                 let params = Params::new().u32(stage.n).u32(stage.inner).u32(stage.chunk).u32(stage.parts());
                 let params = params.u32(piece.rows.0).u32(piece.rows.1).u32(piece.base).f32(identity).f32(scale);

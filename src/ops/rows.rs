@@ -146,12 +146,6 @@ pub(super) fn window(value: ValueId, elements: Range<usize>, desc: &TensorDesc, 
     (Slice { value, offset, bytes: Some(end - offset) }, (offset / wide) as usize)
 }
 
-/// Why a value that must be bound whole cannot be.
-pub(super) fn too_large(desc: &TensorDesc, target: &Target) -> Misfit {
-    let (bytes, limit) = (desc.bytes(), target.max_binding_bytes);
-    Misfit::limit(format!("{desc} has {bytes} bytes, one binding of this device covers {limit}"))
-}
-
 /// `f` of every row along a dimension, for definitions in tests: a row of whatever length it returns.
 #[cfg(test)]
 pub(super) fn map_rows(

@@ -1,10 +1,9 @@
 //! scan: y[o, k, i] = Σ x[o, j, i] over the j ≤ k, or Π: running sums and products.
 
-use super::rows::too_large;
 use crate::{
     data::{DType, TensorDesc},
     error::Misfit,
-    graph::{Backward, Emit, Gradients, Io, Op, Precision, Tensor, ValueId},
+    graph::{Backward, Emit, Gradients, Io, Op, Precision, Tensor, ValueId, fit},
     kernel::{Dispatch, Kernel, Params, Target},
     shader,
 };
@@ -106,9 +105,7 @@ impl Rows {
         let mut totals = x;
         if parts > 1 {
             let desc = TensorDesc::new([count], DType::F32);
-            if desc.bytes() > target.max_binding_bytes {
-                return Err(too_large(&desc, target));
-            }
+            fit([&desc], target)?;
             let found = out.scratch(desc.clone());
             let dispatch = Dispatch::new(kernel(["find_totals", "find_totals_shared"])).read(x).write(found).params(params.clone());
             out.push(dispatch.groups(groups).cost(elements, bytes + desc.bytes()));

@@ -2,13 +2,13 @@
 
 use super::{
     gather::{is_index, lies_within},
-    rows::{neighbours, too_large},
+    rows::{neighbours},
     sort::Keys,
 };
 use crate::{
     data::{DType, TensorDesc},
     error::Misfit,
-    graph::{Backward, Emit, Gradients, Io, Op, Tensor, ValueId},
+    graph::{Backward, Emit, Gradients, Io, Op, Tensor, ValueId, too_large},
     kernel::{Dispatch, Kernel, Params, Slice, Target},
     shader,
 };

@@ -1,10 +1,9 @@
 //! sort: the elements along a dimension in ascending or descending order, stable, by a radix sort on the device.
 
-use super::rows::too_large;
 use crate::{
     data::{DType, TensorDesc},
     error::Misfit,
-    graph::{Emit, Io, Op, Tensor, ValueId},
+    graph::{Emit, Io, Op, Tensor, ValueId, fit},
     kernel::{Dispatch, Kernel, Params, Target},
     shader,
 };
@@ -73,9 +72,7 @@ impl Keys {
         }
         let spread = Spread::new(rows, n, target);
         let table = TensorDesc::new([rows, spread.digits(), spread.blocks], DType::U32);
-        if let Some(large) = [&desc, &table].into_iter().find(|desc| desc.bytes() > target.max_binding_bytes) {
-            return Err(too_large(large, target));
-        }
+        fit([&desc, &table], target)?;
         let counts = out.scratch(table.clone());
         let totals = out.scratch(TensorDesc::new([rows, spread.digits()], DType::U32));
         let keys = [value, out.scratch(desc.clone())];

@@ -4,7 +4,7 @@ use super::{Attend, Pass, sizes};
 use crate::{
     data::{DType, TensorDesc},
     error::Misfit,
-    graph::{Emit, Io, Op},
+    graph::{Emit, Io, Op, fit, too_large},
     kernel::{Dispatch, Kernel, Params, Slice, Target},
     shader,
 };
@@ -145,9 +145,7 @@ impl Attend {
         let elements = dbias.shape.numel();
         let sums = TensorDesc::new([parts, elements], DType::F32);
         let bytes = sums.bytes() + dbias.bytes();
-        if sums.bytes() > target.max_binding_bytes {
-            return Err(super::super::rows::too_large(&sums, target));
-        }
+        fit([&sums], target)?;
         let sums = out.scratch(sums);
         out.push(dispatch.write(sums).params(params));
         let vectors = elements.is_multiple_of(4);
@@ -187,9 +185,7 @@ impl Op for Delta {
         if rows + count == 0 {
             return Ok(());
         }
-        if io.y_desc(0).bytes() > target.max_binding_bytes {
-            return Err(super::super::rows::too_large(io.y_desc(0), target));
-        }
+        fit([io.y_desc(0)], target)?;
         if target.class.is_software() && width > MOST_ITERATIONS {
             return Err(Misfit::limit(format!("rows of {width} are longer than a software driver can go through")));
         }
@@ -202,7 +198,7 @@ impl Op for Delta {
             _ => (target.max_binding_bytes as usize).saturating_sub(slack) / (width * wide) / unit.max(1) * unit,
         };
         if most == 0 {
-            return Err(super::super::rows::too_large(y, target));
+            return Err(too_large(y, target));
         }
         for first in (0..rows.max(1)).step_by(most) {
             let last = rows.min(first + most);

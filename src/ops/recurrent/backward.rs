@@ -2,12 +2,12 @@
 
 use super::{
     Cell, Steps,
-    sizes::{Pass, Sizes, whole_fit},
+    sizes::{Pass, Sizes},
 };
 use crate::{
     data::{DType, TensorDesc},
     error::Misfit,
-    graph::{Backward, Emit, Gradients, Io, Op, Tensor},
+    graph::{Backward, Emit, Gradients, Io, Op, Tensor, fit},
     kernel::{Dispatch, Kernel, Target},
     shader,
 };
@@ -94,7 +94,7 @@ impl Op for StepsGrad {
         let with_rows: Vec<&TensorDesc> =
             [&io.inputs[0], &io.outputs[0]].into_iter().chain(of_rows).map(|(_, desc)| desc).collect();
         let pieces = sizes.pieces(&with_rows, !steps.reverse, target)?;
-        whole_fit(whole.iter().chain([&io.inputs[1], &io.outputs[1]]).map(|(_, desc)| desc), target)?;
+        fit(whole.iter().chain([&io.inputs[1], &io.outputs[1]]).map(|(_, desc)| desc), target)?;
         // The optional inputs follow each other; where one is missing the weight is bound, and not read.
         let mut next = 2;
         let [dy, dstate, lengths] = [self.dy, self.dstate, steps.lengths].map(|there| {
@@ -145,7 +145,7 @@ impl Op for Previous {
         let y = io.x_desc(0);
         let sizes = Sizes::new(Cell::Tanh, y, steps.time_major);
         let last = io.inputs.len() - 1;
-        whole_fit(io.inputs[1..].iter().map(|(_, desc)| desc), target)?;
+        fit(io.inputs[1..].iter().map(|(_, desc)| desc), target)?;
         for piece in sizes.pieces(&[y], steps.reverse, target)? {
             let y_slice = piece.slice(io.x(0), y);
             let elements = piece.own.len() * sizes.width;

@@ -6,11 +6,11 @@ mod sizes;
 use crate::{
     data::{DType, Shape, TensorDesc},
     error::Misfit,
-    graph::{Backward, Emit, Gradients, Graph, Io, Mode, Op, Precision, Tensor},
+    graph::{Backward, Emit, Gradients, Graph, Io, Mode, Op, Precision, Tensor, fit},
     kernel::Target,
     shader,
 };
-use sizes::{Pass, Sizes, whole_fit};
+use sizes::{Pass, Sizes};
 
 /// What a recurrent network computes in each step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -198,7 +198,7 @@ impl Op for Steps {
         let mut with_rows = vec![io.x_desc(0), io.y_desc(0)];
         with_rows.extend(self.has_saved().then(|| io.y_desc(2)));
         let pieces = sizes.pieces(&with_rows, self.reverse, target)?;
-        whole_fit(io.inputs[1..].iter().chain(&io.outputs[1..2]).map(|(_, desc)| desc), target)?;
+        fit(io.inputs[1..].iter().chain(&io.outputs[1..2]).map(|(_, desc)| desc), target)?;
         // Where something optional is missing the weight is bound in its place, and not read.
         let input = |i: Option<usize>| io.x(i.unwrap_or(1));
         let extra = if self.cell == Cell::Lstm { self.initial().map(|i| i + 1) } else { self.bias() };

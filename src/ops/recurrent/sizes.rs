@@ -1,10 +1,10 @@
 //! The sizes of a recurrence, and how its steps are spread over dispatches, workgroups and threads.
 
-use super::{super::rows::too_large, Cell};
+use super::Cell;
 use crate::{
     data::{DType, TensorDesc},
     error::Misfit,
-    graph::{Emit, Io, ValueId},
+    graph::{Emit, Io, ValueId, fit, too_large},
     kernel::{ChainText, Dispatch, Kernel, Params, Shader, Slice, Target},
     shader,
 };
@@ -147,12 +147,6 @@ impl Piece {
     }
 }
 
-/// Refuses values that must be bound whole but cannot be.
-pub(super) fn whole_fit<'a>(descs: impl IntoIterator<Item = &'a TensorDesc>, target: &Target) -> Result<(), Misfit> {
-    let large = descs.into_iter().find(|desc| desc.bytes() > target.max_binding_bytes);
-    large.map_or(Ok(()), |desc| Err(too_large(desc, target)))
-}
-
 /// How one direction of differentiation goes through the steps.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pass {
@@ -237,9 +231,7 @@ impl Pass {
         }
         let vectors = self.depth.div_ceil(4) * self.columns;
         let desc = TensorDesc::new([4 * vectors], io.real());
-        if desc.bytes() > target.max_binding_bytes {
-            return Err(too_large(&desc, target));
-        }
+        fit([&desc], target)?;
         let packed = out.scratch(desc);
         let by = if self.backward { [1, sizes.width] } else { [sizes.width, 1] };
         let dispatch = Dispatch::new(Kernel::new(shader!("recurrent/pack"), "pack", io.real()))
