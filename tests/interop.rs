@@ -235,3 +235,45 @@ fn compilation_reports_its_progress_once_for_each_kernel() {
         assert_eq!(told, (0..=total).map(|done| (done, total)).collect::<Vec<_>>());
     }
 }
+
+#[test]
+fn kernels_that_read_words_compute_the_same_bits() {
+    use wgrad::catalogue::{Size, entries};
+    let with_words = context();
+    if !with_words.target().int64 {
+        println!("SKIPPED: only software drivers with 64-bit integers read words");
+        return;
+    }
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+    let adapter = pollster::block_on(instance.request_adapter(&Default::default())).unwrap();
+    let descriptor = wgpu::DeviceDescriptor {
+        required_features: wgrad::gpu::required_features(&adapter) - wgpu::Features::SHADER_INT64,
+        required_limits: wgrad::gpu::required_limits(&adapter),
+        ..Default::default()
+    };
+    let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).unwrap();
+    let without = Context::from_wgpu(device, queue).unwrap();
+    assert!(!without.target().int64);
+    let mut compared = 0;
+    for entry in entries() {
+        let mut example = entry.example(Size::Small, DType::F32);
+        let mut tensors = example.gradients();
+        if example.graph().check().is_err() {
+            (example, tensors) = (entry.example(Size::Small, DType::F32), Vec::new());
+        }
+        tensors.extend(example.outputs().iter().cloned());
+        let names: Vec<String> = (0..tensors.len()).map(|i| i.to_string()).collect();
+        let outputs: Vec<(&str, &Tensor)> = names.iter().map(String::as_str).zip(&tensors).collect();
+        let results = [with_words, &without].map(|context| {
+            let plan = example.graph().plan(&outputs, context.target()).unwrap();
+            let weights = Weights::init(context, &plan, 1).unwrap();
+            let session = Session::new(context, plan, &weights).unwrap();
+            example.fill(&session, 1).unwrap();
+            session.run().unwrap();
+            names.iter().map(|name| session.read_blocking(name).unwrap().bytes().to_vec()).collect::<Vec<_>>()
+        });
+        assert!(results[0] == results[1], "{}", entry.name);
+        compared += 1;
+    }
+    assert!(compared > 50, "{compared}");
+}

@@ -55,16 +55,19 @@ impl super::exit::AtWork for Inner {
 type Listener = Arc<dyn Fn(Progress) + Send + Sync>;
 
 /// The optional features the library uses where an adapter has them: subgroups, 16-bit floats,
-/// timestamps and pipeline caches. Pass them to `request_device` for [`Context::from_wgpu`].
+/// timestamps and pipeline caches, and on software drivers 64-bit integers. Pass them to `request_device` for [`Context::from_wgpu`].
 ///
 /// Cooperative matrices are an experimental feature of wgpu, which an app has to turn on itself:
 /// `EXPERIMENTAL_COOPERATIVE_MATRIX` with `ExperimentalFeatures::enabled()`, then
 /// [`Context::from_wgpu_with`] the adapter.
 pub fn required_features(adapter: &wgpu::Adapter) -> wgpu::Features {
-    let wanted = wgpu::Features::SUBGROUP
+    let mut wanted = wgpu::Features::SUBGROUP
         | wgpu::Features::SHADER_F16
         | wgpu::Features::TIMESTAMP_QUERY
         | wgpu::Features::PIPELINE_CACHE;
+    if adapter.get_info().device_type == wgpu::DeviceType::Cpu {
+        wanted |= wgpu::Features::SHADER_INT64;
+    }
     adapter.features() & wanted
 }
 
@@ -141,6 +144,7 @@ fn target(
         class,
         subgroups: features.contains(wgpu::Features::SUBGROUP) && wide,
         f16: features.contains(wgpu::Features::SHADER_F16),
+        int64: features.contains(wgpu::Features::SHADER_INT64),
         cooperative: adapter
             .filter(|_| features.contains(needed))
             .map(|adapter| cooperative(&adapter.cooperative_matrix_properties(), info.backend))

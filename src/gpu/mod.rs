@@ -8,6 +8,7 @@ mod context;
 mod exit;
 mod pipeline;
 mod readback;
+mod words;
 
 pub(crate) use buffer::Buffer;
 pub use compile::Progress;

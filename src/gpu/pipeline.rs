@@ -1,6 +1,6 @@
 //! Compiled kernels. Layouts come from naga's view of the entry point, so a binding is declared once.
 
-use super::context::guarded;
+use super::{context::guarded, words};
 use crate::{
     error::{Error, ErrorKind},
     kernel::{Kernel, Target, assemble},
@@ -191,7 +191,11 @@ fn reflect(
             "has {workgroup_bytes} bytes of workgroup memory, this device allows {limit}"
         )));
     }
-    Ok((module.into_owned(), bindings))
+    let mut module = module.into_owned();
+    if target.class.is_software() && target.int64 {
+        words::widen(&mut module);
+    }
+    Ok((module, bindings))
 }
 
 fn layout_entry(binding: u32, kind: Kind) -> wgpu::BindGroupLayoutEntry {

@@ -65,6 +65,8 @@ pub struct Target {
     pub subgroups: bool,
     /// Whether 16-bit floats may be stored and computed with.
     pub f16: bool,
+    /// Whether 64-bit integers may be used: software drivers then read two numbers at a time.
+    pub int64: bool,
     /// The cooperative matrices that may be used: what the adapter itself lists, never anything else.
     pub cooperative: Vec<CooperativeMatrix>,
     /// The largest range of a buffer one binding may cover, in bytes.
@@ -90,6 +92,7 @@ impl Target {
             class: DeviceClass::Portable,
             subgroups: false,
             f16: false,
+            int64: false,
             cooperative: Vec::new(),
             max_binding_bytes: 128 << 20,
             max_buffer_bytes: 256 << 20,

@@ -1,0 +1,517 @@
+//! Arrays of vectors as 64-bit words, two numbers in each: how software drivers read them soonest.
+//!
+//! Mesa's software driver runs eight threads in the lanes of a processor's vectors. Wherever some of them may have
+//! left, as in every loop, it loads for one lane after another and puts each number in its place by way of memory, which
+//! costs more than anything that is then computed with it. A word costs as much as a number, so half as many loads do.
+//! Kernels stay as they are written: `array<vec4<f32>>` becomes `array<vec2<u64>>` in what the driver is given.
+
+use naga::{
+    AddressSpace, Arena, ArraySize, BinaryOperator, Block, Expression, Function, GlobalVariable, Handle, Literal,
+    Module, Range, Scalar, ScalarKind, Span, Statement, SwitchCase, Type, TypeInner, UniqueArena, VectorSize,
+};
+
+/// Rewrites the buffers and workgroup memory of `vec4<f32>`, `vec4<u32>` and `vec4<i32>` that a module reads. What it
+/// also writes is left alone where a number is written by itself, and the whole module where there is something this
+/// does not know.
+pub(super) fn widen(module: &mut Module) {
+    let mut arrays: Vec<Option<Vectors>> =
+        module.global_variables.iter().map(|(_, variable)| vectors(variable, &module.types)).collect();
+    let functions = || {
+        let points = module.entry_points.iter().map(|point| &point.function);
+        module.functions.iter().map(|(_, function)| function).chain(points)
+    };
+    for ((handle, _), array) in module.global_variables.iter().zip(&mut arrays) {
+        *array = array.filter(|_| functions().any(|function| is_loaded(function, handle)));
+    }
+    for function in functions() {
+        refuse_single_stores(function, &function.body, &mut arrays);
+    }
+    if arrays.iter().all(Option::is_none) {
+        return;
+    }
+    let types = Types::new(&mut module.types);
+    let rewritten = |function: &Function| Rewriting::new(function, &arrays, &types).function();
+    let functions: Option<Vec<_>> = module.functions.iter().map(|(_, function)| rewritten(function)).collect();
+    let points: Option<Vec<_>> = module.entry_points.iter().map(|point| rewritten(&point.function)).collect();
+    let (Some(functions), Some(points)) = (functions, points) else { return };
+    for ((_, function), new) in module.functions.iter_mut().zip(functions) {
+        *function = new;
+    }
+    for (point, new) in module.entry_points.iter_mut().zip(points) {
+        point.function = new;
+    }
+    for ((_, variable), array) in module.global_variables.iter_mut().zip(arrays) {
+        if let Some(Vectors { size, .. }) = array {
+            let inner = TypeInner::Array { base: types.pair, size, stride: 16 };
+            variable.ty = module.types.insert(Type { name: None, inner }, Span::UNDEFINED);
+        }
+    }
+}
+
+/// An array of vectors that can be one of words.
+#[derive(Clone, Copy)]
+struct Vectors {
+    /// What the numbers are.
+    kind: ScalarKind,
+    size: ArraySize,
+}
+
+fn vectors(variable: &GlobalVariable, types: &UniqueArena<Type>) -> Option<Vectors> {
+    if !matches!(variable.space, AddressSpace::Storage { .. } | AddressSpace::WorkGroup) {
+        return None;
+    }
+    let TypeInner::Array { base, size, .. } = types[variable.ty].inner else { return None };
+    let TypeInner::Vector { size: VectorSize::Quad, scalar } = types[base].inner else { return None };
+    matches!(scalar, Scalar::F32 | Scalar::U32 | Scalar::I32).then_some(Vectors { kind: scalar.kind, size })
+}
+
+/// What an expression is of an array.
+#[derive(Clone, Copy)]
+enum Part {
+    Whole(Handle<GlobalVariable>),
+    Vector(Handle<GlobalVariable>),
+    Number(Handle<GlobalVariable>),
+}
+
+/// What an expression is of an array, where it is a pointer to some of one.
+fn part(expressions: &Arena<Expression>, expression: Handle<Expression>) -> Option<Part> {
+    match expressions[expression] {
+        Expression::GlobalVariable(variable) => Some(Part::Whole(variable)),
+        Expression::Access { base, .. } | Expression::AccessIndex { base, .. } => match part(expressions, base)? {
+            Part::Whole(variable) => Some(Part::Vector(variable)),
+            Part::Vector(variable) => Some(Part::Number(variable)),
+            Part::Number(_) => None,
+        },
+        _ => None,
+    }
+}
+
+fn is_loaded(function: &Function, variable: Handle<GlobalVariable>) -> bool {
+    function.expressions.iter().any(|(_, expression)| match expression {
+        Expression::Load { pointer } => match part(&function.expressions, *pointer) {
+            Some(Part::Vector(loaded) | Part::Number(loaded)) => loaded == variable,
+            _ => false,
+        },
+        _ => false,
+    })
+}
+
+/// Forgets the arrays in which a block stores numbers by themselves: half of a word cannot be.
+fn refuse_single_stores(function: &Function, block: &Block, arrays: &mut [Option<Vectors>]) {
+    for statement in block {
+        match statement {
+            Statement::Store { pointer, .. } => {
+                if let Some(Part::Number(variable)) = part(&function.expressions, *pointer) {
+                    arrays[variable.index()] = None;
+                }
+            }
+            Statement::Block(block) => refuse_single_stores(function, block, arrays),
+            Statement::If { accept, reject, .. } => {
+                refuse_single_stores(function, accept, arrays);
+                refuse_single_stores(function, reject, arrays);
+            }
+            Statement::Switch { cases, .. } => {
+                cases.iter().for_each(|case| refuse_single_stores(function, &case.body, arrays));
+            }
+            Statement::Loop { body, continuing, .. } => {
+                refuse_single_stores(function, body, arrays);
+                refuse_single_stores(function, continuing, arrays);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The types of two words and of their halves.
+struct Types {
+    pair: Handle<Type>,
+    halves: Handle<Type>,
+}
+
+impl Types {
+    fn new(types: &mut UniqueArena<Type>) -> Types {
+        let mut add = |inner| types.insert(Type { name: None, inner }, Span::UNDEFINED);
+        let pair = add(TypeInner::Vector { size: VectorSize::Bi, scalar: Scalar::U64 });
+        let halves = add(TypeInner::Vector { size: VectorSize::Quad, scalar: Scalar::U32 });
+        Types { pair, halves }
+    }
+}
+
+/// A function while its expressions are written anew, each where it was, with what it takes to read words in front.
+struct Rewriting<'a> {
+    old: &'a Function,
+    arrays: &'a [Option<Vectors>],
+    types: &'a Types,
+    new: Arena<Expression>,
+    /// By old expression: the first of those in its place, and the one with its value.
+    places: Vec<(Handle<Expression>, Handle<Expression>)>,
+    one: Handle<Expression>,
+    half_bits: Handle<Expression>,
+    half_bits_log: Handle<Expression>,
+}
+
+impl<'a> Rewriting<'a> {
+    fn new(old: &'a Function, arrays: &'a [Option<Vectors>], types: &'a Types) -> Rewriting<'a> {
+        let mut new = Arena::new();
+        let mut literal = |number| new.append(Expression::Literal(Literal::U32(number)), Span::UNDEFINED);
+        let (one, half_bits, half_bits_log) = (literal(1), literal(32), literal(5));
+        Rewriting { old, arrays, types, new, places: Vec::new(), one, half_bits, half_bits_log }
+    }
+
+    fn function(mut self) -> Option<Function> {
+        for (handle, expression) in self.old.expressions.iter() {
+            let before = self.new.len();
+            let value = self.expression(handle, expression)?;
+            let (first, _) = self.new.range_from(before).first_and_last()?;
+            self.places.push((first, value));
+        }
+        let mut local_variables = self.old.local_variables.clone();
+        for (_, variable) in local_variables.iter_mut() {
+            variable.init = variable.init.map(|init| self.at(init));
+        }
+        let body = self.block(&self.old.body)?;
+        Some(Function {
+            name: self.old.name.clone(),
+            arguments: self.old.arguments.clone(),
+            result: self.old.result.clone(),
+            local_variables,
+            expressions: self.new,
+            named_expressions: Default::default(),
+            body,
+            diagnostic_filter_leaf: self.old.diagnostic_filter_leaf,
+        })
+    }
+
+    /// Where the value of an old expression is now.
+    fn at(&self, old: Handle<Expression>) -> Handle<Expression> {
+        self.places[old.index()].1
+    }
+
+    fn add(&mut self, expression: Expression) -> Handle<Expression> {
+        self.new.append(expression, Span::UNDEFINED)
+    }
+
+    fn binary(
+        &mut self,
+        op: BinaryOperator,
+        left: Handle<Expression>,
+        right: Handle<Expression>,
+    ) -> Handle<Expression> {
+        self.add(Expression::Binary { op, left, right })
+    }
+
+    fn cast(&mut self, expr: Handle<Expression>, kind: ScalarKind, convert: Option<u8>) -> Handle<Expression> {
+        self.add(Expression::As { expr, kind, convert })
+    }
+
+    /// The bits of numbers as what they are.
+    fn bits_as(&mut self, bits: Handle<Expression>, kind: ScalarKind) -> Handle<Expression> {
+        if kind == ScalarKind::Uint { bits } else { self.cast(bits, kind, None) }
+    }
+
+    /// The part of an array of words that an expression is.
+    fn part_of_words(&self, expression: Handle<Expression>) -> Option<(Part, ScalarKind)> {
+        let part = part(&self.old.expressions, expression)?;
+        let (Part::Whole(variable) | Part::Vector(variable) | Part::Number(variable)) = part;
+        Some((part, self.arrays[variable.index()]?.kind))
+    }
+
+    fn expression(&mut self, handle: Handle<Expression>, expression: &Expression) -> Option<Handle<Expression>> {
+        if let Some((Part::Number(_), _)) = self.part_of_words(handle) {
+            return self.word_of_number(expression);
+        }
+        if let Expression::Load { pointer } = *expression
+            && let Some((part, kind)) = self.part_of_words(pointer)
+        {
+            let load = self.add(Expression::Load { pointer: self.at(pointer) });
+            return match part {
+                Part::Whole(_) => None,
+                Part::Vector(_) => Some(self.vector(load, kind)),
+                Part::Number(_) => self.number(load, pointer, kind),
+            };
+        }
+        let mut expression = expression.clone();
+        each_operand(&mut expression, |operand| *operand = self.at(*operand))?;
+        Some(self.add(expression))
+    }
+
+    /// The pointer to the word a number of a vector lies in.
+    fn word_of_number(&mut self, expression: &Expression) -> Option<Handle<Expression>> {
+        match *expression {
+            Expression::AccessIndex { base, index } => {
+                Some(self.add(Expression::AccessIndex { base: self.at(base), index: index / 2 }))
+            }
+            Expression::Access { base, index } => {
+                let index = self.cast(self.at(index), ScalarKind::Uint, Some(4));
+                let index = self.binary(BinaryOperator::ShiftRight, index, self.one);
+                Some(self.add(Expression::Access { base: self.at(base), index }))
+            }
+            _ => None,
+        }
+    }
+
+    /// One number of a word that was loaded.
+    fn number(
+        &mut self,
+        word: Handle<Expression>,
+        pointer: Handle<Expression>,
+        kind: ScalarKind,
+    ) -> Option<Handle<Expression>> {
+        let word = match self.old.expressions[pointer] {
+            Expression::AccessIndex { index, .. } if index % 2 == 0 => word,
+            Expression::AccessIndex { .. } => self.binary(BinaryOperator::ShiftRight, word, self.half_bits),
+            Expression::Access { index, .. } => {
+                let index = self.cast(self.at(index), ScalarKind::Uint, Some(4));
+                let half = self.binary(BinaryOperator::And, index, self.one);
+                let bits = self.binary(BinaryOperator::ShiftLeft, half, self.half_bits_log);
+                self.binary(BinaryOperator::ShiftRight, word, bits)
+            }
+            _ => return None,
+        };
+        let bits = self.cast(word, ScalarKind::Uint, Some(4));
+        Some(self.bits_as(bits, kind))
+    }
+
+    /// The four numbers of two words.
+    fn vector(&mut self, words: Handle<Expression>, kind: ScalarKind) -> Handle<Expression> {
+        let mut halves = Vec::with_capacity(4);
+        for index in 0..2 {
+            let word = self.add(Expression::AccessIndex { base: words, index });
+            halves.push(self.cast(word, ScalarKind::Uint, Some(4)));
+            let high = self.binary(BinaryOperator::ShiftRight, word, self.half_bits);
+            halves.push(self.cast(high, ScalarKind::Uint, Some(4)));
+        }
+        let bits = self.add(Expression::Compose { ty: self.types.halves, components: halves });
+        self.bits_as(bits, kind)
+    }
+
+    /// Two words of four numbers.
+    fn words(&mut self, vector: Handle<Expression>, kind: ScalarKind) -> Handle<Expression> {
+        let bits = if kind == ScalarKind::Uint { vector } else { self.cast(vector, ScalarKind::Uint, None) };
+        let mut words = Vec::with_capacity(2);
+        for index in [0, 2] {
+            let low = self.add(Expression::AccessIndex { base: bits, index });
+            let low = self.cast(low, ScalarKind::Uint, Some(8));
+            let high = self.add(Expression::AccessIndex { base: bits, index: index + 1 });
+            let high = self.cast(high, ScalarKind::Uint, Some(8));
+            let high = self.binary(BinaryOperator::ShiftLeft, high, self.half_bits);
+            words.push(self.binary(BinaryOperator::InclusiveOr, low, high));
+        }
+        self.add(Expression::Compose { ty: self.types.pair, components: words })
+    }
+
+    fn block(&mut self, block: &Block) -> Option<Block> {
+        let mut new = Block::with_capacity(block.len());
+        for (statement, &span) in block.span_iter() {
+            let statement = self.statement(statement, &mut new)?;
+            new.push(statement, span);
+        }
+        Some(new)
+    }
+
+    /// A statement with the new expressions; what must come in front of it goes to the block.
+    fn statement(&mut self, statement: &Statement, block: &mut Block) -> Option<Statement> {
+        Some(match statement {
+            Statement::Emit(range) => match range.first_and_last() {
+                Some((first, last)) => {
+                    Statement::Emit(Range::new_from_bounds(self.places[first.index()].0, self.at(last)))
+                }
+                None => Statement::Emit(self.new.range_from(self.new.len())),
+            },
+            Statement::Store { pointer, value } => {
+                let mut stored = self.at(*value);
+                if let Some((_, kind)) = self.part_of_words(*pointer) {
+                    let before = self.new.len();
+                    stored = self.words(stored, kind);
+                    block.push(Statement::Emit(self.new.range_from(before)), Span::UNDEFINED);
+                }
+                Statement::Store { pointer: self.at(*pointer), value: stored }
+            }
+            Statement::Block(inner) => Statement::Block(self.block(inner)?),
+            Statement::If { condition, accept, reject } => Statement::If {
+                condition: self.at(*condition),
+                accept: self.block(accept)?,
+                reject: self.block(reject)?,
+            },
+            Statement::Switch { selector, cases } => {
+                let cases = cases.iter().map(|case| Some(SwitchCase { body: self.block(&case.body)?, ..case.clone() }));
+                let cases = cases.collect::<Option<Vec<_>>>()?;
+                Statement::Switch { selector: self.at(*selector), cases }
+            }
+            Statement::Loop { body, continuing, break_if } => Statement::Loop {
+                body: self.block(body)?,
+                continuing: self.block(continuing)?,
+                break_if: break_if.map(|condition| self.at(condition)),
+            },
+            Statement::Return { value } => Statement::Return { value: value.map(|value| self.at(value)) },
+            Statement::Break | Statement::Continue | Statement::ControlBarrier(_) | Statement::MemoryBarrier(_) => {
+                statement.clone()
+            }
+            Statement::WorkGroupUniformLoad { pointer, result } => {
+                Statement::WorkGroupUniformLoad { pointer: self.at(*pointer), result: self.at(*result) }
+            }
+            Statement::Call { function, arguments, result } => {
+                if arguments.iter().any(|argument| self.part_of_words(*argument).is_some()) {
+                    return None;
+                }
+                Statement::Call {
+                    function: *function,
+                    arguments: arguments.iter().map(|argument| self.at(*argument)).collect(),
+                    result: result.map(|result| self.at(result)),
+                }
+            }
+            Statement::SubgroupBallot { result, predicate } => Statement::SubgroupBallot {
+                result: self.at(*result),
+                predicate: predicate.map(|predicate| self.at(predicate)),
+            },
+            Statement::SubgroupGather { mode, argument, result } => Statement::SubgroupGather {
+                mode: self.gather(*mode),
+                argument: self.at(*argument),
+                result: self.at(*result),
+            },
+            Statement::SubgroupCollectiveOperation { op, collective_op, argument, result } => {
+                Statement::SubgroupCollectiveOperation {
+                    op: *op,
+                    collective_op: *collective_op,
+                    argument: self.at(*argument),
+                    result: self.at(*result),
+                }
+            }
+            _ => return None,
+        })
+    }
+
+    fn gather(&self, mode: naga::GatherMode) -> naga::GatherMode {
+        use naga::GatherMode::{
+            Broadcast, BroadcastFirst, QuadBroadcast, QuadSwap, Shuffle, ShuffleDown, ShuffleUp, ShuffleXor,
+        };
+        match mode {
+            Broadcast(lane) => Broadcast(self.at(lane)),
+            Shuffle(lane) => Shuffle(self.at(lane)),
+            ShuffleDown(by) => ShuffleDown(self.at(by)),
+            ShuffleUp(by) => ShuffleUp(self.at(by)),
+            ShuffleXor(by) => ShuffleXor(self.at(by)),
+            QuadBroadcast(lane) => QuadBroadcast(self.at(lane)),
+            BroadcastFirst | QuadSwap(_) => mode,
+        }
+    }
+}
+
+/// Visits the operands of an expression; none where it is one that kernels do not have.
+fn each_operand(expression: &mut Expression, mut visit: impl FnMut(&mut Handle<Expression>)) -> Option<()> {
+    use Expression as E;
+    match expression {
+        E::Literal(_) | E::Constant(_) | E::Override(_) | E::ZeroValue(_) | E::FunctionArgument(_) => {}
+        E::GlobalVariable(_) | E::LocalVariable(_) | E::CallResult(_) | E::AtomicResult { .. } => {}
+        E::WorkGroupUniformLoadResult { .. } | E::SubgroupBallotResult | E::SubgroupOperationResult { .. } => {}
+        E::Compose { components, .. } => components.iter_mut().for_each(visit),
+        E::Access { base, index } => [base, index].into_iter().for_each(visit),
+        E::AccessIndex { base: operand, .. }
+        | E::Splat { value: operand, .. }
+        | E::Swizzle { vector: operand, .. }
+        | E::Load { pointer: operand }
+        | E::Unary { expr: operand, .. }
+        | E::Relational { argument: operand, .. }
+        | E::As { expr: operand, .. }
+        | E::ArrayLength(operand) => visit(operand),
+        E::Binary { left, right, .. } => [left, right].into_iter().for_each(visit),
+        E::Select { condition, accept, reject } => [condition, accept, reject].into_iter().for_each(visit),
+        E::Math { arg, arg1, arg2, arg3, .. } => {
+            visit(arg);
+            [arg1, arg2, arg3].into_iter().flatten().for_each(visit);
+        }
+        _ => return None,
+    }
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use naga::valid::{Capabilities, ValidationFlags, Validator};
+
+    /// The module with words, valid, in WGSL.
+    fn widened(text: &str) -> String {
+        let mut module = naga::front::wgsl::parse_str(text).unwrap();
+        widen(&mut module);
+        let info = Validator::new(ValidationFlags::all(), Capabilities::all()).validate(&module);
+        let info = info.unwrap_or_else(|error| panic!("{}", error.emit_to_string(text)));
+        naga::back::wgsl::write_string(&module, &info, naga::back::wgsl::WriterFlags::empty()).unwrap()
+    }
+
+    fn arrays_of_words(text: &str) -> usize {
+        widened(text).matches("array<vec2<u64>").count()
+    }
+
+    #[test]
+    fn vectors_that_are_read_become_words() {
+        let module = |body: &str| {
+            format!(
+                "@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
+                @group(0) @binding(1) var<storage, read_write> y: array<vec4<f32>>;
+                @group(0) @binding(2) var<storage, read> ids: array<vec4<u32>>;
+                @group(0) @binding(3) var<storage, read> numbers: array<f32>;
+                var<workgroup> kept: array<vec4<i32>, 64>;
+                @compute @workgroup_size(64)
+                fn main(@builtin(global_invocation_id) id: vec3<u32>) {{ let i = id.x; {body} }}"
+            )
+        };
+        // What is only written, and what has no vectors, stays.
+        assert_eq!(arrays_of_words(&module("y[i] = x[i] + numbers[i];")), 1);
+        assert_eq!(arrays_of_words(&module("y[i] = vec4<f32>(ids[i]) + x[i].x + x[i][i % 4u] + x[ids[i].w].z;")), 2);
+        // What is read and written is read and written in words, unless a number is written by itself.
+        assert_eq!(arrays_of_words(&module("y[i] = y[i] + 1.0;")), 1);
+        assert_eq!(arrays_of_words(&module("for (var j = 0u; j < 4u; j++) { if i > j { y[i][j] = y[i].x; } }")), 0);
+        // Workgroup memory is memory like any other there.
+        assert_eq!(
+            arrays_of_words(&module("kept[i] = vec4<i32>(x[i]); workgroupBarrier(); y[i] = vec4<f32>(kept[63u - i]);")),
+            2
+        );
+        // How long an array is does not change.
+        let lengths = widened(&module("if i < arrayLength(&x) { y[i] = x[i]; }"));
+        assert!(lengths.contains("arrayLength((&x))"), "{lengths}");
+    }
+
+    #[test]
+    fn what_is_not_known_stays_as_it_is() {
+        let text = "@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
+            @group(0) @binding(1) var<storage, read_write> y: atomic<u32>;
+            @compute @workgroup_size(1) fn main() { atomicAdd(&y, u32(x[0].x)); }";
+        assert_eq!(arrays_of_words(text), 0);
+    }
+
+    #[test]
+    fn every_kernel_for_software_drivers_is_known() {
+        use crate::{
+            catalogue::{Size, entries},
+            data::DType,
+            kernel::{DeviceClass, Target, assemble},
+        };
+        let software = Target { f16: true, ..Target::baseline().with_class(DeviceClass::Software) };
+        let targets = [software.clone(), Target { subgroups: true, ..software }];
+        let mut seen = std::collections::HashSet::new();
+        for entry in entries() {
+            for size in [Size::Tiny, Size::Medium] {
+                let example = entry.example(size, DType::F32);
+                let tensors: Vec<_> = example.outputs().iter().cloned().chain(example.gradients()).collect();
+                let names: Vec<String> = (0..tensors.len()).map(|i| i.to_string()).collect();
+                let outputs: Vec<_> = names.iter().map(String::as_str).zip(&tensors).collect();
+                for target in &targets {
+                    let Ok(plan) = example.graph().plan(&outputs, target) else { continue };
+                    let texts = plan.kernels().map(|kernel| assemble(kernel).unwrap());
+                    seen.extend(texts.filter(|text| text.contains("array<vec4<")));
+                }
+            }
+        }
+        assert!(seen.len() > 100, "{}", seen.len());
+        for text in &seen {
+            let mut module = naga::front::wgsl::parse_str(text).unwrap();
+            let before = format!("{module:?}");
+            widen(&mut module);
+            let info = Validator::new(ValidationFlags::all(), Capabilities::all()).validate(&module);
+            info.unwrap_or_else(|error| panic!("{}", error.emit_to_string(text)));
+            let reads = text.lines().any(|line| line.contains("var<storage, read>") && line.contains("array<vec4<"));
+            assert!(!reads || format!("{module:?}") != before, "{text}");
+        }
+    }
+}
