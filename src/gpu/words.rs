@@ -111,7 +111,9 @@ fn refuse_single_stores(function: &Function, block: &Block, arrays: &mut [Option
                 refuse_single_stores(function, reject, arrays);
             }
             Statement::Switch { cases, .. } => {
-                cases.iter().for_each(|case| refuse_single_stores(function, &case.body, arrays));
+                for case in cases {
+                    refuse_single_stores(function, &case.body, arrays);
+                }
             }
             Statement::Loop { body, continuing, .. } => {
                 refuse_single_stores(function, body, arrays);
@@ -401,9 +403,18 @@ impl<'a> Rewriting<'a> {
 fn each_operand(expression: &mut Expression, mut visit: impl FnMut(&mut Handle<Expression>)) -> Option<()> {
     use Expression as E;
     match expression {
-        E::Literal(_) | E::Constant(_) | E::Override(_) | E::ZeroValue(_) | E::FunctionArgument(_) => {}
-        E::GlobalVariable(_) | E::LocalVariable(_) | E::CallResult(_) | E::AtomicResult { .. } => {}
-        E::WorkGroupUniformLoadResult { .. } | E::SubgroupBallotResult | E::SubgroupOperationResult { .. } => {}
+        E::Literal(_)
+        | E::Constant(_)
+        | E::Override(_)
+        | E::ZeroValue(_)
+        | E::FunctionArgument(_)
+        | E::GlobalVariable(_)
+        | E::LocalVariable(_)
+        | E::CallResult(_)
+        | E::AtomicResult { .. }
+        | E::WorkGroupUniformLoadResult { .. }
+        | E::SubgroupBallotResult
+        | E::SubgroupOperationResult { .. } => {}
         E::Compose { components, .. } => components.iter_mut().for_each(visit),
         E::Access { base, index } => [base, index].into_iter().for_each(visit),
         E::AccessIndex { base: operand, .. }
