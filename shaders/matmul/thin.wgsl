@@ -49,6 +49,27 @@ fn along_n(
     thin_store(tile, column, thin_sums(tile, column, tile.begin, 4u));
 }
 
+// Little work: a thread sums one number. Compiling more than this would take longer than it ever runs.
+@compute @workgroup_size(THREADS)
+fn each(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let tile = matmul_tile(workgroup_index(group, groups), 1u, THREADS);
+    let column = tile.column + thread;
+    if !tile.inside || column >= sizes.n {
+        return;
+    }
+    var sum = 0.0;
+    for (var k = tile.begin; k < tile.end; k++) {
+        let i = tile.a + select(tile.row * sizes.a_row + k, k * sizes.a_row + tile.row, TRANSPOSED_A);
+        let j = tile.b + select(k * sizes.b_row + column, column * sizes.b_row + k, TRANSPOSED_B);
+        sum += f32(a[i / 4u][i % 4u]) * f32(b[j / 4u][j % 4u]);
+    }
+    store(tile.y + tile.row * sizes.y_row + column * sizes.y_column, sum);
+}
+
 // [thread, sum]: one array, as compilers do not agree on the order of two.
 var<workgroup> partial: array<vec4<f32>, THREADS * 8u>;
 

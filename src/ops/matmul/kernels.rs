@@ -141,11 +141,11 @@ impl Product {
                 (false, false) => Variant { kernel: kernel("along_n"), rows, columns: 512, busy: 2 * busy, shortest: 64 },
             };
         }
-        // A few rows with little work: compiling a kernel for many rows takes longer than all runs of this one.
+        // Little work: compiling more takes longer than all runs of this.
         let work = piece.batches() * piece.m.len() * piece.n.len() * piece.k.len();
-        if software && piece.m.len() <= 4 && work < 1 << 14 {
-            let kernel = Kernel::new(shader!("matmul/thin"), "along_n", real).constant("ROWS", 4).constant("THREADS", 8);
-            return Variant { kernel, rows: 4, columns: 64, busy: 16, shortest: 256 };
+        if software && work < 1 << 14 {
+            let kernel = Kernel::new(shader!("matmul/thin"), "each", real).constant("THREADS", 8);
+            return Variant { kernel, rows: 1, columns: 8, busy: 1, shortest: usize::MAX };
         }
         if let Some(side) = target.cooperative_side(real) {
             // In whole vectors, and enough of them that large tiles are worth it.
