@@ -11,6 +11,9 @@
 
 // Outputs per thread: 8, 16 or 32.
 override OUTPUTS: u32 = 32;
+// What the source of a pixel with the next tap is: 1: that of the next pixel, 2: that of the last pixel, 0: neither.
+// Where it is one of these the four pixels lie in one row, and the innermost loop is over its taps.
+override SLIDE: u32 = 0;
 const THREADS = 8u;
 
 // What a thread computes: sums of 4 outputs × 4 pixels each, and where they belong.
@@ -60,8 +63,21 @@ fn correlate(id: u32, thread: u32) -> Block {
         var column = pixels.source_column + walk.place.y;
         var i = source + walk.place.z;
         var at = weights + walk.place.w * (OUTPUTS / 4u);
+        // Where the sources slide, only one of them is new for each tap.
+        var loaded = vec4<f32>();
+        if SLIDE == 1u {
+            loaded = vec4(0.0, f32(x[i.x]), f32(x[i.y]), f32(x[i.z]));
+        } else if SLIDE == 2u {
+            loaded = vec4(f32(x[i.y]), f32(x[i.z]), f32(x[i.w]), 0.0);
+        }
         for (var inner = range.inner; inner < range.inner_end; inner++) {
-            let loaded = vec4<f32>(f32(x[i.x]), f32(x[i.y]), f32(x[i.z]), f32(x[i.w]));
+            if SLIDE == 1u {
+                loaded = vec4(loaded.yzw, f32(x[i.w]));
+            } else if SLIDE == 2u {
+                loaded = vec4(f32(x[i.x]), loaded.xyz);
+            } else {
+                loaded = vec4<f32>(f32(x[i.x]), f32(x[i.y]), f32(x[i.z]), f32(x[i.w]));
+            }
             let a = select(vec4<f32>(), loaded, line_inside & (column < vec4(sizes.extent.z)));
             let b = packed_weights(at);
             s0 += outer_product(a, b[0]);

@@ -98,6 +98,11 @@ impl Axis {
         }
     }
 
+    /// Whether four neighbours that begin at a multiple of four never lie in two rows, in no phase.
+    fn fills_fours(&self) -> bool {
+        self.size.is_multiple_of(4 * self.spread)
+    }
+
     /// Products of elements and taps, in all phases together.
     fn products(&self) -> usize {
         let phase = |number: usize| {
@@ -256,6 +261,7 @@ impl Variant {
             9..=16 => 16,
             _ => 32,
         };
+        let slide = if columns.fills_fours() { columns.slide() } else { 0 };
         Variant {
             shader: if target.subgroups { shader!("conv/subgroup") } else { shader!("conv/software") },
             outputs,
@@ -264,10 +270,10 @@ impl Variant {
             busy: 32,
             of_rows: false,
             packed: true,
-            // The longer loop is inside, as those around it cost extra.
-            columns_inside: columns.most_taps() > correlation.inputs,
+            // The longer loop is inside, as those around it cost extra, unless that saves loads, which cost more.
+            columns_inside: slide != 0 || columns.most_taps() > correlation.inputs,
             stores_once: false,
-            constants: vec![general, ("OUTPUTS", outputs as u32)],
+            constants: vec![general, ("OUTPUTS", outputs as u32), ("SLIDE", slide)],
         }
     }
 

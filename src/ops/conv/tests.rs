@@ -218,6 +218,19 @@ fn spans_many_workgroups_and_blocks() {
     check(&[40, 2, 8, 8], &[40, 2, 3, 3], Conv2d::default().stride([2, 2]));
 }
 
+/// Rows of whole fours, where one tap's sources are all but one of the next tap's: forward for y, backward for dx.
+#[test]
+fn sources_slide_along_rows_of_fours() {
+    for (width, window) in [(8, 2), (12, 3), (16, 5), (4, 7)] {
+        let options = Conv2d::default().padding([window / 2, window / 2]);
+        check(&[2, 5, 3, width], &[9, 5, 3, window], options);
+        check(&[1, 6, 3, 2 * width], &[12, 3, 1, window], options.groups(2).stride([1, 2]).dilation([1, 2]));
+    }
+    check(&[1, 7, 8, 12], &[34, 7, 3, 3], Conv2d::default().padding([2, 2]).dilation([2, 1]));
+    check_transpose(&[2, 5, 3, 8], &[5, 9, 3, 4], ConvTranspose2d::default().stride([2, 2]).padding(1));
+    check_transpose(&[1, 5, 2, 2, 8], &[5, 8, 2, 2, 3], ConvTranspose3d::default().padding([[1, 1], [0, 0], [1, 1]]));
+}
+
 /// A thread of Mesa's software driver stops its loops after 65,535 iterations, so long sums are cut into parts.
 #[test]
 fn long_sums_are_complete() {
