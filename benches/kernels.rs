@@ -3,7 +3,7 @@
 
 mod measure;
 
-use measure::{Bench, session};
+use measure::Bench;
 use wgrad::{
     autodiff::gradients,
     catalogue::{Example, Size, entries},
@@ -26,15 +26,13 @@ fn both(
         .map(|(i, &shape)| graph.parameter(&format!("x{i}"), shape, Init::normal(0.1)))
         .collect();
     let y = op(&graph, &inputs);
-    let forward = session(&bench.context, &graph, &[("y", &y)])?;
-    bench.row(name, &forward)?;
+    bench.row(name, &graph, &[("y", &y)], |_| Ok(()))?;
     let loss = y.mul(&graph.parameter("w", y.shape(), Init::normal(1.0))).sum_all();
     let found = gradients(&loss, &inputs);
     let names: Vec<String> = (0..found.len()).map(|i| format!("dx{i}")).collect();
     let gradients = names.iter().zip(&found).filter_map(|(name, gradient)| Some((name.as_str(), gradient.as_ref()?)));
     let outputs: Vec<(&str, &Tensor)> = gradients.chain([("y", &y)]).collect();
-    let whole = session(&bench.context, &graph, &outputs)?;
-    bench.row(&format!("{name} + backward"), &whole)
+    bench.row(&format!("{name} + backward"), &graph, &outputs, |_| Ok(()))
 }
 
 /// Some tensors of an example, unless the device refuses the size or there is nothing to do.
@@ -44,14 +42,9 @@ fn run(bench: &mut Bench, name: &str, example: &Example, outputs: &[Tensor]) -> 
     }
     let names: Vec<String> = (0..outputs.len()).map(|i| i.to_string()).collect();
     let outputs: Vec<(&str, &Tensor)> = names.iter().map(String::as_str).zip(outputs).collect();
-    match session(&bench.context, example.graph(), &outputs) {
+    match bench.row(name, example.graph(), &outputs, |session| example.fill(session, 1)) {
         Err(error) if error.kind() == ErrorKind::Limit => println!("{name}: {error}"),
-        Err(error) => return Err(error),
-        Ok(session) if session.plan().report().steps.is_empty() => {}
-        Ok(session) => {
-            example.fill(&session, 1)?;
-            bench.row(name, &session)?;
-        }
+        done => return done,
     }
     Ok(())
 }

@@ -72,6 +72,27 @@ fn the_same_seed_gives_the_same_checkpoint_and_resuming_the_same_bits() {
 }
 
 #[test]
+fn what_is_tuned_is_kept_for_the_device() {
+    let folder = tempfile::tempdir().unwrap();
+    let wgrad = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wgrad"));
+        text(&command.env("WGRAD_CACHE", folder.path()).args(arguments).output().unwrap())
+    };
+    let said = wgrad(&["tune", "--largest", "16"]);
+    assert!(said.contains("matmul."), "{said}");
+    let file = || {
+        let mut files = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+        files.find(|path| path.to_string_lossy().ends_with(".tuning.json")).unwrap()
+    };
+    let json: serde_json::Value = serde_json::from_slice(&std::fs::read(file()).unwrap()).unwrap();
+    let entries = json["choices"].as_array().unwrap().len();
+    assert!(said.contains(&format!("{entries} sizes are faster")), "{said}");
+    assert!(wgrad(&["tune", "--reset"]).contains("empty"));
+    let json: serde_json::Value = serde_json::from_slice(&std::fs::read(file()).unwrap()).unwrap();
+    assert_eq!(json["choices"], serde_json::json!([]));
+}
+
+#[test]
 fn devices_are_listed() {
     let folder = tempfile::tempdir().unwrap();
     let found = lines(&wgrad(folder.path(), &["devices", "--json"]));

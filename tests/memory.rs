@@ -57,8 +57,11 @@ fn a_step_takes_what_its_plan_says(loss: fn(&Graph) -> Tensor) {
     let held = after.buffers - before.buffers;
     let ratio = held as f64 / memory.total() as f64;
     assert!((ratio - 1.0).abs() < 0.05, "the driver holds {held} bytes, the plan says\n{memory}");
-    // The allocator asks for blocks of up to 256 MiB; larger buffers have their own.
-    assert!(after.blocks - before.blocks < memory.total() + (256 << 20), "{after:?}\n{memory}");
+    // Buffers lie in blocks of up to 64 MiB, and larger ones in their own.
+    let asked = after.blocks - before.blocks;
+    let ratio = asked as f64 / memory.total() as f64;
+    println!("asked of the driver: {ratio:.3} of what the plan says");
+    assert!(ratio < 1.1, "{after:?}\n{memory}");
 }
 
 #[test]

@@ -32,15 +32,37 @@ impl Bench {
         Ok(Bench { context, criterion, roofline, rows: Vec::new() })
     }
 
-    /// Times runs of a session, each waited for.
-    pub fn row(&mut self, name: &str, session: &Session) -> Result<(), Error> {
+    /// Times runs of a graph's outputs and updates, each waited for, once its session is prepared. The session is made
+    /// only where the command line asks for the name.
+    pub fn row(
+        &mut self,
+        name: &str,
+        graph: &Graph,
+        outputs: &[(&str, &Tensor)],
+        prepare: impl FnOnce(&Session) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let report = graph.plan(outputs, self.context.target())?.report();
+        if report.steps.is_empty() {
+            return Ok(());
+        }
+        let context = self.context.clone();
+        let make = || {
+            let session = session(&context, graph, outputs)?;
+            prepare(&session)?;
+            Ok(session)
+        };
+        let (mut make, mut made) = (Some(make), None);
         let mut seconds: Vec<f64> = Vec::new();
         let mut failure = None;
         self.criterion.bench_function(name, |bencher| {
+            if let Some(make) = make.take() {
+                made = make().map_err(|error| failure = Some(error)).ok();
+            }
             bencher.iter_custom(|runs| {
                 let begin = Instant::now();
                 for _ in 0..runs {
-                    if let Err(error) = session.run().and_then(|()| session.context().wait()) {
+                    let run = |session: &Session| session.run().and_then(|()| session.context().wait());
+                    if let Some(Err(error)) = made.as_ref().map(run) {
                         failure = Some(error);
                     }
                 }
@@ -55,7 +77,6 @@ impl Bench {
         seconds.sort_by(f64::total_cmp);
         // Nothing was timed where the command line asks for other names.
         let Some(&median) = seconds.get(seconds.len() / 2) else { return Ok(()) };
-        let report = session.plan().report();
         let (flops, bytes) = (report.flops(), report.bytes());
         self.rows.push(format!(
             "{name:<38} {:>10} {:>10.3} {:>10.4} {:>10.2} {:>9.2} {:>8.1}%",

@@ -1,4 +1,4 @@
-//! The command line: `wgrad train`, `predict`, `embed`, `generate`, `translate`, `devices`, `bench`, `profile`, `summary`, `inspect`.
+//! The command line: `wgrad train`, `predict`, `embed`, `generate`, `translate`, `devices`, `bench`, `tune`, `profile`, `summary`, `inspect`.
 
 mod bench;
 mod device;
@@ -16,6 +16,7 @@ mod train_classify;
 mod train_text;
 mod train_translate;
 mod train_video;
+mod tune;
 
 use crate::{data::DType, error::Error};
 use clap::{Args, Parser, Subcommand};
@@ -56,6 +57,12 @@ enum Command {
     /// Times are the device's own (timestamps around each kernel), the median of several runs.
     #[command(after_help = "Example:\n  wgrad bench softmax layer_norm --size large")]
     Bench(Bench),
+    /// Measures which of several kernels for products is fastest here, by size, and keeps what beats the rules of planning.
+    ///
+    /// The table is for this device and driver. It lies in the folder for caches, or that of WGRAD_CACHE, and every later
+    /// program reads it when it opens the device. Nothing is ever measured but by this command.
+    #[command(after_help = "Example:\n  wgrad tune --largest 256")]
+    Tune(Tune),
     /// Lists the tensors of a safetensors file, or of the files that an index names.
     #[command(after_help = "Example:\n  wgrad inspect digits.safetensors")]
     Inspect {
@@ -101,6 +108,16 @@ enum Command {
         after_help = "Example:\n  wgrad profile alexnet --batch 4 --train --trace alexnet.json\n  wgrad profile bert-base --train --batch 8 --length 128"
     )]
     Profile(Profile),
+}
+
+#[derive(Debug, Args)]
+struct Tune {
+    /// The largest number of rows, columns and sums [default: 1024 on software drivers, 4096 on GPUs].
+    #[arg(long)]
+    largest: Option<usize>,
+    /// Forgets what was measured.
+    #[arg(long)]
+    reset: bool,
 }
 
 #[derive(Debug, Args)]
@@ -399,6 +416,7 @@ pub fn main() -> ExitCode {
         Command::Inspect { file, json } => inspect::run(&file, json),
         Command::Embed(options) => embed::run(&options),
         Command::Bench(options) => bench::run(&options),
+        Command::Tune(options) => tune::run(&options),
         Command::Summary(options) => summary::run(&options),
         Command::Profile(options) => profile::run(&options),
     };

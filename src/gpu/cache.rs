@@ -4,7 +4,11 @@
 //! handed bytes that this library wrote for it, whole. Anything else is ignored with a line in the log, and
 //! replaced by the next program that compiles something.
 
-use crate::error::{Error, ErrorKind};
+use crate::{
+    error::{Error, ErrorKind},
+    kernel::Tuning,
+};
+use serde_json::{Value, json};
 use std::{
     env, fs, io,
     path::{Path, PathBuf},
@@ -123,6 +127,47 @@ impl Drop for PipelineCache {
     }
 }
 
+/// The file of what was measured on an adapter.
+fn tuning_file(folder: &Path, info: &wgpu::AdapterInfo) -> PathBuf {
+    folder.join(format!("{:?}-{:x}-{:x}.tuning.json", info.backend, info.vendor, info.device).to_lowercase())
+}
+
+/// What was measured on an adapter with this driver, if a file says so.
+pub(super) fn load_tuning(folder: &Path, info: &wgpu::AdapterInfo) -> Tuning {
+    let file = tuning_file(folder, info);
+    match fs::read(&file) {
+        Ok(bytes) => parse_tuning(&bytes, &key(info)).unwrap_or_else(|reason| {
+            log::warn!("{}: ignored, {reason}", file.display());
+            Tuning::default()
+        }),
+        Err(error) => {
+            if error.kind() != io::ErrorKind::NotFound {
+                log::warn!("{}: ignored, {error}", file.display());
+            }
+            Tuning::default()
+        }
+    }
+}
+
+fn parse_tuning(bytes: &[u8], key: &str) -> Result<Tuning, &'static str> {
+    let json: Value = serde_json::from_slice(bytes).map_err(|_| "it is not JSON")?;
+    if json["device"] != key {
+        return Err("it is for another adapter or driver");
+    }
+    Tuning::from_json(&json["choices"]).ok_or("it has no choices that can be read")
+}
+
+/// Writes what was measured on an adapter into its file.
+pub(super) fn store_tuning(folder: &Path, info: &wgpu::AdapterInfo, tuning: &Tuning) -> Result<PathBuf, Error> {
+    let file = tuning_file(folder, info);
+    let text = format!("{:#}\n", json!({ "device": key(info), "choices": tuning.to_json() }));
+    let written = write_whole(&file, text.as_bytes());
+    written.map_err(|error| {
+        Error::new(ErrorKind::Data, format!("{}: cannot be written", file.display())).caused_by(error)
+    })?;
+    Ok(file)
+}
+
 /// Names the adapter and driver that data belongs to.
 fn key(info: &wgpu::AdapterInfo) -> String {
     let wgpu::AdapterInfo { name, vendor, device, backend, driver, driver_info, .. } = info;
@@ -223,6 +268,15 @@ mod tests {
         assert!(parse(&[whole, vec![0]].concat(), "a").is_err(), "a byte too many");
         let left: Vec<_> = fs::read_dir(file.parent().unwrap()).unwrap().collect();
         assert_eq!(left.len(), 1, "{left:?}");
+    }
+
+    #[test]
+    fn a_table_is_read_for_its_own_driver_only() {
+        let text = br#"{ "device": "a", "choices": [{ "choice": "rows", "size": [3, 3, 3], "value": 8 }] }"#;
+        assert_eq!(parse_tuning(text, "a").map(|tuning| tuning.len()), Ok(1));
+        assert_eq!(parse_tuning(text, "b"), Err("it is for another adapter or driver"));
+        assert_eq!(parse_tuning(&text[1..], "a"), Err("it is not JSON"));
+        assert_eq!(parse_tuning(br#"{ "device": "a" }"#, "a"), Err("it has no choices that can be read"));
     }
 
     #[test]

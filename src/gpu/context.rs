@@ -8,12 +8,12 @@ use super::{
 use crate::{
     data::DType,
     error::{Error, ErrorKind},
-    kernel::{CooperativeMatrix, DeviceClass, Kernel, Target},
+    kernel::{CooperativeMatrix, DeviceClass, Kernel, Target, Tuning},
 };
 use std::{
     collections::HashMap,
     fmt,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -156,6 +156,7 @@ fn target(
         max_workgroup_bytes: limits.max_compute_workgroup_storage_size,
         max_workgroups: limits.max_compute_workgroups_per_dimension,
         offset_alignment: u64::from(limits.min_storage_buffer_offset_alignment).max(256),
+        tuning: Arc::default(),
     }
 }
 
@@ -220,7 +221,11 @@ impl Context {
             instance.request_adapter(&options).await.map_err(|error| no_adapter(None, &[]).caused_by(error))?
         };
         let (device, queue) = request_device(&adapter).await?;
-        let context = Context::build(device, queue, Some(&adapter), true);
+        let mut target = Context::target_of(&device, Some(&adapter));
+        if let Some(folder) = cache::folder() {
+            target.tuning = Arc::new(cache::load_tuning(&folder, &device.adapter_info()));
+        }
+        let context = Context::build(device, queue, target, Some(&adapter), true);
         let failure = context.0.failure.clone();
         context.0.device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
             log::error!("uncaptured device error: {error}");
@@ -247,6 +252,18 @@ impl Context {
         let cache = PipelineCache::open(self.device(), folder.as_ref())?;
         let _ = self.0.cache.set(cache);
         Ok(())
+    }
+
+    /// Writes what was measured on this device into the file of a folder from which [`Context::new`] reads it, in the
+    /// folder that [`keep_pipelines`](Context::keep_pipelines) tells of: what `wgrad tune` does. Returns the file.
+    ///
+    /// A table is for one adapter and driver; elsewhere it is ignored. An app's own device has none unless its
+    /// [`Target`] is given one: plans are for a target.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn keep_tuning(&self, folder: impl AsRef<Path>, tuning: &Tuning) -> Result<PathBuf, Error> {
+        cache::store_tuning(folder.as_ref(), &self.device().adapter_info(), tuning)
     }
 
     /// Calls `listener`, from any thread, when kernels that a session needs begin to be compiled, and whenever one more
@@ -328,13 +345,23 @@ impl Context {
                 return Err(Error::new(ErrorKind::Limit, message).hint("request wgrad::gpu::required_limits(&adapter)"));
             }
         }
-        Ok(Context::build(device, queue, adapter, false))
+        let target = Context::target_of(&device, adapter);
+        Ok(Context::build(device, queue, target, adapter, false))
+    }
+
+    fn target_of(device: &wgpu::Device, adapter: Option<&wgpu::Adapter>) -> Target {
+        target(&device.adapter_info(), device.features(), &device.limits(), adapter)
     }
 
     /// `own`: whether the device is the library's, so that it may be given work between runs.
-    fn build(device: wgpu::Device, queue: wgpu::Queue, adapter: Option<&wgpu::Adapter>, own: bool) -> Context {
+    fn build(
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        target: Target,
+        adapter: Option<&wgpu::Adapter>,
+        own: bool,
+    ) -> Context {
         let info = device.adapter_info();
-        let target = target(&info, device.features(), &device.limits(), adapter);
         let failure: Arc<Mutex<Option<Error>>> = Arc::default();
         let lost = failure.clone();
         device.set_device_lost_callback(move |reason, message| {
@@ -527,6 +554,8 @@ async fn request_device(adapter: &wgpu::Adapter) -> Result<(wgpu::Device, wgpu::
         label: Some("wgrad"),
         required_features: required_features(adapter) | experimental_features(adapter),
         required_limits: required_limits(adapter),
+        // Buffers are made once: small blocks cost nothing later, and leave less of themselves unused.
+        memory_hints: wgpu::MemoryHints::MemoryUsage,
         // SAFETY: of the experimental features only cooperative matrices are asked for. Kernels use those
         // the adapter lists and no others, and load and store them within workgroup memory.
         experimental_features: unsafe { wgpu::ExperimentalFeatures::enabled() },

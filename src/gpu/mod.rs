@@ -11,6 +11,8 @@ mod readback;
 mod words;
 
 pub(crate) use buffer::Buffer;
+#[cfg(feature = "cli")]
+pub(crate) use cache::folder as cache_folder;
 pub use compile::Progress;
 pub(crate) use compile::Use;
 #[cfg(feature = "cli")]

@@ -3,7 +3,9 @@
 mod dispatch;
 mod shader;
 mod target;
+mod tuning;
 
 pub use dispatch::{Arg, Cost, Dispatch, Params, Slice};
 pub use shader::{ChainText, Kernel, Shader, assemble};
 pub use target::{CooperativeMatrix, DeviceClass, Target};
+pub use tuning::{Choice, Tuning};

@@ -1,7 +1,8 @@
 //! What a device can do, as plain numbers, so that planning needs no device.
 
+use super::Tuning;
 use crate::data::DType;
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 /// The kind of device, which decides between variants of a kernel and how finely work is cut.
 ///
@@ -83,6 +84,8 @@ pub struct Target {
     pub max_workgroups: u32,
     /// The alignment of a binding's offset, in bytes.
     pub offset_alignment: u64,
+    /// What was measured to be fastest on it, beside the rules.
+    pub tuning: Arc<Tuning>,
 }
 
 impl Target {
@@ -101,6 +104,7 @@ impl Target {
             max_workgroup_bytes: 16 << 10,
             max_workgroups: 65_535,
             offset_alignment: 256,
+            tuning: Arc::default(),
         }
     }
 

@@ -4,7 +4,9 @@ mod layers;
 mod operation;
 mod roofline;
 mod trace;
+mod tune;
 
 pub use layers::{LayerTime, Profile, StepTime};
 pub use operation::{Measurement, Pass, measure};
 pub use roofline::Roofline;
+pub use tune::{Tuned, tune};

@@ -5,10 +5,34 @@ use crate::{
     data::{DType, TensorDesc},
     error::Misfit,
     graph::{Emit, Io, ValueId},
-    kernel::{Dispatch, Kernel, Params, Shader, Slice, Target},
+    kernel::{Choice, Dispatch, Kernel, Params, Shader, Slice, Target},
     shader,
 };
 use std::ops::Range;
+
+/// The rows of a tile on software drivers, for the rows, columns and sums of a product.
+pub(super) const SOFTWARE_ROWS: Choice = Choice { name: "matmul.software.rows", values: &[8, 16, 32] };
+
+/// The rows of a tile on GPUs.
+pub(super) const PORTABLE_ROWS: Choice = Choice { name: "matmul.portable.rows", values: &[64, 128] };
+
+/// The columns of a tile of cooperative matrices in whole vectors.
+const WIDE_COLUMNS: Choice = Choice { name: "matmul.wide.columns", values: &[128, 256] };
+
+/// The choices between kernels for products of a type that there are on a device.
+pub(crate) fn choices(real: DType, target: &Target) -> &'static [Choice] {
+    match target.cooperative_side(real) {
+        _ if target.class.is_software() => &[SOFTWARE_ROWS],
+        None => &[PORTABLE_ROWS],
+        Some(16) if real == DType::F16 && fits_wide(target) => &[WIDE_COLUMNS],
+        Some(_) => &[],
+    }
+}
+
+/// Whether a device has room for the wider tiles of cooperative matrices.
+fn fits_wide(target: &Target) -> bool {
+    target.max_workgroup_threads >= 256 && target.max_workgroup_bytes >= 40 << 10
+}
 
 /// The most rows for which reading b is the work; software drivers do better with a tile for more than one.
 fn thin(target: &Target) -> usize {
@@ -123,6 +147,8 @@ impl Product {
     fn variant(&self, pieces: &[Piece], real: DType, target: &Target) -> Variant {
         let piece = &pieces[0];
         let (software, busy) = (target.class.is_software(), target.class.busy());
+        let size = [piece.m.len(), piece.n.len(), piece.k.len()];
+        let tuned = |choice: Choice, rule: usize| target.tuning.pick(&choice, size).map_or(rule, |value| value as usize);
         // Each k is on a page of its own: short sums, side by side, keep to few pages at a time.
         let pages = !self.b.transposed && self.b.row * real.bytes() >= 4096;
         if piece.m.len() <= thin(target) && piece.k.len() >= 32 {
@@ -157,8 +183,8 @@ impl Product {
             if side == 16 && real == DType::F16 && is_large && pieces.iter().all(are_vectors) {
                 let across = |columns: usize| piece.m.len().div_ceil(128) * piece.n.len().div_ceil(columns) * piece.batches();
                 // Tiles twice as wide read less, and take the workgroup memory of two.
-                let fits = target.max_workgroup_threads >= 256 && target.max_workgroup_bytes >= 40 << 10;
-                let columns = if fits && across(256) >= busy { 256 } else { 128 };
+                let rule = if across(256) >= busy { 256 } else { 128 };
+                let columns = if fits_wide(target) { tuned(WIDE_COLUMNS, rule) } else { 128 };
                 let kernel = Kernel::new(shader!("matmul/cooperative_wide"), "main", real)
                     .constant("COLUMNS", columns as u32)
                     .constant("WHOLE", pieces.iter().all(|piece| piece.k.len().is_multiple_of(32)).into());
@@ -171,12 +197,12 @@ impl Product {
         }
         if !software {
             let tall = piece.m.len().div_ceil(128) * piece.n.len().div_ceil(64) * piece.batches() >= busy / 2;
-            let rows = if tall { 128 } else { 64 };
+            let rows = tuned(PORTABLE_ROWS, if tall { 128 } else { 64 });
             let kernel = Kernel::new(shader!("matmul/portable"), "main", real).constant("ROWS", rows as u32);
             return Variant { kernel, rows, columns: 64, busy: busy / 2, shortest: 256 };
         }
         let shader = if target.subgroups { shader!("matmul/subgroup") } else { shader!("matmul/software") };
-        let (rows, _) = software_rows(piece.m.len(), piece.n.len());
+        let rows = tuned(SOFTWARE_ROWS, software_rows(piece.m.len(), piece.n.len()).0);
         let kernel = Kernel::new(shader, "main", real).constant("ROWS", rows as u32);
         let busy = if pages && rows == 8 { usize::MAX } else { 16 };
         Variant { kernel, rows, columns: 64, busy, shortest: 256 }

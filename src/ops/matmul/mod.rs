@@ -9,6 +9,7 @@ use crate::{
     graph::{Backward, Emit, Gradients, Io, Op, Precision, Tensor},
     kernel::Target,
 };
+pub(crate) use kernels::choices;
 use product::Product;
 
 /// Either factor may be stored with its last two dimensions exchanged.

@@ -1,11 +1,13 @@
 //! Products against their definition, however the factors are stored, and in pieces.
 
+use super::kernels::{PORTABLE_ROWS, SOFTWARE_ROWS};
 use crate::{
-    kernel::{DeviceClass, Target},
+    kernel::{DeviceClass, Target, Tuning},
     plan::PlanOptions,
     prelude::*,
     testing::{Check, Numbers, context, run_on},
 };
+use std::sync::Arc;
 
 /// Σ_k a[…, i, k]·b[…, k, j] for matrices with broadcast batches.
 fn product(a: &Numbers, b: &Numbers) -> Numbers {
@@ -318,4 +320,20 @@ fn what_does_not_fit_is_refused_with_both_shapes() {
     assert_eq!(message, "matmul: multiplies floating point numbers of one type, not f32[2, 2] and u32[2, 2]");
     let message = refused(|g| drop(g.input("x", [2, 3]).linear(&g.input("w", [3, 4]), None)));
     assert_eq!(message, "linear: shape [2, 3] does not fit a weight of shape [3, 4], which is [out, in]");
+}
+
+#[test]
+fn what_was_measured_on_a_device_goes_before_the_rules() {
+    let graph = Graph::new(Mode::Infer);
+    let y = graph.input("a", [64, 64]).matmul(&graph.input("b", [64, 64]));
+    for (class, choice) in [(DeviceClass::Software, SOFTWARE_ROWS), (DeviceClass::Portable, PORTABLE_ROWS)] {
+        for &rows in choice.values {
+            let mut tuning = Tuning::default();
+            tuning.set(&choice, [64, 64, 64], rows);
+            let target = Target { tuning: Arc::new(tuning), ..context().target().with_class(class) };
+            let plan = graph.plan(&[("y", &y)], &target).unwrap();
+            let chosen: Vec<_> = plan.kernels().flat_map(|kernel| &kernel.constants).collect();
+            assert!(chosen.contains(&&("ROWS", rows)), "{class:?} {rows}: {chosen:?}");
+        }
+    }
 }
