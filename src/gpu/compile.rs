@@ -35,6 +35,8 @@ pub struct Progress {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Use<'a> {
     pub kernel: &'a Kernel,
+    /// Whether it gets words for its vectors.
+    pub words: bool,
     /// Mesa's software driver takes a uniform's numbers for constants where that leaves less than half of a kernel: it
     /// has to see those that it will run with, or it compiles another kernel.
     #[cfg_attr(target_arch = "wasm32", expect(dead_code))]
@@ -48,7 +50,7 @@ pub(super) fn compile(context: &Context, uses: &[Use<'_>]) -> Result<Vec<Pipelin
     let total = uses.len();
     context.report(Progress { done: 0, total });
     let pipeline = |(i, of): (usize, &Use<'_>)| {
-        let pipeline = Entry::new(of.kernel, context.target(), &texts)?.compile(context.device(), None)?;
+        let pipeline = Entry::new(*of, context.target(), &texts)?.compile(context.device(), None)?;
         context.report(Progress { done: i + 1, total });
         Ok(pipeline)
     };
@@ -65,7 +67,7 @@ pub(super) fn compile(context: &Context, uses: &[Use<'_>]) -> Result<Vec<Pipelin
     let report = || context.report(Progress { done: ready.fetch_add(1, Ordering::Relaxed) + 1, total });
     let adapter = context.lazy_adapter();
     let compiled = together(uses, |of| {
-        let entry = Entry::new(of.kernel, context.target(), &texts)?;
+        let entry = Entry::new(of, context.target(), &texts)?;
         let pipeline = entry.compile(context.device(), context.pipeline_cache())?;
         if adapter.is_none() {
             report();

@@ -32,7 +32,8 @@ struct Inner {
     queue: wgpu::Queue,
     info: wgpu::AdapterInfo,
     target: Target,
-    pipelines: Mutex<HashMap<Kernel, Arc<Pipeline>>>,
+    /// As kernels are written, and with words for their vectors.
+    pipelines: Mutex<[HashMap<Kernel, Arc<Pipeline>>; 2]>,
     cache: OnceLock<PipelineCache>,
     /// The adapter of a device of the library whose driver compiles at the first dispatch.
     #[cfg_attr(target_arch = "wasm32", expect(dead_code))]
@@ -507,7 +508,8 @@ impl Context {
         {
             let known = self.0.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
             for of in uses {
-                if !known.contains_key(of.kernel) && !missing.iter().any(|other| other.kernel == of.kernel) {
+                let is_missing = |other: &Use<'_>| other.kernel == of.kernel && other.words == of.words;
+                if !known[usize::from(of.words)].contains_key(of.kernel) && !missing.iter().any(is_missing) {
                     missing.push(*of);
                 }
             }
@@ -515,12 +517,12 @@ impl Context {
         let compiled = if missing.is_empty() { Vec::new() } else { compile(self, &missing)? };
         let mut known = self.0.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
         for (of, pipeline) in missing.iter().zip(compiled) {
-            known.insert(of.kernel.clone(), Arc::new(pipeline));
+            known[usize::from(of.words)].insert(of.kernel.clone(), Arc::new(pipeline));
         }
         if let Some(cache) = self.0.cache.get().filter(|_| !missing.is_empty()) {
             cache.changed();
         }
-        Ok(uses.iter().map(|of| known[of.kernel].clone()).collect())
+        Ok(uses.iter().map(|of| known[usize::from(of.words)][of.kernel].clone()).collect())
     }
 
     /// Runs `body` and turns the device errors it causes into an error.

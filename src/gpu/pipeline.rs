@@ -1,6 +1,6 @@
 //! Compiled kernels. Layouts come from naga's view of the entry point, so a binding is declared once.
 
-use super::{context::guarded, words};
+use super::{compile::Use, context::guarded, words};
 use crate::{
     error::{Error, ErrorKind},
     kernel::{Kernel, Target, assemble},
@@ -67,12 +67,16 @@ pub(super) struct Entry<'a> {
 }
 
 impl<'a> Entry<'a> {
-    pub fn new(kernel: &'a Kernel, target: &Target, texts: &Texts) -> Result<Entry<'a>, Error> {
+    pub fn new(of: Use<'a>, target: &Target, texts: &Texts) -> Result<Entry<'a>, Error> {
+        let kernel = of.kernel;
         let refuse = |what: String| Error::new(ErrorKind::Device, format!("shader {}: {what}", kernel.label()));
         let text = texts.read(kernel).map_err(refuse)?;
         let Some((_source, read)) = text.get() else { return Err(refuse("was not read".to_owned())) };
         let (module, info) = read.as_ref().map_err(|error| refuse(error.clone()))?;
-        let (module, bindings) = reflect(kernel, module, info, target).map_err(|what| what.locate(&refuse))?;
+        let (mut module, bindings) = reflect(kernel, module, info, target).map_err(|what| what.locate(&refuse))?;
+        if of.words {
+            words::widen(&mut module);
+        }
         Ok(Entry {
             kernel,
             module,
@@ -191,11 +195,7 @@ fn reflect(
             "has {workgroup_bytes} bytes of workgroup memory, this device allows {limit}"
         )));
     }
-    let mut module = module.into_owned();
-    if target.class.is_software() && target.int64 {
-        words::widen(&mut module);
-    }
-    Ok((module, bindings))
+    Ok((module.into_owned(), bindings))
 }
 
 fn layout_entry(binding: u32, kind: Kind) -> wgpu::BindGroupLayoutEntry {

@@ -36,6 +36,7 @@ pub use conv::{
 };
 pub use embedding::Embedding;
 pub use interpolate::Interpolation;
+#[cfg(not(target_arch = "wasm32"))]
 pub(crate) use matmul::choices as matmul_choices;
 pub use max_pool::{MaxPool, MaxPool1d, MaxPool2d, MaxPool3d};
 pub use pad::PadMode;

@@ -61,17 +61,20 @@ impl Session {
         }
         let slots = plan.slots.iter().map(|&bytes| context.allocate("activations", bytes, STORAGE));
         let slots = slots.collect::<Result<Vec<_>, _>>()?;
-        let words: &[u8] = bytemuck::cast_slice(&plan.uniforms);
+        let numbers: &[u8] = bytemuck::cast_slice(&plan.uniforms);
         let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
-        let uniforms = context.allocate("uniforms", padded(words.len() as u64), usage)?;
-        context.guarded("uniforms", || upload(context, uniforms.raw(), 0, words))?;
+        let uniforms = context.allocate("uniforms", padded(numbers.len() as u64), usage)?;
+        context.guarded("uniforms", || upload(context, uniforms.raw(), 0, numbers))?;
 
         let uniform = |bound: &Bound| match *bound {
-            Bound::Uniform { offset, bytes } => words.get(offset as usize..(offset + bytes) as usize),
+            Bound::Uniform { offset, bytes } => numbers.get(offset as usize..(offset + bytes) as usize),
             Bound::Buffer { .. } => None,
         };
+        // A plan for GPUs runs as GPUs get it, also where a software driver stands in for one.
+        let words = plan.target().class.is_software() && context.target().int64;
         let uses = plan.steps.iter().map(|step| Use {
             kernel: &step.kernel,
+            words,
             uniform: step.bindings.iter().find_map(uniform).unwrap_or_default(),
         });
         let pipelines = context.pipelines(&uses.collect::<Vec<_>>())?;

@@ -19,7 +19,8 @@ pub(super) const PORTABLE_ROWS: Choice = Choice { name: "matmul.portable.rows", 
 /// The columns of a tile of cooperative matrices in whole vectors.
 const WIDE_COLUMNS: Choice = Choice { name: "matmul.wide.columns", values: &[128, 256] };
 
-/// The choices between kernels for products of a type that there are on a device.
+/// The choices between kernels for products of a type that there are on a device, for who measures them.
+#[cfg(not(target_arch = "wasm32"))]
 pub(crate) fn choices(real: DType, target: &Target) -> &'static [Choice] {
     match target.cooperative_side(real) {
         _ if target.class.is_software() => &[SOFTWARE_ROWS],

@@ -9,6 +9,7 @@ use crate::{
     graph::{Backward, Emit, Gradients, Io, Op, Precision, Tensor},
     kernel::Target,
 };
+#[cfg(not(target_arch = "wasm32"))]
 pub(crate) use kernels::choices;
 use product::Product;
 
