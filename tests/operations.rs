@@ -53,20 +53,21 @@ fn named(outputs: &[(String, Tensor)]) -> Vec<(&str, &Tensor)> {
     outputs.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect()
 }
 
-/// The kernels of an example and its gradients for a target, in order: file and entry point.
+/// The kernels of examples and their gradients for a target, in order: file and entry point. Little work may have a
+/// kernel of its own.
 fn kernels(entry: &Entry, dtype: DType, target: &Target) -> Result<Vec<String>, Error> {
-    let example = entry.example(Size::Tiny, dtype);
-    let gradients = example.gradients();
-    let outputs = if example.graph().check().is_ok() {
-        outputs(&example, &gradients)
-    } else {
-        // Without a gradient the graph has recorded a mistake: only the results are left.
-        let example = entry.example(Size::Tiny, dtype);
-        let plan = example.graph().plan(&named(&outputs(&example, &[])), target)?;
-        return Ok(plan.kernels().map(|kernel| kernel.label()).collect());
-    };
-    let plan = example.graph().plan(&named(&outputs), target)?;
-    Ok(plan.kernels().map(|kernel| kernel.label()).collect())
+    let mut found = Vec::new();
+    for size in [Size::Tiny, Size::Medium] {
+        let mut example = entry.example(size, dtype);
+        let mut gradients = example.gradients();
+        if example.graph().check().is_err() {
+            // Without a gradient the graph has recorded a mistake: only the results are left.
+            (example, gradients) = (entry.example(size, dtype), Vec::new());
+        }
+        let plan = example.graph().plan(&named(&outputs(&example, &gradients)), target)?;
+        found.extend(plan.kernels().map(|kernel| kernel.label()));
+    }
+    Ok(found)
 }
 
 #[derive(Debug, PartialEq)]

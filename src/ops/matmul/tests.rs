@@ -133,7 +133,7 @@ fn long_sums_are_cut_into_parts() {
 
 #[test]
 fn batches_broadcast() {
-    let shapes: [[&[usize]; 2]; 8] = [
+    let shapes: [[&[usize]; 2]; 9] = [
         [&[3, 2, 5], &[5, 4]],
         [&[2, 5], &[3, 5, 4]],
         [&[2, 3, 4, 5], &[2, 3, 5, 2]],
@@ -142,6 +142,7 @@ fn batches_broadcast() {
         [&[2, 1, 2, 1, 2, 1, 2, 3], &[1, 2, 1, 2, 1, 2, 3, 2]],
         [&[1, 9, 40], &[2, 40, 8]],
         [&[2, 1, 64], &[64, 6]],
+        [&[2, 1, 13, 24], &[3, 24, 19]],
     ];
     let check = Check::new(|[a, b]: [Tensor; 2]| a.matmul(&b), |[a, b]| product(&a, &b)).no_half();
     shapes.into_iter().fold(check, Check::shapes).run();
