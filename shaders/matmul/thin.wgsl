@@ -51,7 +51,7 @@ fn along_n(
 
 // Little work: a thread sums one number. Compiling more than this would take longer than it ever runs.
 @compute @workgroup_size(THREADS)
-fn each(
+fn one_each(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,

@@ -171,7 +171,7 @@ impl Product {
         // Little work: compiling more takes longer than all runs of this.
         let work = piece.batches() * piece.m.len() * piece.n.len() * piece.k.len();
         if software && work < 1 << 14 {
-            let kernel = Kernel::new(shader!("matmul/thin"), "each", real).constant("THREADS", 8);
+            let kernel = Kernel::new(shader!("matmul/thin"), "one_each", real).constant("THREADS", 8);
             return Variant { kernel, rows: 1, columns: 8, busy: 1, shortest: usize::MAX };
         }
         if let Some(side) = target.cooperative_side(real) {
