@@ -78,7 +78,7 @@ fn what_is_tuned_is_kept_for_the_device() {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wgrad"));
         text(&command.env("WGRAD_CACHE", folder.path()).args(arguments).output().unwrap())
     };
-    let said = wgrad(&["tune", "--largest", "16"]);
+    let said = wgrad(&["tune", "--largest", "64"]);
     assert!(said.contains("matmul."), "{said}");
     let file = || {
         let mut files = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());

@@ -18,8 +18,6 @@ pub struct Choice {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tuning {
     values: BTreeMap<(String, [u32; 3]), u32>,
-    /// A choice that is the same for all sizes: how the others are measured.
-    always: Option<(String, u32)>,
 }
 
 /// Sizes that count as one: those nearest to the same power of four.
@@ -29,11 +27,6 @@ fn class(size: usize) -> u32 {
 }
 
 impl Tuning {
-    /// A table that chooses this one value for all sizes.
-    pub fn always(choice: &Choice, value: u32) -> Tuning {
-        Tuning { values: BTreeMap::new(), always: Some((choice.name.to_owned(), value)) }
-    }
-
     /// Sets what is fastest for sizes about these.
     pub fn set(&mut self, choice: &Choice, size: [usize; 3], value: u32) {
         self.values.insert((choice.name.to_owned(), size.map(class)), value);
@@ -41,9 +34,8 @@ impl Tuning {
 
     /// What is fastest for a size, if the table says so and it is one of the choice's values.
     pub fn pick(&self, choice: &Choice, size: [usize; 3]) -> Option<u32> {
-        let always = self.always.as_ref().filter(|(name, _)| name == choice.name).map(|(_, value)| *value);
-        let value = always.or_else(|| self.values.get(&(choice.name.to_owned(), size.map(class))).copied())?;
-        choice.values.contains(&value).then_some(value)
+        let value = self.values.get(&(choice.name.to_owned(), size.map(class)))?;
+        choice.values.contains(value).then_some(*value)
     }
 
     /// How many entries there are.
@@ -53,7 +45,7 @@ impl Tuning {
 
     /// Whether planning goes by its rules alone.
     pub fn is_empty(&self) -> bool {
-        self.values.is_empty() && self.always.is_none()
+        self.values.is_empty()
     }
 
     /// The table as JSON: a list of `{"choice", "size", "value"}`, with sizes as powers of four.
@@ -70,7 +62,7 @@ impl Tuning {
             Some(((entry["choice"].as_str()?.to_owned(), size.try_into().ok()?), number(&entry["value"])?))
         };
         let values = json.as_array()?.iter().map(entry).collect::<Option<_>>()?;
-        Some(Tuning { values, always: None })
+        Some(Tuning { values })
     }
 }
 
@@ -97,7 +89,6 @@ mod tests {
         assert_eq!(tuning.pick(&Choice { name: "columns", ..ROWS }, [64, 256, 16]), None);
         // What a kernel does not know is not chosen.
         assert_eq!(tuning.pick(&Choice { values: &[16], ..ROWS }, [64, 256, 16]), None);
-        assert_eq!(Tuning::always(&ROWS, 16).pick(&ROWS, [1, 9, 100]), Some(16));
     }
 
     #[test]

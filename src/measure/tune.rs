@@ -7,6 +7,7 @@ use crate::{
     graph::{Graph, Mode},
     kernel::{Choice, Target, Tuning},
     ops::matmul_choices,
+    plan::Plan,
     session::{Session, Weights},
 };
 use std::sync::Arc;
@@ -26,7 +27,7 @@ pub struct Tuned {
     pub size: [usize; 3],
     /// Seconds by the rules.
     pub rule: f64,
-    /// Each value with its seconds.
+    /// Each value that is another one than the rules' with its seconds.
     pub seconds: Vec<(u32, f64)>,
 }
 
@@ -55,41 +56,72 @@ pub fn tune(
         pairs.flat_map(|(m, n)| sides.iter().map(move |&k| [m, n, k]))
     };
     let mut tuning = Tuning::default();
+    let mut measured: Vec<&Choice> = Vec::new();
     let types = [DType::F32, DType::F16];
     for dtype in types.into_iter().filter(|&dtype| dtype == DType::F32 || by_rules.f16) {
         for choice in matmul_choices(dtype, &by_rules) {
-            for size in sizes() {
-                let seconds = |value: Option<u32>| {
-                    let tuning = value.map(|value| Tuning::always(choice, value)).unwrap_or_default();
-                    product(context, &Target { tuning: Arc::new(tuning), ..by_rules.clone() }, size, dtype)
-                };
-                let values = choice.values.iter().map(|&value| Ok((value, seconds(Some(value))?)));
-                let tuned = match values.collect::<Result<Vec<_>, Error>>() {
-                    // What does not fit the device is not asked of it later either.
-                    Err(error) if matches!(error.kind(), ErrorKind::Limit | ErrorKind::Memory) => continue,
-                    values => Tuned { choice: *choice, size, rule: seconds(None)?, seconds: values? },
-                };
-                if let Some(value) = tuned.best() {
-                    tuning.set(choice, size, value);
-                }
-                report(&tuned)?;
+            if measured.contains(&choice) {
+                continue;
             }
-        }
-        // Software drivers have the same kernels for both types.
-        if by_rules.class.is_software() {
-            break;
+            measured.push(choice);
+            for size in sizes() {
+                match compare(context, &by_rules, choice, size, dtype) {
+                    Ok(None) => {}
+                    Ok(Some(tuned)) => {
+                        if let Some(value) = tuned.best() {
+                            tuning.set(choice, size, value);
+                        }
+                        report(&tuned)?;
+                    }
+                    // What does not fit the device is not asked of it later either.
+                    Err(error) if matches!(error.kind(), ErrorKind::Limit | ErrorKind::Memory) => {}
+                    Err(error) => return Err(error),
+                }
+            }
         }
     }
     Ok(tuning)
 }
 
-/// The seconds of a product by what a target chooses.
-fn product(context: &Context, target: &Target, [m, n, k]: [usize; 3], dtype: DType) -> Result<f64, Error> {
+/// Times a product by the rules and by each value that makes another plan of it; none where no value does.
+fn compare(
+    context: &Context,
+    by_rules: &Target,
+    choice: &Choice,
+    size: [usize; 3],
+    dtype: DType,
+) -> Result<Option<Tuned>, Error> {
+    let rule = product(by_rules, size, dtype)?;
+    let mut others = Vec::new();
+    for &value in choice.values {
+        let mut tuning = Tuning::default();
+        tuning.set(choice, size, value);
+        let plan = product(&Target { tuning: Arc::new(tuning), ..by_rules.clone() }, size, dtype)?;
+        if !plan.kernels().eq(rule.kernels()) {
+            others.push((value, plan));
+        }
+    }
+    if others.is_empty() {
+        return Ok(None);
+    }
+    let (rule, mut seconds) = (least(context, rule)?, Vec::new());
+    for (value, plan) in others {
+        seconds.push((value, least(context, plan)?));
+    }
+    Ok(Some(Tuned { choice: *choice, size, rule, seconds }))
+}
+
+/// A product as a target plans it.
+fn product(target: &Target, [m, n, k]: [usize; 3], dtype: DType) -> Result<Plan, Error> {
     let graph = Graph::new(Mode::Infer);
-    let factor = |name, shape: [usize; 2]| graph.input_of(name, shape, dtype);
-    let y = factor("a", [m, k]).matmul(&factor("b", [k, n]));
-    let plan = graph.plan(&[("y", &y)], target)?;
-    let session = Session::new(context, plan.clone(), &Weights::init(context, &plan, 0)?)?;
+    let y = graph.input_of("a", [m, k], dtype).matmul(&graph.input_of("b", [k, n], dtype));
+    graph.plan(&[("y", &y)], target)
+}
+
+/// The least seconds of some runs.
+fn least(context: &Context, plan: Plan) -> Result<f64, Error> {
+    let weights = Weights::init(context, &plan, 0)?;
+    let session = Session::new(context, plan, &weights)?;
     let mut least = f64::INFINITY;
     for _ in 0..RUNS {
         least = least.min(session.seconds()?);
