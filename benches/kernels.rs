@@ -2,12 +2,14 @@
 //! first shapes that others report, then every operation of the catalogue at three sizes.
 
 mod measure;
+mod reference;
 
 use measure::Bench;
 use wgrad::{
     autodiff::gradients,
     catalogue::{Example, Size, entries},
     error::ErrorKind,
+    kernel::DeviceClass,
     ops::{Attention, Cell, Conv2d, Recurrent, RecurrentWeights},
     prelude::*,
 };
@@ -49,8 +51,25 @@ fn run(bench: &mut Bench, name: &str, example: &Example, outputs: &[Tensor]) -> 
     Ok(())
 }
 
+/// Where the device is a software driver with subgroups: the fastest plain kernels we know for one.
+fn references(bench: &mut Bench) -> Result<(), Error> {
+    let target = bench.context.target();
+    if !target.class.is_software() || !target.subgroups {
+        return Ok(());
+    }
+    // As they are written, which a plan for software drivers would not leave them.
+    let as_written = target.with_class(DeviceClass::Portable);
+    let graph = Graph::new(Mode::Infer);
+    let parameter = |name, shape: [usize; 2]| graph.parameter(name, shape, Init::normal(0.1));
+    let y = reference::matmul_1024(&parameter("a", [1024, 1024]), &parameter("b", [1024, 1024]));
+    bench.row_for(&as_written, "reference: matmul 1024", &graph, &[("y", &y)], |_| Ok(()))?;
+    let y = reference::softmax_8192x1024(&parameter("x", [8192, 1024]));
+    bench.row_for(&as_written, "reference: softmax 8192x1024", &graph, &[("y", &y)], |_| Ok(()))
+}
+
 fn main() -> Result<(), Error> {
     let mut bench = Bench::new()?;
+    references(&mut bench)?;
     for n in [256, 512, 1024] {
         both(&mut bench, &format!("matmul {n}"), &[&[n, n], &[n, n]], |_, x| x[0].matmul(&x[1]))?;
     }

@@ -2,7 +2,7 @@
 
 mod measure;
 
-use measure::{Bench, session};
+use measure::Bench;
 use wgrad::{
     measure::Profile,
     models::{alexnet, lenet},
@@ -26,7 +26,9 @@ fn main() -> Result<(), Error> {
     let sgd = |loss: &Tensor| Sgd::new(0.01).minimise(loss);
 
     let (graph, loss) = training(&lenet(10), [32, 1, 8, 8], adam);
-    let digits = session(&context, &graph, &[("loss", &loss)])?;
+    let plan = graph.plan(&[("loss", &loss)], context.target())?;
+    let weights = Weights::init(&context, &plan, 1)?;
+    let digits = Session::new(&context, plan, &weights)?;
     bench.row("digits step, batch 32", &graph, &[("loss", &loss)], |_| Ok(()))?;
     let (graph, loss) = training(&lenet(10), [64, 1, 28, 28], sgd);
     bench.row("28x28 step, batch 64", &graph, &[("loss", &loss)], |_| Ok(()))?;

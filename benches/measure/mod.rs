@@ -2,14 +2,7 @@
 
 use criterion::Criterion;
 use std::time::{Duration, Instant};
-use wgrad::{measure::Roofline, prelude::*};
-
-/// Plans outputs and every update of a graph, and makes a session with seed 1. Inputs stay zero.
-pub fn session(context: &Context, graph: &Graph, outputs: &[(&str, &Tensor)]) -> Result<Session, Error> {
-    let plan = graph.plan(outputs, context.target())?;
-    let weights = Weights::init(context, &plan, 1)?;
-    Session::new(context, plan, &weights)
-}
+use wgrad::{kernel::Target, measure::Roofline, prelude::*};
 
 /// Benchmarks by name, and a table of them against the roofline at the end.
 pub struct Bench {
@@ -41,13 +34,28 @@ impl Bench {
         outputs: &[(&str, &Tensor)],
         prepare: impl FnOnce(&Session) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let report = graph.plan(outputs, self.context.target())?.report();
+        let target = self.context.target().clone();
+        self.row_for(&target, name, graph, outputs, prepare)
+    }
+
+    /// The same of a plan for a target.
+    pub fn row_for(
+        &mut self,
+        target: &Target,
+        name: &str,
+        graph: &Graph,
+        outputs: &[(&str, &Tensor)],
+        prepare: impl FnOnce(&Session) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let plan = graph.plan(outputs, target)?;
+        let report = plan.report();
         if report.steps.is_empty() {
             return Ok(());
         }
         let context = self.context.clone();
         let make = || {
-            let session = session(&context, graph, outputs)?;
+            let weights = Weights::init(&context, &plan, 1)?;
+            let session = Session::new(&context, plan, &weights)?;
             prepare(&session)?;
             Ok(session)
         };
