@@ -56,7 +56,8 @@ impl super::exit::AtWork for Inner {
 type Listener = Arc<dyn Fn(Progress) + Send + Sync>;
 
 /// The optional features the library uses where an adapter has them: subgroups, 16-bit floats,
-/// timestamps and pipeline caches, and on software drivers 64-bit integers. Pass them to `request_device` for [`Context::from_wgpu`].
+/// timestamps and pipeline caches, and on software drivers 64-bit integers. Pass them to
+/// `request_device` for [`Context::from_wgpu`].
 ///
 /// Cooperative matrices are an experimental feature of wgpu, which an app has to turn on itself:
 /// `EXPERIMENTAL_COOPERATIVE_MATRIX` with `ExperimentalFeatures::enabled()`, then
@@ -255,11 +256,10 @@ impl Context {
         Ok(())
     }
 
-    /// Writes what was measured on this device into the file of a folder from which [`Context::new`] reads it, in the
-    /// folder that [`keep_pipelines`](Context::keep_pipelines) tells of: what `wgrad tune` does. Returns the file.
+    /// Writes what `wgrad tune` measures on a device into a folder, and returns the file.
     ///
-    /// A table is for one adapter and driver; elsewhere it is ignored. An app's own device has none unless its
-    /// [`Target`] is given one: plans are for a target.
+    /// [`Context::new`] reads such a file in the folder that [`keep_pipelines`](Context::keep_pipelines) tells of, if it is
+    /// of this adapter and driver. On an app's device the table has its place in the [`Target`] that plans are made for.
     ///
     /// # Errors
     /// A file that cannot be written.

@@ -331,7 +331,7 @@ fn what_was_measured_on_a_device_goes_before_the_rules() {
         for &rows in choice.values {
             let mut tuning = Tuning::default();
             tuning.set(&choice, [64, 64, 64], rows);
-            let target = Target { tuning: Arc::new(tuning), ..context().target().with_class(class) };
+            let target = Target { tuning: Arc::new(tuning), ..Target::baseline().with_class(class) };
             let plan = graph.plan(&[("y", &y)], &target).unwrap();
             let chosen: Vec<_> = plan.kernels().flat_map(|kernel| &kernel.constants).collect();
             assert!(chosen.contains(&&("ROWS", rows)), "{class:?} {rows}: {chosen:?}");
