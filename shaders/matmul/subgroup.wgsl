@@ -1,5 +1,5 @@
 // y[i, j] = Σ_k a[i, k]·b[k, j] on software drivers with subgroups.
-// A lane sums eight columns of 8, 16 or 32 rows in registers, without workgroup memory. Loads cost most
+// A lane sums eight columns of 8, 16, 32 or 64 rows in registers, without workgroup memory. Loads cost most
 // there, so each number of the block of a is loaded by one lane and broadcast to the others.
 //#import matrix
 //#import chain
@@ -37,6 +37,22 @@ fn columns(tile: MatmulTile, row: u32, k: u32, lane: u32) -> Columns {
     );
 }
 
+// Adds the products of four columns of eight rows of a, from `row` and `k` on, with four rows of eight numbers of b.
+fn add_eight_rows(
+    sums: ptr<function, Block>,
+    next: ptr<function, Block>,
+    tile: MatmulTile,
+    row: u32,
+    k: u32,
+    lane: u32,
+    left: array<vec4<f32>, 4>,
+    right: array<vec4<f32>, 4>,
+) {
+    let eight = columns(tile, row, k, lane);
+    block_add_square(sums, eight.top, left, right);
+    block_add_square(next, eight.bottom, left, right);
+}
+
 @compute @workgroup_size(8)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -57,24 +73,30 @@ fn main(
     var s5 = Block();
     var s6 = Block();
     var s7 = Block();
+    var s8 = Block();
+    var s9 = Block();
+    var s10 = Block();
+    var s11 = Block();
+    var s12 = Block();
+    var s13 = Block();
+    var s14 = Block();
+    var s15 = Block();
     for (var k = tile.begin; k < tile.end; k += 4u) {
         let left = matmul_b_rows(tile, column, k);
         let right = matmul_b_rows(tile, column + 4u, k);
-        let upper = columns(tile, tile.row, k, lane);
-        block_add_square(&s0, upper.top, left, right);
-        block_add_square(&s1, upper.bottom, left, right);
+        add_eight_rows(&s0, &s1, tile, tile.row, k, lane, left, right);
         if ROWS > 8u {
-            let lower = columns(tile, tile.row + 8u, k, lane);
-            block_add_square(&s2, lower.top, left, right);
-            block_add_square(&s3, lower.bottom, left, right);
+            add_eight_rows(&s2, &s3, tile, tile.row + 8u, k, lane, left, right);
         }
         if ROWS > 16u {
-            let third = columns(tile, tile.row + 16u, k, lane);
-            block_add_square(&s4, third.top, left, right);
-            block_add_square(&s5, third.bottom, left, right);
-            let fourth = columns(tile, tile.row + 24u, k, lane);
-            block_add_square(&s6, fourth.top, left, right);
-            block_add_square(&s7, fourth.bottom, left, right);
+            add_eight_rows(&s4, &s5, tile, tile.row + 16u, k, lane, left, right);
+            add_eight_rows(&s6, &s7, tile, tile.row + 24u, k, lane, left, right);
+        }
+        if ROWS > 32u {
+            add_eight_rows(&s8, &s9, tile, tile.row + 32u, k, lane, left, right);
+            add_eight_rows(&s10, &s11, tile, tile.row + 40u, k, lane, left, right);
+            add_eight_rows(&s12, &s13, tile, tile.row + 48u, k, lane, left, right);
+            add_eight_rows(&s14, &s15, tile, tile.row + 56u, k, lane, left, right);
         }
     }
     // A loop, so that the text of `store`, which may be long, is compiled for four rows and not for all.
@@ -87,5 +109,13 @@ fn main(
         s4 = s5;
         s5 = s6;
         s6 = s7;
+        s7 = s8;
+        s8 = s9;
+        s9 = s10;
+        s10 = s11;
+        s11 = s12;
+        s12 = s13;
+        s13 = s14;
+        s14 = s15;
     }
 }

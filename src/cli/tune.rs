@@ -22,7 +22,8 @@ pub(super) fn run(options: &Tune) -> Result<(), Error> {
     say(format_args!("{:<22} {:>6} {:>6} {:>6} {:>10}  ms by value", "choice", "m", "n", "k", "rules, ms"))?;
     let tuning = tune(&context, largest, row)?;
     let file = context.keep_tuning(&folder, &tuning)?;
-    say(format_args!("\n{} sizes are faster than by the rules: {}", tuning.len(), file.display()))
+    let sizes = if tuning.len() == 1 { "size is" } else { "sizes are" };
+    say(format_args!("\n{} {sizes} faster than by the rules: {}", tuning.len(), file.display()))
 }
 
 fn row(tuned: &Tuned) -> Result<(), Error> {

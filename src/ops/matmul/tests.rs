@@ -1,6 +1,6 @@
 //! Products against their definition, however the factors are stored, and in pieces.
 
-use super::kernels::{PORTABLE_ROWS, SOFTWARE_ROWS};
+use super::kernels::{PORTABLE_ROWS, SOFTWARE_ROWS, SUBGROUP_ROWS};
 use crate::{
     kernel::{DeviceClass, Target, Tuning},
     plan::PlanOptions,
@@ -78,6 +78,23 @@ fn software_drivers_need_no_subgroups() {
     let without = Target { subgroups: false, ..with.clone() };
     let (a, b) = ([1, 20, 36], [1, 71, 36]);
     assert_eq!(in_parts(&a, &b, &without), in_parts(&a, &b, &with));
+}
+
+#[test]
+fn tiles_of_every_height_give_the_same_bits() {
+    let by_rules = context().target().with_class(DeviceClass::Software);
+    // With what remains of tiles and vectors, and with whole vectors.
+    for [m, n, k] in [[131, 70, 37], [132, 72, 36]] {
+        let of_rows = |rows| {
+            let mut tuning = Tuning::default();
+            [[m, n, k], [m, k, n], [n, k, m]].iter().for_each(|&size| tuning.set(&SUBGROUP_ROWS, size, rows));
+            in_parts(&[m, k], &[n, k], &Target { tuning: Arc::new(tuning), ..by_rules.clone() })
+        };
+        let expected = of_rows(8);
+        for &rows in &SUBGROUP_ROWS.values[1..] {
+            assert_eq!(of_rows(rows), expected, "{rows} rows");
+        }
+    }
 }
 
 #[test]
@@ -327,11 +344,16 @@ fn what_does_not_fit_is_refused_with_both_shapes() {
 fn what_was_measured_on_a_device_goes_before_the_rules() {
     let graph = Graph::new(Mode::Infer);
     let y = graph.input("a", [64, 64]).matmul(&graph.input("b", [64, 64]));
-    for (class, choice) in [(DeviceClass::Software, SOFTWARE_ROWS), (DeviceClass::Portable, PORTABLE_ROWS)] {
+    let cases = [
+        (DeviceClass::Software, false, SOFTWARE_ROWS),
+        (DeviceClass::Software, true, SUBGROUP_ROWS),
+        (DeviceClass::Portable, false, PORTABLE_ROWS),
+    ];
+    for (class, subgroups, choice) in cases {
         for &rows in choice.values {
             let mut tuning = Tuning::default();
             tuning.set(&choice, [64, 64, 64], rows);
-            let target = Target { tuning: Arc::new(tuning), ..Target::baseline().with_class(class) };
+            let target = Target { tuning: Arc::new(tuning), subgroups, ..Target::baseline().with_class(class) };
             let plan = graph.plan(&[("y", &y)], &target).unwrap();
             let chosen: Vec<_> = plan.kernels().flat_map(|kernel| &kernel.constants).collect();
             assert!(chosen.contains(&&("ROWS", rows)), "{class:?} {rows}: {chosen:?}");
