@@ -9,7 +9,7 @@ use wgrad::{
     optim::{AdamW, Schedule},
     plan::PlanOptions,
     prelude::*,
-    testing::{context, run_on},
+    testing::{classes, context, run_on},
 };
 
 fn plan(graph: &Graph, outputs: &[(&str, &Tensor)]) -> Plan {
@@ -154,6 +154,51 @@ fn no_way_of_saving_memory_takes_more() {
             );
             assert!(bytes(true, false) <= plain && bytes(false, true) <= plain);
             assert!(bytes(true, true) <= bytes(true, false).min(bytes(false, true)));
+        }
+    }
+}
+
+#[test]
+fn what_is_fused_into_kernels_reads_and_writes_vectors_where_they_do() {
+    for (n, vectors) in [(72, 3), (70, 0)] {
+        let graph = Graph::new(Mode::Infer);
+        let (x, same) = (graph.input("x", [2, 20, 40]), graph.input("same", [2, 20, n]));
+        let (column, row) = (graph.input("column", [2, 20, 1]), graph.input("row", [n]));
+        let (matrix, number) = (graph.input("matrix", [n, 40]), graph.input("number", []));
+        let y = &(&x.linear(&matrix, Some(&row)).gelu() * &same + &column) * &number;
+        let weights = &same.softmax(-1) * &column + &row;
+        let normal = (&same.layer_norm(&row, &row, 1e-5) * &number).tanh() + &same;
+        let outputs = [("y", &y), ("weights", &weights), ("normal", &normal)];
+
+        let numbers = |tensor: &Tensor, step: usize| {
+            let numbers: Vec<f32> = (0..tensor.shape().numel()).map(|i| (i * step % 23) as f32 / 11.0 - 1.0).collect();
+            Array::from_f32(tensor.shape(), &numbers).unwrap()
+        };
+        let inputs = [
+            ("x", numbers(&x, 5)),
+            ("same", numbers(&same, 7)),
+            ("column", numbers(&column, 3)),
+            ("row", numbers(&row, 9)),
+            ("matrix", numbers(&matrix, 4)),
+            ("number", Array::from_f32([], &[1.5]).unwrap()),
+        ];
+        for &class in classes() {
+            let target = context().target().with_class(class);
+            let plan = graph.plan(&outputs, &target).unwrap();
+            let texts = plan.kernels().filter_map(|kernel| kernel.chain.as_ref()).map(|chain| &chain.text);
+            let found =
+                texts.filter(|text| text.contains("fn store4(i: u32, value: vec4<f32>) {\n    let e = i;")).count();
+            assert_eq!(found, vectors, "{class:?}, rows of {n}");
+
+            let run = |fuse| {
+                let options = PlanOptions { fuse, ..PlanOptions::default() };
+                run_on(&graph, &outputs, &inputs, &target, options).unwrap()
+            };
+            for (fused, plain) in run(true).iter().zip(run(false)) {
+                for (i, (a, b)) in fused.to_f32().iter().zip(plain.to_f32()).enumerate() {
+                    assert!((a - b).abs() <= 1e-5 * b.abs().max(1.0), "{class:?}, rows of {n}, {i}: {a} {b}");
+                }
+            }
         }
     }
 }

@@ -107,12 +107,15 @@ pub struct Dispatch {
     pub cost: Cost,
     /// Whether it stores each element of the op's first output exactly once through `chain`.
     pub finishes: bool,
+    /// Whether it then stores vectors only, by `store4` and at multiples of four elements.
+    pub vectors: bool,
 }
 
 impl Dispatch {
     /// A dispatch of a kernel; arguments, size and cost follow.
     pub fn new(kernel: Kernel) -> Dispatch {
-        Dispatch { kernel, args: Vec::new(), workgroups: [1, 1, 1], cost: Cost::default(), finishes: false }
+        let (args, cost) = (Vec::new(), Cost::default());
+        Dispatch { kernel, args, workgroups: [1, 1, 1], cost, finishes: false, vectors: false }
     }
 
     /// Binds a value (or a range of it) for reading.
@@ -159,6 +162,13 @@ impl Dispatch {
     /// Says that it stores each element of the op's first output exactly once through `chain`.
     pub fn finishing(mut self) -> Dispatch {
         self.finishes = true;
+        self
+    }
+
+    /// Says whether it stores vectors only, by `store4` and at multiples of four elements: what is fused into it then
+    /// reads and writes vectors too.
+    pub fn storing_vectors(mut self, vectors: bool) -> Dispatch {
+        self.vectors = vectors;
         self
     }
 }

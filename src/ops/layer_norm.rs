@@ -113,7 +113,8 @@ impl Op for Norm {
         let bias = if self.bias { io.x(1 + usize::from(self.weight)) } else { io.x(0) };
         let dispatch = dispatch.read(io.x(0)).read(weight).read(bias).write(io.y(0)).write(io.y(1)).write(io.y(2));
         let params = self.params(io.x_shape(0)).u32(0);
-        out.push(dispatch.params(params).cost(8 * io.x_shape(0).numel() as u64, io.bytes()).finishing());
+        let dispatch = dispatch.params(params).cost(8 * io.x_shape(0).numel() as u64, io.bytes());
+        out.push(dispatch.finishing().storing_vectors(self.inner.numel().is_multiple_of(4)));
         Ok(())
     }
 

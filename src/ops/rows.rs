@@ -52,7 +52,7 @@ impl Rows {
     }
 
     /// Whether rows are whole vectors of four elements.
-    fn is_aligned(&self) -> bool {
+    pub fn is_aligned(&self) -> bool {
         self.inner == 1 && self.n.is_multiple_of(4)
     }
 

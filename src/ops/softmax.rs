@@ -47,7 +47,8 @@ impl Op for Softmax {
         let mut dispatch = rows.dispatch(shader!("softmax"), ["rows", "shared_rows"], Some("held_rows"), io.real(), target)?;
         dispatch.kernel = dispatch.kernel.constant("LOG", self.logarithm.into());
         let flops = 8 * io.x_shape(0).numel() as u64;
-        out.push(dispatch.read(io.x(0)).write(io.y(0)).params(rows.params()).cost(flops, io.bytes()).finishing());
+        let dispatch = dispatch.read(io.x(0)).write(io.y(0)).params(rows.params()).cost(flops, io.bytes());
+        out.push(dispatch.finishing().storing_vectors(rows.is_aligned()));
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 //!
 //! A chain is a list of calls of the operations' own functions. Its text declares the buffers it
 //! reads and writes, one function `chain_element` that makes the calls for one element, and either
-//! `chain(i)` for the loop of `pointwise.wgsl` or `store(i, value)` for the kernel it is fused into.
+//! `chain(i)` for the loop of `pointwise.wgsl` or `store(i, value)` and `store4(i, value)` for the kernel it is fused into.
 
 use crate::{
     data::{DType, Shape, TensorDesc},
@@ -212,7 +212,9 @@ impl Chain {
     /// Fuses the chain behind the dispatches of another operation, which store through it.
     pub fn fuse_behind(&self, dispatches: &mut [Dispatch], output: ValueId) {
         let indexing = Indexing::new(&self.shape, &self.inputs);
-        let written = self.write(&indexing, 1, true);
+        let mut finishing = dispatches.iter().filter(|dispatch| dispatch.finishes);
+        let vectors = finishing.all(|dispatch| dispatch.vectors) && indexing.allows_vectors(self.shape.numel());
+        let written = self.write(&indexing, if vectors { 4 } else { 1 }, true);
         let count = dispatches.iter().filter(|dispatch| dispatch.finishes).count().max(1) as u64;
         for dispatch in dispatches.iter_mut().filter(|dispatch| dispatch.finishes) {
             dispatch.kernel.chain = Some(written.text.clone());
@@ -239,7 +241,7 @@ impl Chain {
         inputs.chain(outputs).chain(params).collect()
     }
 
-    /// Writes the text. `width` is the number of elements `chain(i)` computes.
+    /// Writes the text. `width` is the number of elements that `chain(i)` computes, or that are stored at a time.
     fn write(&self, indexing: &Indexing, width: usize, behind: bool) -> Written {
         let mut words = Words { words: Vec::new() };
         // A chain behind another kernel is told its element; on its own it counts from a part's base.
@@ -298,7 +300,8 @@ impl Chain {
         // The element index, the coordinates, and the inputs at them.
         let mut body = String::new();
         if behind {
-            body.push_str("fn store(i: u32, value: f32) {\n    let e = i;\n");
+            let (name, kind) = if width == 4 { ("store4", "vec4<f32>") } else { ("store", "f32") };
+            let _ = writeln!(body, "fn {name}(i: u32, value: {kind}) {{\n    let e = i;");
         } else {
             let scale = if width == 4 { " * 4u" } else { "" };
             let _ = writeln!(body, "fn chain_length() -> u32 {{ return {length}; }}");
@@ -311,10 +314,12 @@ impl Chain {
             }
             body.push_str("    let k0 = rest;\n");
         }
+        // `chain` counts vectors, who stores counts elements.
+        let own = if behind && width == 4 { "i / 4u" } else { "i" };
         for (i, input) in self.inputs.iter().enumerate() {
             let access = &indexing.access[i];
             let index = match access {
-                Access::Same => "i".to_owned(),
+                Access::Same => own.to_owned(),
                 Access::Scalar => "0u".to_owned(),
                 Access::Strided(values) => {
                     let terms = values.iter().zip(&strides[i]).enumerate().filter_map(|(d, (&value, name))| {
@@ -343,7 +348,7 @@ impl Chain {
                 })
                 .collect();
             if behind {
-                list.push("value".to_owned());
+                list.push(lane.map_or("value".to_owned(), |(_, name)| format!("value.{name}")));
             }
             list.push(lane.map_or("e".to_owned(), |(lane, _)| format!("e + {lane}u")));
             list.join(", ")
@@ -358,7 +363,7 @@ impl Chain {
             let (wide, name) = (if dtype == DType::U32 { "u32" } else { "f32" }, dtype.wgsl());
             let value =
                 if width == 4 { format!("vec4<{name}>(vec4<{wide}>({list}))") } else { format!("{name}({list})") };
-            let _ = writeln!(body, "    {target}[i] = {value};");
+            let _ = writeln!(body, "    {target}[{own}] = {value};");
         };
         let mut field = 0;
         for (i, input) in self.inputs.iter().enumerate() {
@@ -372,7 +377,10 @@ impl Chain {
             field += 1;
         }
         body.push_str("}\n");
-        if behind {
+        if behind && width == 4 {
+            // Only there for the kernel to be valid: it stores vectors.
+            body.push_str("fn store(i: u32, value: f32) {}\n");
+        } else if behind {
             // A loop, so that drivers that inline every call compile the chain once.
             body.push_str("fn store4(i: u32, value: vec4<f32>) {\n");
             body.push_str(

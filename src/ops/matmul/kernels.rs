@@ -136,7 +136,7 @@ impl Product {
                 .params(Params::new().all([ranges * parts, elements]))
                 .groups((if vectors { elements / 4 } else { elements }).div_ceil(64) as u64)
                 .cost((ranges * parts * elements) as u64, bytes + y.bytes());
-            out.push(dispatch.finishing());
+            out.push(dispatch.finishing().storing_vectors(vectors));
         }
         Ok(())
     }
@@ -285,7 +285,10 @@ impl Product {
         };
         let read = (m * k * repeats(|along| along.a) + k * n * repeats(|along| along.b)) * real.bytes();
         let written = m * n * batches * results.parts * results.element;
+        // One of the kernels for thin products stores numbers one by one.
+        let by_vectors = vectors_y && variant.kernel.entry != "one_each";
         Dispatch::new(kernel.storing(results.store))
+            .storing_vectors(by_vectors)
             .read(a)
             .read(b)
             .write(y)
