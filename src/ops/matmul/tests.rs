@@ -87,7 +87,9 @@ fn tiles_of_every_height_give_the_same_bits() {
     for [m, n, k] in [[131, 70, 37], [132, 72, 36]] {
         let of_rows = |rows| {
             let mut tuning = Tuning::default();
-            [[m, n, k], [m, k, n], [n, k, m]].iter().for_each(|&size| tuning.set(&SUBGROUP_ROWS, size, rows));
+            for size in [[m, n, k], [m, k, n], [n, k, m]] {
+                tuning.set(&SUBGROUP_ROWS, size, rows);
+            }
             in_parts(&[m, k], &[n, k], &Target { tuning: Arc::new(tuning), ..by_rules.clone() })
         };
         let expected = of_rows(8);
