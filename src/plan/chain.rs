@@ -2,7 +2,8 @@
 //!
 //! A chain is a list of calls of the operations' own functions. Its text declares the buffers it
 //! reads and writes, one function `chain_element` that makes the calls for one element, and either
-//! `chain(i)` for the loop of `pointwise.wgsl` or `store(i, value)` and `store4(i, value)` for the kernel it is fused into.
+//! `chain(i)` for the loop of `pointwise.wgsl`, or `store(i, value)` and `store4(i, value)` for the
+//! kernel it is fused into.
 
 use crate::{
     data::{DType, Shape, TensorDesc},

@@ -249,7 +249,9 @@ impl Product {
         let length = (batches - 1) * matrix + (m - 1) * self.y_row + (n - 1) * self.y_column + 1;
         let (y, y_first) = range(results.value, results.bytes, results.element, first..first + length, target);
 
-        let vectors_y = self.y_column == 1 && are_whole_vectors(&[self.y_row, y_first, n, matrix]);
+        // One of the kernels for thin products stores numbers one by one.
+        let by_vectors = variant.kernel.entry != "one_each" && self.y_column == 1;
+        let vectors_y = by_vectors && are_whole_vectors(&[self.y_row, y_first, n, matrix]);
         let kernel = (variant.kernel.clone())
             .constant("TRANSPOSED_A", self.a.transposed.into())
             .constant("TRANSPOSED_B", self.b.transposed.into())
@@ -285,10 +287,8 @@ impl Product {
         };
         let read = (m * k * repeats(|along| along.a) + k * n * repeats(|along| along.b)) * real.bytes();
         let written = m * n * batches * results.parts * results.element;
-        // One of the kernels for thin products stores numbers one by one.
-        let by_vectors = vectors_y && variant.kernel.entry != "one_each";
         Dispatch::new(kernel.storing(results.store))
-            .storing_vectors(by_vectors)
+            .storing_vectors(vectors_y)
             .read(a)
             .read(b)
             .write(y)
