@@ -6,14 +6,15 @@
 //! over.
 
 use super::{
-    Context, Pipeline,
+    Context, Loads, Pipeline,
     pipeline::{Entry, Texts},
 };
 use crate::{error::Error, kernel::Kernel};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::{
     error::ErrorKind,
-    gpu::{context::guarded, pipeline::Kind},
+    gpu::{context::guarded, pipeline::Kind, texture},
+    kernel::texture_rows,
 };
 #[cfg(not(target_arch = "wasm32"))]
 use std::{
@@ -35,8 +36,8 @@ pub struct Progress {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Use<'a> {
     pub kernel: &'a Kernel,
-    /// Whether it gets words for its vectors.
-    pub words: bool,
+    /// How it reads.
+    pub loads: Loads,
     /// Mesa's software driver takes a uniform's numbers for constants where that leaves less than half of a kernel: it
     /// has to see those that it will run with, or it compiles another kernel.
     #[cfg_attr(target_arch = "wasm32", expect(dead_code))]
@@ -173,6 +174,7 @@ struct Dispatcher {
     read: wgpu::Buffer,
     read_write: wgpu::Buffer,
     uniform: wgpu::Buffer,
+    texture: wgpu::TextureView,
 }
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -189,6 +191,7 @@ impl Dispatcher {
             read: buffer(wgpu::BufferUsages::STORAGE),
             read_write: buffer(wgpu::BufferUsages::STORAGE),
             uniform: buffer(wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST),
+            texture: texture::create(device, texture_rows(16)).create_view(&Default::default()),
         })
     }
 
@@ -205,12 +208,13 @@ impl Dispatcher {
     fn dispatch(&self, pipeline: &Pipeline, uniform: &[u8]) -> Result<(), Error> {
         let entries: Vec<wgpu::BindGroupEntry<'_>> = (pipeline.bindings.iter())
             .map(|&(binding, kind)| {
-                let buffer = match kind {
-                    Kind::Read => &self.read,
-                    Kind::ReadWrite => &self.read_write,
-                    Kind::Uniform => &self.uniform,
+                let resource = match kind {
+                    Kind::Read => self.read.as_entire_binding(),
+                    Kind::ReadWrite => self.read_write.as_entire_binding(),
+                    Kind::Uniform => self.uniform.as_entire_binding(),
+                    Kind::Texture => wgpu::BindingResource::TextureView(&self.texture),
                 };
-                wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() }
+                wgpu::BindGroupEntry { binding, resource }
             })
             .collect();
         let descriptor = wgpu::BindGroupDescriptor { label: None, layout: &pipeline.layout, entries: &entries };

@@ -1,14 +1,17 @@
 //! A device to run on: the crate's own, or an app's.
 
 use super::{
-    Buffer, Pipeline, Progress,
+    Buffer, Pipeline, Progress, Texture,
+    buffer::Account,
     cache::{self, PipelineCache},
     compile::{Use, compile},
+    loads::Loads,
+    texture,
 };
 use crate::{
     data::DType,
     error::{Error, ErrorKind},
-    kernel::{CooperativeMatrix, DeviceClass, Kernel, Target, Tuning},
+    kernel::{CooperativeMatrix, DeviceClass, Kernel, TEXTURE_ROW_BYTES, Target, Tuning},
 };
 use std::{
     collections::HashMap,
@@ -32,8 +35,8 @@ struct Inner {
     queue: wgpu::Queue,
     info: wgpu::AdapterInfo,
     target: Target,
-    /// As kernels are written, and with words for their vectors.
-    pipelines: Mutex<[HashMap<Kernel, Arc<Pipeline>>; 2]>,
+    /// By how they read.
+    pipelines: Mutex<HashMap<Loads, HashMap<Kernel, Arc<Pipeline>>>>,
     cache: OnceLock<PipelineCache>,
     /// The adapter of a device of the library whose driver compiles at the first dispatch.
     #[cfg_attr(target_arch = "wasm32", expect(dead_code))]
@@ -147,6 +150,8 @@ fn target(
         subgroups: features.contains(wgpu::Features::SUBGROUP) && wide,
         f16: features.contains(wgpu::Features::SHADER_F16),
         int64: features.contains(wgpu::Features::SHADER_INT64),
+        // Mesa's: what others would make of it is not known.
+        textures: class.is_software() && info.driver == "llvmpipe",
         cooperative: adapter
             .filter(|_| features.contains(needed))
             .map(|adapter| cooperative(&adapter.cooperative_matrix_properties(), info.backend))
@@ -481,14 +486,29 @@ impl Context {
 
     /// A zeroed buffer for storage, copies in and copies out.
     pub(crate) fn allocate(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<Buffer, Error> {
-        self.check()?;
         if bytes > self.0.target.max_buffer_bytes {
             let message =
                 format!("{label}: {bytes} bytes, the device's largest buffer has {}", self.0.target.max_buffer_bytes);
             return Err(Error::new(ErrorKind::Limit, message));
         }
+        let account = self.charge(label, bytes)?;
+        let descriptor = wgpu::BufferDescriptor { label: Some(label), size: bytes, usage, mapped_at_creation: false };
+        let raw = self.guarded(label, || self.0.device.create_buffer(&descriptor))?;
+        Ok(Buffer::new(raw, account))
+    }
+
+    /// A texture of so many rows of vectors, to read what is copied into it.
+    pub(crate) fn allocate_texture(&self, rows: u32) -> Result<Texture, Error> {
+        let account = self.charge("texture", u64::from(rows) * TEXTURE_ROW_BYTES)?;
+        let raw = self.guarded("texture", || texture::create(&self.0.device, rows))?;
+        Ok(Texture::new(raw, account))
+    }
+
+    /// Counts bytes against the budget.
+    fn charge(&self, label: &str, bytes: u64) -> Result<Account, Error> {
+        self.check()?;
         let before = self.0.allocated.fetch_add(bytes, Ordering::Relaxed);
-        let account = super::buffer::Account::new(self.0.allocated.clone(), bytes);
+        let account = Account::new(self.0.allocated.clone(), bytes);
         if before.saturating_add(bytes) > self.budget() {
             let message =
                 format!("{label}: {bytes} bytes on top of {before} exceed the budget of {} bytes", self.budget());
@@ -497,9 +517,7 @@ impl Context {
             );
         }
         self.0.allocations.fetch_add(1, Ordering::Relaxed);
-        let descriptor = wgpu::BufferDescriptor { label: Some(label), size: bytes, usage, mapped_at_creation: false };
-        let raw = self.guarded(label, || self.0.device.create_buffer(&descriptor))?;
-        Ok(Buffer::new(raw, account))
+        Ok(account)
     }
 
     /// The pipelines of kernels; those not known yet are compiled together on all processor cores.
@@ -508,8 +526,9 @@ impl Context {
         {
             let known = self.0.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
             for of in uses {
-                let is_missing = |other: &Use<'_>| other.kernel == of.kernel && other.words == of.words;
-                if !known[usize::from(of.words)].contains_key(of.kernel) && !missing.iter().any(is_missing) {
+                let is_missing = |other: &Use<'_>| other.kernel == of.kernel && other.loads == of.loads;
+                let is_known = known.get(&of.loads).is_some_and(|known| known.contains_key(of.kernel));
+                if !is_known && !missing.iter().any(is_missing) {
                     missing.push(*of);
                 }
             }
@@ -517,12 +536,12 @@ impl Context {
         let compiled = if missing.is_empty() { Vec::new() } else { compile(self, &missing)? };
         let mut known = self.0.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
         for (of, pipeline) in missing.iter().zip(compiled) {
-            known[usize::from(of.words)].insert(of.kernel.clone(), Arc::new(pipeline));
+            known.entry(of.loads).or_default().insert(of.kernel.clone(), Arc::new(pipeline));
         }
         if let Some(cache) = self.0.cache.get().filter(|_| !missing.is_empty()) {
             cache.changed();
         }
-        Ok(uses.iter().map(|of| known[usize::from(of.words)][of.kernel].clone()).collect())
+        Ok(uses.iter().map(|of| known[&of.loads][of.kernel].clone()).collect())
     }
 
     /// Runs `body` and turns the device errors it causes into an error.

@@ -6,9 +6,10 @@ mod compile;
 mod context;
 #[cfg(not(target_arch = "wasm32"))]
 mod exit;
+mod loads;
 mod pipeline;
 mod readback;
-mod words;
+mod texture;
 
 pub(crate) use buffer::Buffer;
 #[cfg(feature = "cli")]
@@ -18,6 +19,8 @@ pub(crate) use compile::Use;
 #[cfg(feature = "cli")]
 pub(crate) use context::no_adapter;
 pub use context::{AdapterReport, Context, DriverMemory, adapters, required_features, required_limits};
-pub(crate) use pipeline::Pipeline;
+pub(crate) use loads::Loads;
+pub(crate) use pipeline::{Kind, Pipeline};
 pub use readback::Readback;
 pub(crate) use readback::Staging;
+pub(crate) use texture::Texture;

@@ -1,6 +1,6 @@
 //! Compiled kernels. Layouts come from naga's view of the entry point, so a binding is declared once.
 
-use super::{compile::Use, context::guarded, words};
+use super::{compile::Use, context::guarded};
 use crate::{
     error::{Error, ErrorKind},
     kernel::{Kernel, Target, assemble},
@@ -29,6 +29,8 @@ pub(crate) enum Kind {
     Read,
     ReadWrite,
     Uniform,
+    /// What the kernel's text reads from a buffer.
+    Texture,
 }
 
 /// The text of a module, read and checked.
@@ -73,10 +75,8 @@ impl<'a> Entry<'a> {
         let text = texts.read(kernel).map_err(refuse)?;
         let Some((_source, read)) = text.get() else { return Err(refuse("was not read".to_owned())) };
         let (module, info) = read.as_ref().map_err(|error| refuse(error.clone()))?;
-        let (mut module, bindings) = reflect(kernel, module, info, target).map_err(|what| what.locate(&refuse))?;
-        if of.words {
-            words::widen(&mut module);
-        }
+        let (mut module, mut bindings) = reflect(kernel, module, info, target).map_err(|what| what.locate(&refuse))?;
+        of.loads.apply(&mut module, &mut bindings);
         Ok(Entry {
             kernel,
             module,
@@ -199,14 +199,17 @@ fn reflect(
 }
 
 fn layout_entry(binding: u32, kind: Kind) -> wgpu::BindGroupLayoutEntry {
+    let buffer = |ty| wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None };
     let ty = match kind {
-        Kind::Uniform => wgpu::BufferBindingType::Uniform,
-        kind => wgpu::BufferBindingType::Storage { read_only: kind == Kind::Read },
+        Kind::Uniform => buffer(wgpu::BufferBindingType::Uniform),
+        Kind::Read | Kind::ReadWrite => {
+            buffer(wgpu::BufferBindingType::Storage { read_only: kind == Kind::Read })
+        }
+        Kind::Texture => wgpu::BindingType::Texture {
+            sample_type: wgpu::TextureSampleType::Float { filterable: false },
+            view_dimension: wgpu::TextureViewDimension::D2,
+            multisampled: false,
+        },
     };
-    wgpu::BindGroupLayoutEntry {
-        binding,
-        visibility: wgpu::ShaderStages::COMPUTE,
-        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
-        count: None,
-    }
+    wgpu::BindGroupLayoutEntry { binding, visibility: wgpu::ShaderStages::COMPUTE, ty, count: None }
 }

@@ -57,6 +57,22 @@ impl fmt::Display for CooperativeMatrix {
     }
 }
 
+/// How many vectors of four numbers a row of a texture has, into which a buffer is copied.
+pub(crate) const TEXTURE_ROW: u32 = 4096;
+
+/// The bytes of such a row.
+pub(crate) const TEXTURE_ROW_BYTES: u64 = TEXTURE_ROW as u64 * 16;
+
+/// The rows of a texture that holds so many bytes. Never a power of two: Mesa's software driver compiles a kernel
+/// anew for textures of such sizes.
+pub(crate) fn texture_rows(bytes: u64) -> u32 {
+    let rows = bytes.div_ceil(TEXTURE_ROW_BYTES).max(1) as u32;
+    match rows {
+        1 | 2 => 3,
+        rows => rows + u32::from(rows.is_power_of_two()),
+    }
+}
+
 /// The device a plan is made for: class, features and limits without any type of wgpu.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Target {
@@ -68,6 +84,8 @@ pub struct Target {
     pub f16: bool,
     /// Whether 64-bit integers may be used: software drivers then read two numbers at a time.
     pub int64: bool,
+    /// Whether kernels for software drivers read buffers by way of textures, into which they are copied before.
+    pub textures: bool,
     /// The cooperative matrices that may be used: what the adapter itself lists, never anything else.
     pub cooperative: Vec<CooperativeMatrix>,
     /// The largest range of a buffer one binding may cover, in bytes.
@@ -96,6 +114,7 @@ impl Target {
             subgroups: false,
             f16: false,
             int64: false,
+            textures: false,
             cooperative: Vec::new(),
             max_binding_bytes: 128 << 20,
             max_buffer_bytes: 256 << 20,

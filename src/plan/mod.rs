@@ -9,15 +9,17 @@ mod lower;
 mod memory;
 mod parts;
 mod report;
+mod textures;
 
 pub use memory::Memory;
 pub use report::{Report, StepReport};
+pub(crate) use textures::Fill;
 
 use crate::{
     data::TensorDesc,
     error::{Error, ErrorKind, Misfit},
     graph::{Emit, Graph, Io, Mode, NodeId, Role, Tensor, ValueId, Variable},
-    kernel::{Arg, Cost, Dispatch, Kernel, Slice, Target},
+    kernel::{Arg, Cost, Dispatch, Kernel, Slice, TEXTURE_ROW_BYTES, Target},
 };
 use chain::Chain;
 use fuse::{Fusion, Unit};
@@ -37,8 +39,18 @@ pub(crate) enum Home {
 /// One binding of a step.
 #[derive(Clone, Debug)]
 pub(crate) enum Bound {
-    Buffer { home: Home, offset: u64, bytes: u64 },
+    /// A range of a buffer; `reads` says how it is read where it is not written.
+    Buffer { home: Home, offset: u64, bytes: u64, reads: Option<Reads> },
     Uniform { offset: u64, bytes: u64 },
+}
+
+/// How a step reads what it only reads.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reads {
+    /// Whether these are 32-bit numbers.
+    numbers: bool,
+    /// The texture that holds the range when the step runs.
+    pub texture: Option<usize>,
 }
 
 /// One dispatch of a plan.
@@ -46,6 +58,8 @@ pub(crate) enum Bound {
 pub(crate) struct Step {
     pub kernel: Kernel,
     pub bindings: Vec<Bound>,
+    /// What is copied into textures before it runs.
+    pub fills: Vec<Fill>,
     pub workgroups: [u32; 3],
     pub cost: Cost,
     /// The operations it computes, `matmul+add+relu`.
@@ -63,6 +77,8 @@ pub struct Plan {
     changed: Vec<bool>,
     /// Bytes of each slot.
     pub(crate) slots: Vec<u64>,
+    /// Rows of each texture.
+    pub(crate) textures: Vec<u32>,
     /// All uniforms, in one buffer.
     pub(crate) uniforms: Vec<u32>,
     pub(crate) outputs: BTreeMap<String, (Home, TensorDesc)>,
@@ -362,14 +378,20 @@ impl Planner<'_> {
                 for arg in &dispatch.args {
                     bindings.push(match arg {
                         Arg::Params(params) => uniforms.place(params.words()),
-                        Arg::Read(slice) | Arg::Write(slice) | Arg::Update(slice, _) => {
-                            self.bind(&spans, slice, home(slice.value)?)
+                        Arg::Read(slice) => {
+                            let numbers = self.desc(&spans, slice.value).dtype.bytes() == 4;
+                            let reads = Reads { numbers, texture: None };
+                            self.bind(&spans, slice, home(slice.value)?, Some(reads))
+                        }
+                        Arg::Write(slice) | Arg::Update(slice, _) => {
+                            self.bind(&spans, slice, home(slice.value)?, None)
                         }
                     });
                 }
                 steps.push(Step {
                     kernel: dispatch.kernel.clone(),
                     bindings,
+                    fills: Vec::new(),
                     workgroups: dispatch.workgroups,
                     cost: dispatch.cost,
                     ops: names.join("+"),
@@ -381,12 +403,15 @@ impl Planner<'_> {
             .into_iter()
             .map(|(name, value)| Ok((name, (home(value)?, self.lowered.data.desc(value).clone()))))
             .collect::<Result<BTreeMap<_, _>, Error>>()?;
-        let memory = memory_of(&variables, &slots, &outputs, &list, &uniforms);
+        let through_textures = self.target.textures && self.target.class.is_software();
+        let textures = if through_textures { textures::assign(&mut steps) } else { Vec::new() };
+        let memory = memory_of(&variables, &slots, &textures, &outputs, &list, &uniforms);
         Ok(Plan {
             steps,
             variables,
             changed,
             slots,
+            textures,
             uniforms: uniforms.words,
             outputs,
             memory,
@@ -394,10 +419,10 @@ impl Planner<'_> {
         })
     }
 
-    fn bind(&self, spans: &Spans, slice: &Slice, home: Home) -> Bound {
+    fn bind(&self, spans: &Spans, slice: &Slice, home: Home, reads: Option<Reads>) -> Bound {
         let whole = padded(self.desc(spans, slice.value).bytes());
         let bytes = slice.bytes.unwrap_or(whole - slice.offset);
-        Bound::Buffer { home, offset: slice.offset, bytes }
+        Bound::Buffer { home, offset: slice.offset, bytes, reads }
     }
 
     fn is_scratch(&self, value: ValueId) -> bool {
@@ -422,6 +447,7 @@ impl Planner<'_> {
 fn memory_of(
     variables: &[Variable],
     slots: &[u64],
+    textures: &[u32],
     outputs: &BTreeMap<String, (Home, TensorDesc)>,
     spans: &[Span],
     uniforms: &Uniforms,
@@ -439,6 +465,7 @@ fn memory_of(
         outputs,
         activations: slots.iter().sum::<u64>() - outputs,
         activations_without_reuse: spans.iter().map(|span| span.bytes).sum::<u64>() - outputs,
+        textures: textures.iter().map(|&rows| u64::from(rows) * TEXTURE_ROW_BYTES).sum(),
         uniforms: padded((uniforms.words.len() * 4) as u64),
         readback,
     }

@@ -48,14 +48,24 @@ impl Session {
                 let mut encoder = device.create_command_encoder(&Default::default());
                 for step in first..last {
                     let at = 2 * (step - first) as u32;
-                    let timestamps = wgpu::ComputePassTimestampWrites {
-                        query_set: &queries,
-                        beginning_of_pass_write_index: Some(at),
-                        end_of_pass_write_index: Some(at + 1),
+                    let pass = |encoder: &mut wgpu::CommandEncoder, begin, end, steps| {
+                        let timestamps = wgpu::ComputePassTimestampWrites {
+                            query_set: &queries,
+                            beginning_of_pass_write_index: begin,
+                            end_of_pass_write_index: end,
+                        };
+                        let descriptor =
+                            wgpu::ComputePassDescriptor { label: Some("profile"), timestamp_writes: Some(timestamps) };
+                        self.encode_steps(&mut encoder.begin_compute_pass(&descriptor), steps);
                     };
-                    let descriptor =
-                        wgpu::ComputePassDescriptor { label: Some("profile"), timestamp_writes: Some(timestamps) };
-                    self.encode_steps(&mut encoder.begin_compute_pass(&descriptor), step..step + 1);
+                    if self.plan().steps[step].fills.is_empty() {
+                        pass(&mut encoder, Some(at), Some(at + 1), step..step + 1);
+                    } else {
+                        // What is copied for a step is part of it.
+                        pass(&mut encoder, Some(at), None, 0..0);
+                        self.fill_textures(&mut encoder, step);
+                        pass(&mut encoder, None, Some(at + 1), step..step + 1);
+                    }
                 }
                 encoder.resolve_query_set(&queries, 0..count, resolved.raw(), 0);
                 context.queue().submit([encoder.finish()]);

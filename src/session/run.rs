@@ -4,21 +4,23 @@ use super::Weights;
 use crate::{
     data::{Array, TensorDesc},
     error::{Error, ErrorKind},
-    gpu::{Buffer, Context, Pipeline, Readback, Staging, Use},
+    gpu::{Buffer, Context, Kind, Loads, Pipeline, Readback, Staging, Texture, Use},
     graph::Role,
-    plan::{Bound, Home, Plan, padded},
+    plan::{Bound, Fill, Home, Plan, padded},
 };
 use std::{ops::Range, sync::Arc};
 
 /// A plan on a device: everything allocated and compiled, so that a run only encodes.
 ///
-/// One run is one compute pass and one submit; nothing is allocated and nothing read back in it.
+/// One run is one submit; nothing is allocated and nothing read back in it. On GPUs it is also one compute pass. On
+/// a software driver copies into textures come between, from which that driver reads several times as fast.
 #[derive(Debug)]
 pub struct Session {
     context: Context,
     plan: Plan,
     variables: Vec<Memory>,
     slots: Vec<Buffer>,
+    textures: Vec<Texture>,
     uniforms: Buffer,
     pipelines: Vec<Arc<Pipeline>>,
     groups: Vec<wgpu::BindGroup>,
@@ -65,31 +67,22 @@ impl Session {
         let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
         let uniforms = context.allocate("uniforms", padded(numbers.len() as u64), usage)?;
         context.guarded("uniforms", || upload(context, uniforms.raw(), 0, numbers))?;
-
-        let uniform = |bound: &Bound| match *bound {
-            Bound::Uniform { offset, bytes } => numbers.get(offset as usize..(offset + bytes) as usize),
-            Bound::Buffer { .. } => None,
-        };
-        // A plan for GPUs runs as GPUs get it, also where a software driver stands in for one.
-        let words = plan.target().class.is_software() && context.target().int64;
-        let uses = plan.steps.iter().map(|step| Use {
-            kernel: &step.kernel,
-            words,
-            uniform: step.bindings.iter().find_map(uniform).unwrap_or_default(),
-        });
-        let pipelines = context.pipelines(&uses.collect::<Vec<_>>())?;
+        let textures = plan.textures.iter().map(|&rows| context.allocate_texture(rows));
+        let textures = textures.collect::<Result<Vec<_>, _>>()?;
         let mut session = Session {
             context: context.clone(),
             plan,
             variables,
             slots,
+            textures,
             uniforms,
-            pipelines,
+            pipelines: Vec::new(),
             groups: Vec::new(),
             staging: Staging::default(),
         };
+        session.pipelines = session.pipelines_of(0..session.plan.steps.len())?;
         for step in 0..session.plan.steps.len() {
-            let group = session.bind_group(step)?;
+            let group = session.bind_group(&session.pipelines[step], step)?;
             session.groups.push(group);
         }
         Ok(session)
@@ -112,15 +105,48 @@ impl Session {
         }
     }
 
-    fn bind_group(&self, step: usize) -> Result<wgpu::BindGroup, Error> {
-        let (pipeline, step) = (&self.pipelines[step], &self.plan.steps[step]);
+    /// The pipelines of steps, compiled together.
+    fn pipelines_of(&self, steps: impl Iterator<Item = usize>) -> Result<Vec<Arc<Pipeline>>, Error> {
+        let numbers: &[u8] = bytemuck::cast_slice(&self.plan.uniforms);
+        let uniform = |bound: &Bound| match *bound {
+            Bound::Uniform { offset, bytes } => numbers.get(offset as usize..(offset + bytes) as usize),
+            Bound::Buffer { .. } => None,
+        };
+        // A plan for GPUs runs as GPUs get it, also where a software driver stands in for one.
+        let words = self.plan.target().class.is_software() && self.context.target().int64;
+        let uses = steps.map(|step| {
+            let step = &self.plan.steps[step];
+            let through = |place: &usize| self.texture_of(&step.bindings[*place]).is_some();
+            let textures = (0..step.bindings.len()).filter(through).fold(0, |bits, place| bits | 1 << place);
+            Use {
+                kernel: &step.kernel,
+                loads: Loads { words, textures },
+                uniform: step.bindings.iter().find_map(uniform).unwrap_or_default(),
+            }
+        });
+        self.context.pipelines(&uses.collect::<Vec<_>>())
+    }
+
+    /// The texture by way of which a step reads; none where it is of an app's buffer that cannot be copied.
+    fn texture_of(&self, bound: &Bound) -> Option<&Texture> {
+        let Bound::Buffer { home, reads: Some(reads), .. } = *bound else { return None };
+        let texture = self.textures.get(reads.texture?)?;
+        self.raw(home).usage().contains(wgpu::BufferUsages::COPY_SRC).then_some(texture)
+    }
+
+    fn bind_group(&self, pipeline: &Pipeline, step: usize) -> Result<wgpu::BindGroup, Error> {
+        let step = &self.plan.steps[step];
         if pipeline.bindings.len() != step.bindings.len() {
             let (takes, gets) = (pipeline.bindings.len(), step.bindings.len());
             let message = format!("shader {}: takes {takes} bindings, {} gives {gets}", step.kernel.label(), step.ops);
             return Err(Error::new(ErrorKind::Device, message).in_layer(&step.layer));
         }
         let entries: Vec<wgpu::BindGroupEntry<'_>> = (pipeline.bindings.iter().zip(&step.bindings))
-            .map(|(&(binding, _), bound)| {
+            .map(|(&(binding, kind), bound)| {
+                if let Some(texture) = self.texture_of(bound).filter(|_| kind == Kind::Texture) {
+                    let resource = wgpu::BindingResource::TextureView(texture.view());
+                    return wgpu::BindGroupEntry { binding, resource };
+                }
                 let (buffer, offset, bytes) = match *bound {
                     Bound::Buffer { home, offset, bytes, .. } => (self.raw(home), offset, bytes),
                     Bound::Uniform { offset, bytes } => (self.uniforms.raw(), offset, bytes),
@@ -175,11 +201,14 @@ impl Session {
         let uses = |bound: &Bound| matches!(bound, Bound::Buffer { home, .. } if *home == Home::Variable(input));
         let steps: Vec<usize> =
             (0..self.plan.steps.len()).filter(|&step| self.plan.steps[step].bindings.iter().any(uses)).collect();
-        let groups: Result<Vec<_>, Error> = steps.iter().map(|&step| self.bind_group(step)).collect();
-        match groups {
-            Ok(groups) => {
-                for (step, group) in steps.into_iter().zip(groups) {
-                    self.groups[step] = group;
+        let bound = self.pipelines_of(steps.iter().copied()).and_then(|pipelines| {
+            let group = |(&step, pipeline): (&usize, Arc<Pipeline>)| Ok((self.bind_group(&pipeline, step)?, pipeline));
+            steps.iter().zip(pipelines).map(group).collect::<Result<Vec<_>, Error>>()
+        });
+        match bound {
+            Ok(bound) => {
+                for (step, (group, pipeline)) in steps.into_iter().zip(bound) {
+                    (self.groups[step], self.pipelines[step]) = (group, pipeline);
                 }
                 Ok(())
             }
@@ -207,7 +236,7 @@ impl Session {
         self.context.guarded(name, || upload(&self.context, self.variables[input].raw(), 0, array.bytes()))
     }
 
-    /// Records one run in an app's encoder, as one compute pass.
+    /// Records one run in an app's encoder: on GPUs as one compute pass.
     ///
     /// Nothing is submitted and nothing waits: the app does both.
     ///
@@ -215,9 +244,28 @@ impl Session {
     /// A lost device.
     pub fn encode(&self, encoder: &mut wgpu::CommandEncoder) -> Result<(), Error> {
         self.context.check()?;
-        let descriptor = wgpu::ComputePassDescriptor { label: Some("wgrad"), timestamp_writes: None };
-        self.encode_steps(&mut encoder.begin_compute_pass(&descriptor), 0..self.plan.steps.len());
+        let steps = self.plan.steps.len();
+        let mut first = 0;
+        // A pass goes on to the next step that copies something.
+        while first < steps {
+            self.fill_textures(encoder, first);
+            let copies = |step: &usize| !self.plan.steps[*step].fills.is_empty();
+            let last = (first + 1..steps).find(copies).unwrap_or(steps);
+            let descriptor = wgpu::ComputePassDescriptor { label: Some("wgrad"), timestamp_writes: None };
+            self.encode_steps(&mut encoder.begin_compute_pass(&descriptor), first..last);
+            first = last;
+        }
         Ok(())
+    }
+
+    /// Copies what a step reads by way of textures.
+    pub(super) fn fill_textures(&self, encoder: &mut wgpu::CommandEncoder, step: usize) {
+        for &Fill { range, texture } in &self.plan.steps[step].fills {
+            let buffer = self.raw(range.home);
+            if buffer.usage().contains(wgpu::BufferUsages::COPY_SRC) {
+                self.textures[texture].fill(encoder, buffer, range.offset, range.bytes);
+            }
+        }
     }
 
     pub(super) fn encode_steps(&self, pass: &mut wgpu::ComputePass<'_>, steps: Range<usize>) {

@@ -1,68 +1,127 @@
-//! Arrays of vectors as 64-bit words, two numbers in each: how software drivers read them soonest.
+//! How software drivers read buffers soonest: by way of textures, or as 64-bit words with two numbers in each.
 //!
-//! Mesa's software driver runs eight threads in the lanes of a processor's vectors. Wherever some of them may have
-//! left, as in every loop, it loads for one lane after another and puts each number in its place by way of memory, which
-//! costs more than anything that is then computed with it. A word costs as much as a number, so half as many loads do.
-//! Kernels stay as they are written: `array<vec4<f32>>` becomes `array<vec2<u64>>` in what the driver is given.
+//! Mesa's software driver runs eight threads in the lanes of a processor's vectors. From a buffer it loads for one lane
+//! after another and puts each number in its place by way of memory, which costs more than anything that is then
+//! computed with it. From a texture it loads whole vectors and puts them in their places in registers, several times as
+//! fast, the copy of the buffer into the texture included. Where there is no texture, a word costs as much as a number, so
+//! half as many loads do. Kernels stay as they are written: `array<vec4<f32>>` becomes `texture_2d<f32>` or
+//! `array<vec2<u64>>` in what the driver is given.
 
+use super::pipeline::Kind;
+use crate::kernel::TEXTURE_ROW;
 use naga::{
-    AddressSpace, Arena, ArraySize, BinaryOperator, Block, Expression, Function, GlobalVariable, Handle, Literal,
-    Module, Range, Scalar, ScalarKind, Span, Statement, SwitchCase, Type, TypeInner, UniqueArena, VectorSize,
+    AddressSpace, Arena, ArraySize, BinaryOperator, Block, Expression, Function, GlobalVariable, Handle, ImageClass,
+    ImageDimension, Literal, Module, Range, Scalar, ScalarKind, Span, Statement, SwitchCase, Type, TypeInner, UniqueArena,
+    VectorSize,
 };
+use std::collections::HashMap;
 
-/// Rewrites the buffers and workgroup memory of `vec4<f32>`, `vec4<u32>` and `vec4<i32>` that a module reads. What it
-/// also writes is left alone where a number is written by itself, and the whole module where there is something this
-/// does not know.
-pub(super) fn widen(module: &mut Module) {
-    let mut arrays: Vec<Option<Vectors>> =
-        module.global_variables.iter().map(|(_, variable)| vectors(variable, &module.types)).collect();
-    let functions = || {
-        let points = module.entry_points.iter().map(|point| &point.function);
-        module.functions.iter().map(|(_, function)| function).chain(points)
-    };
-    for ((handle, _), array) in module.global_variables.iter().zip(&mut arrays) {
-        *array = array.filter(|_| functions().any(|function| is_loaded(function, handle)));
-    }
-    for function in functions() {
-        refuse_single_stores(function, &function.body, &mut arrays);
-    }
-    if arrays.iter().all(Option::is_none) {
-        return;
-    }
-    let types = Types::new(&mut module.types);
-    let rewritten = |function: &Function| Rewriting::new(function, &arrays, &types).function();
-    let functions: Option<Vec<_>> = module.functions.iter().map(|(_, function)| rewritten(function)).collect();
-    let points: Option<Vec<_>> = module.entry_points.iter().map(|point| rewritten(&point.function)).collect();
-    let (Some(functions), Some(points)) = (functions, points) else { return };
-    for ((_, function), new) in module.functions.iter_mut().zip(functions) {
-        *function = new;
-    }
-    for (point, new) in module.entry_points.iter_mut().zip(points) {
-        point.function = new;
-    }
-    for ((_, variable), array) in module.global_variables.iter_mut().zip(arrays) {
-        if let Some(Vectors { size, .. }) = array {
-            let inner = TypeInner::Array { base: types.pair, size, stride: 16 };
-            variable.ty = module.types.insert(Type { name: None, inner }, Span::UNDEFINED);
+/// How a kernel reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Loads {
+    /// Whether vectors are read as words.
+    pub words: bool,
+    /// Which of what the kernel binds it reads by way of a texture, by its place among them: a bit each.
+    pub textures: u32,
+}
+
+impl Loads {
+    /// Rewrites a module, and says in its bindings what has become a texture.
+    ///
+    /// Words take the place of vectors in what else is read: buffers and workgroup memory of `vec4<f32>`, `vec4<u32>` and
+    /// `vec4<i32>`. What is also written is left alone where a number is written by itself, and the whole module where
+    /// there is something this does not know.
+    pub(super) fn apply(self, module: &mut Module, bindings: &mut [(u32, Kind)]) {
+        let read = |place: usize| bindings.get(place).filter(|(_, kind)| *kind == Kind::Read).map(|(number, _)| *number);
+        let textures: Vec<u32> = (0..32).filter(|place| self.textures >> place & 1 == 1).filter_map(read).collect();
+        let mut arrays: Vec<Option<Array>> = (module.global_variables.iter())
+            .map(|(_, variable)| {
+                let number = variable.binding.as_ref().map(|binding| binding.binding);
+                match number {
+                    Some(number) if textures.contains(&number) => through_texture(variable, &module.types),
+                    _ if self.words => vectors(variable, &module.types),
+                    _ => None,
+                }
+            })
+            .collect();
+        let functions = || {
+            let points = module.entry_points.iter().map(|point| &point.function);
+            module.functions.iter().map(|(_, function)| function).chain(points)
+        };
+        for ((handle, variable), array) in module.global_variables.iter().zip(&mut arrays) {
+            *array = array.filter(|_| functions().any(|function| is_loaded(function, handle)));
+            // Only a buffer knows how long it is.
+            if array.is_some_and(|array| array.texture) && functions().any(|function| is_measured(function, handle)) {
+                *array = vectors(variable, &module.types).filter(|_| self.words);
+            }
+        }
+        for function in functions() {
+            refuse_single_stores(function, &function.body, &mut arrays);
+        }
+        if arrays.iter().all(Option::is_none) {
+            return;
+        }
+        let types = Types::new(&mut module.types);
+        let rewritten = |function: &Function| Rewriting::new(function, &arrays, &types).function();
+        let functions: Option<Vec<_>> = module.functions.iter().map(|(_, function)| rewritten(function)).collect();
+        let points: Option<Vec<_>> = module.entry_points.iter().map(|point| rewritten(&point.function)).collect();
+        let (Some(functions), Some(points)) = (functions, points) else { return };
+        for ((_, function), new) in module.functions.iter_mut().zip(functions) {
+            *function = new;
+        }
+        for (point, new) in module.entry_points.iter_mut().zip(points) {
+            point.function = new;
+        }
+        for ((_, variable), array) in module.global_variables.iter_mut().zip(arrays) {
+            let Some(array) = array else { continue };
+            if array.texture {
+                (variable.ty, variable.space) = (types.image, AddressSpace::Handle);
+                let number = variable.binding.as_ref().map(|binding| binding.binding);
+                for binding in bindings.iter_mut().filter(|(binding, _)| Some(*binding) == number) {
+                    binding.1 = Kind::Texture;
+                }
+            } else {
+                let inner = TypeInner::Array { base: types.pair, size: array.size, stride: 16 };
+                variable.ty = module.types.insert(Type { name: None, inner }, Span::UNDEFINED);
+            }
         }
     }
 }
 
-/// An array of vectors that can be one of words.
+/// An array that can be read in another way.
 #[derive(Clone, Copy)]
-struct Vectors {
+struct Array {
     /// What the numbers are.
     kind: ScalarKind,
     size: ArraySize,
+    /// Whether an element is a number, not a vector of four.
+    single: bool,
+    /// Whether it is read by way of a texture, not as words.
+    texture: bool,
 }
 
-fn vectors(variable: &GlobalVariable, types: &UniqueArena<Type>) -> Option<Vectors> {
-    if !matches!(variable.space, AddressSpace::Storage { .. } | AddressSpace::WorkGroup) {
-        return None;
-    }
+/// An array of numbers or vectors.
+fn array(variable: &GlobalVariable, types: &UniqueArena<Type>) -> Option<Array> {
     let TypeInner::Array { base, size, .. } = types[variable.ty].inner else { return None };
-    let TypeInner::Vector { size: VectorSize::Quad, scalar } = types[base].inner else { return None };
-    matches!(scalar, Scalar::F32 | Scalar::U32 | Scalar::I32).then_some(Vectors { kind: scalar.kind, size })
+    let (scalar, single) = match types[base].inner {
+        TypeInner::Vector { size: VectorSize::Quad, scalar } => (scalar, false),
+        TypeInner::Scalar(scalar) => (scalar, true),
+        _ => return None,
+    };
+    let known = matches!(scalar, Scalar::F32 | Scalar::U32 | Scalar::I32);
+    known.then_some(Array { kind: scalar.kind, size, single, texture: false })
+}
+
+/// What can be read as words.
+fn vectors(variable: &GlobalVariable, types: &UniqueArena<Type>) -> Option<Array> {
+    let kept = matches!(variable.space, AddressSpace::Storage { .. } | AddressSpace::WorkGroup);
+    array(variable, types).filter(|array| kept && !array.single)
+}
+
+/// What can be read by way of a texture.
+fn through_texture(variable: &GlobalVariable, types: &UniqueArena<Type>) -> Option<Array> {
+    let kept = matches!(variable.space, AddressSpace::Storage { .. });
+    array(variable, types).filter(|_| kept).map(|array| Array { texture: true, ..array })
 }
 
 /// What an expression is of an array.
@@ -96,8 +155,18 @@ fn is_loaded(function: &Function, variable: Handle<GlobalVariable>) -> bool {
     })
 }
 
+/// Whether a function asks how long an array is, or hands it on.
+fn is_measured(function: &Function, variable: Handle<GlobalVariable>) -> bool {
+    function.expressions.iter().any(|(_, expression)| match expression {
+        Expression::ArrayLength(array) => {
+            matches!(function.expressions[*array], Expression::GlobalVariable(measured) if measured == variable)
+        }
+        _ => false,
+    })
+}
+
 /// Forgets the arrays in which a block stores numbers by themselves: half of a word cannot be.
-fn refuse_single_stores(function: &Function, block: &Block, arrays: &mut [Option<Vectors>]) {
+fn refuse_single_stores(function: &Function, block: &Block, arrays: &mut [Option<Array>]) {
     for statement in block {
         match statement {
             Statement::Store { pointer, .. } => {
@@ -124,10 +193,12 @@ fn refuse_single_stores(function: &Function, block: &Block, arrays: &mut [Option
     }
 }
 
-/// The types of two words and of their halves.
+/// The types of two words and of their halves, and of a texture and of a place in it.
 struct Types {
     pair: Handle<Type>,
     halves: Handle<Type>,
+    image: Handle<Type>,
+    place: Handle<Type>,
 }
 
 impl Types {
@@ -135,29 +206,60 @@ impl Types {
         let mut add = |inner| types.insert(Type { name: None, inner }, Span::UNDEFINED);
         let pair = add(TypeInner::Vector { size: VectorSize::Bi, scalar: Scalar::U64 });
         let halves = add(TypeInner::Vector { size: VectorSize::Quad, scalar: Scalar::U32 });
-        Types { pair, halves }
+        let image = add(TypeInner::Image {
+            dim: ImageDimension::D2,
+            arrayed: false,
+            class: ImageClass::Sampled { kind: ScalarKind::Float, multi: false },
+        });
+        let place = add(TypeInner::Vector { size: VectorSize::Bi, scalar: Scalar::U32 });
+        Types { pair, halves, image, place }
     }
 }
 
-/// A function while its expressions are written anew, each where it was, with what it takes to read words in front.
+const HALF_BITS: u32 = 32;
+const HALF_BITS_LOG: u32 = 5;
+
+/// The column and the row of a texture in which a vector lies.
+fn texel(vector: u32) -> [u32; 2] {
+    [vector % TEXTURE_ROW, vector / TEXTURE_ROW]
+}
+
+/// A function while its expressions are written anew, each where it was, with what it takes to read in front.
 struct Rewriting<'a> {
     old: &'a Function,
-    arrays: &'a [Option<Vectors>],
+    arrays: &'a [Option<Array>],
     types: &'a Types,
     new: Arena<Expression>,
     /// By old expression: the first of those in its place, and the one with its value.
     places: Vec<(Handle<Expression>, Handle<Expression>)>,
-    one: Handle<Expression>,
-    half_bits: Handle<Expression>,
-    half_bits_log: Handle<Expression>,
+    /// Literals, which stand in front of everything.
+    literals: HashMap<u32, Handle<Expression>>,
 }
 
 impl<'a> Rewriting<'a> {
-    fn new(old: &'a Function, arrays: &'a [Option<Vectors>], types: &'a Types) -> Rewriting<'a> {
-        let mut new = Arena::new();
-        let mut literal = |number| new.append(Expression::Literal(Literal::U32(number)), Span::UNDEFINED);
-        let (one, half_bits, half_bits_log) = (literal(1), literal(32), literal(5));
-        Rewriting { old, arrays, types, new, places: Vec::new(), one, half_bits, half_bits_log }
+    fn new(old: &'a Function, arrays: &'a [Option<Array>], types: &'a Types) -> Rewriting<'a> {
+        let mut rewriting = Rewriting { old, arrays, types, new: Arena::new(), places: Vec::new(), literals: HashMap::new() };
+        for number in [0, 1, 2, 3, HALF_BITS, HALF_BITS_LOG, TEXTURE_ROW - 1, TEXTURE_ROW.ilog2()] {
+            rewriting.add_literal(number);
+        }
+        for (_, expression) in old.expressions.iter() {
+            if let Expression::AccessIndex { index, .. } = *expression {
+                let [column, row] = texel(index);
+                let [single_column, single_row] = texel(index / 4);
+                [column, row, single_column, single_row].into_iter().for_each(|number| rewriting.add_literal(number));
+            }
+        }
+        rewriting
+    }
+
+    fn add_literal(&mut self, number: u32) {
+        let new = &mut self.new;
+        let literal = || new.append(Expression::Literal(Literal::U32(number)), Span::UNDEFINED);
+        self.literals.entry(number).or_insert_with(literal);
+    }
+
+    fn literal(&self, number: u32) -> Option<Handle<Expression>> {
+        self.literals.get(&number).copied()
     }
 
     fn function(mut self) -> Option<Function> {
@@ -211,30 +313,101 @@ impl<'a> Rewriting<'a> {
         if kind == ScalarKind::Uint { bits } else { self.cast(bits, kind, None) }
     }
 
-    /// The part of an array of words that an expression is.
-    fn part_of_words(&self, expression: Handle<Expression>) -> Option<(Part, ScalarKind)> {
+    /// The part of a rewritten array that an expression is.
+    fn part_of_array(&self, expression: Handle<Expression>) -> Option<(Part, Array)> {
         let part = part(&self.old.expressions, expression)?;
         let (Part::Whole(variable) | Part::Vector(variable) | Part::Number(variable)) = part;
-        Some((part, self.arrays[variable.index()]?.kind))
+        Some((part, self.arrays[variable.index()]?))
     }
 
     fn expression(&mut self, handle: Handle<Expression>, expression: &Expression) -> Option<Handle<Expression>> {
-        if let Some((Part::Number(_), _)) = self.part_of_words(handle) {
-            return self.word_of_number(expression);
+        if let Some((part, array)) = self.part_of_array(handle) {
+            match part {
+                Part::Vector(_) if array.texture => return self.place_of_element(expression, array),
+                Part::Number(_) if array.texture => return self.place_of_number(expression),
+                Part::Number(_) => return self.word_of_number(expression),
+                Part::Whole(_) | Part::Vector(_) => {}
+            }
         }
         if let Expression::Load { pointer } = *expression
-            && let Some((part, kind)) = self.part_of_words(pointer)
+            && let Some((part, array)) = self.part_of_array(pointer)
         {
+            if array.texture {
+                return self.texel(pointer, part, array);
+            }
             let load = self.add(Expression::Load { pointer: self.at(pointer) });
             return match part {
                 Part::Whole(_) => None,
-                Part::Vector(_) => Some(self.vector(load, kind)),
-                Part::Number(_) => self.number(load, pointer, kind),
+                Part::Vector(_) => self.vector(load, array.kind),
+                Part::Number(_) => self.number(load, pointer, array.kind),
             };
         }
         let mut expression = expression.clone();
         each_operand(&mut expression, |operand| *operand = self.at(*operand))?;
         Some(self.add(expression))
+    }
+
+    /// Column and row of the vector that an element of an array is, or lies in.
+    fn place_of_element(&mut self, expression: &Expression, array: Array) -> Option<Handle<Expression>> {
+        let components = match *expression {
+            Expression::AccessIndex { index, .. } => {
+                let [column, row] = texel(if array.single { index / 4 } else { index });
+                vec![self.literal(column)?, self.literal(row)?]
+            }
+            Expression::Access { index, .. } => {
+                let mut vector = self.cast(self.at(index), ScalarKind::Uint, Some(4));
+                if array.single {
+                    vector = self.binary(BinaryOperator::ShiftRight, vector, self.literal(2)?);
+                }
+                let column = self.binary(BinaryOperator::And, vector, self.literal(TEXTURE_ROW - 1)?);
+                let row = self.binary(BinaryOperator::ShiftRight, vector, self.literal(TEXTURE_ROW.ilog2())?);
+                vec![column, row]
+            }
+            _ => return None,
+        };
+        Some(self.add(Expression::Compose { ty: self.types.place, components }))
+    }
+
+    /// The vector that a number lies in has the place; what stands here is not used.
+    fn place_of_number(&mut self, expression: &Expression) -> Option<Handle<Expression>> {
+        let (Expression::Access { base, .. } | Expression::AccessIndex { base, .. }) = *expression else { return None };
+        Some(self.add(Expression::AccessIndex { base: self.at(base), index: 0 }))
+    }
+
+    /// What a texture holds of an element or a number.
+    fn texel(&mut self, pointer: Handle<Expression>, part: Part, array: Array) -> Option<Handle<Expression>> {
+        let (element, number) = match part {
+            Part::Whole(_) => return None,
+            Part::Vector(_) => (pointer, array.single.then_some(pointer)),
+            Part::Number(_) => match self.old.expressions[pointer] {
+                Expression::Access { base, .. } | Expression::AccessIndex { base, .. } => (base, Some(pointer)),
+                _ => return None,
+            },
+        };
+        let (Expression::Access { base, .. } | Expression::AccessIndex { base, .. }) = self.old.expressions[element] else {
+            return None;
+        };
+        let mut value = self.add(Expression::ImageLoad {
+            image: self.at(base),
+            coordinate: self.at(element),
+            array_index: None,
+            sample: None,
+            level: Some(self.literal(0)?),
+        });
+        if let Some(number) = number {
+            value = match self.old.expressions[number] {
+                Expression::AccessIndex { index, .. } => {
+                    self.add(Expression::AccessIndex { base: value, index: index % 4 })
+                }
+                Expression::Access { index, .. } => {
+                    let index = self.cast(self.at(index), ScalarKind::Uint, Some(4));
+                    let index = self.binary(BinaryOperator::And, index, self.literal(3)?);
+                    self.add(Expression::Access { base: value, index })
+                }
+                _ => return None,
+            };
+        }
+        Some(if array.kind == ScalarKind::Float { value } else { self.cast(value, array.kind, None) })
     }
 
     /// The pointer to the word a number of a vector lies in.
@@ -245,7 +418,7 @@ impl<'a> Rewriting<'a> {
             }
             Expression::Access { base, index } => {
                 let index = self.cast(self.at(index), ScalarKind::Uint, Some(4));
-                let index = self.binary(BinaryOperator::ShiftRight, index, self.one);
+                let index = self.binary(BinaryOperator::ShiftRight, index, self.literal(1)?);
                 Some(self.add(Expression::Access { base: self.at(base), index }))
             }
             _ => None,
@@ -261,11 +434,11 @@ impl<'a> Rewriting<'a> {
     ) -> Option<Handle<Expression>> {
         let word = match self.old.expressions[pointer] {
             Expression::AccessIndex { index, .. } if index % 2 == 0 => word,
-            Expression::AccessIndex { .. } => self.binary(BinaryOperator::ShiftRight, word, self.half_bits),
+            Expression::AccessIndex { .. } => self.binary(BinaryOperator::ShiftRight, word, self.literal(HALF_BITS)?),
             Expression::Access { index, .. } => {
                 let index = self.cast(self.at(index), ScalarKind::Uint, Some(4));
-                let half = self.binary(BinaryOperator::And, index, self.one);
-                let bits = self.binary(BinaryOperator::ShiftLeft, half, self.half_bits_log);
+                let half = self.binary(BinaryOperator::And, index, self.literal(1)?);
+                let bits = self.binary(BinaryOperator::ShiftLeft, half, self.literal(HALF_BITS_LOG)?);
                 self.binary(BinaryOperator::ShiftRight, word, bits)
             }
             _ => return None,
@@ -275,20 +448,20 @@ impl<'a> Rewriting<'a> {
     }
 
     /// The four numbers of two words.
-    fn vector(&mut self, words: Handle<Expression>, kind: ScalarKind) -> Handle<Expression> {
+    fn vector(&mut self, words: Handle<Expression>, kind: ScalarKind) -> Option<Handle<Expression>> {
         let mut halves = Vec::with_capacity(4);
         for index in 0..2 {
             let word = self.add(Expression::AccessIndex { base: words, index });
             halves.push(self.cast(word, ScalarKind::Uint, Some(4)));
-            let high = self.binary(BinaryOperator::ShiftRight, word, self.half_bits);
+            let high = self.binary(BinaryOperator::ShiftRight, word, self.literal(HALF_BITS)?);
             halves.push(self.cast(high, ScalarKind::Uint, Some(4)));
         }
         let bits = self.add(Expression::Compose { ty: self.types.halves, components: halves });
-        self.bits_as(bits, kind)
+        Some(self.bits_as(bits, kind))
     }
 
     /// Two words of four numbers.
-    fn words(&mut self, vector: Handle<Expression>, kind: ScalarKind) -> Handle<Expression> {
+    fn words(&mut self, vector: Handle<Expression>, kind: ScalarKind) -> Option<Handle<Expression>> {
         let bits = if kind == ScalarKind::Uint { vector } else { self.cast(vector, ScalarKind::Uint, None) };
         let mut words = Vec::with_capacity(2);
         for index in [0, 2] {
@@ -296,10 +469,10 @@ impl<'a> Rewriting<'a> {
             let low = self.cast(low, ScalarKind::Uint, Some(8));
             let high = self.add(Expression::AccessIndex { base: bits, index: index + 1 });
             let high = self.cast(high, ScalarKind::Uint, Some(8));
-            let high = self.binary(BinaryOperator::ShiftLeft, high, self.half_bits);
+            let high = self.binary(BinaryOperator::ShiftLeft, high, self.literal(HALF_BITS)?);
             words.push(self.binary(BinaryOperator::InclusiveOr, low, high));
         }
-        self.add(Expression::Compose { ty: self.types.pair, components: words })
+        Some(self.add(Expression::Compose { ty: self.types.pair, components: words }))
     }
 
     fn block(&mut self, block: &Block) -> Option<Block> {
@@ -322,9 +495,9 @@ impl<'a> Rewriting<'a> {
             },
             Statement::Store { pointer, value } => {
                 let mut stored = self.at(*value);
-                if let Some((_, kind)) = self.part_of_words(*pointer) {
+                if let Some((_, array)) = self.part_of_array(*pointer) {
                     let before = self.new.len();
-                    stored = self.words(stored, kind);
+                    stored = self.words(stored, array.kind)?;
                     block.push(Statement::Emit(self.new.range_from(before)), Span::UNDEFINED);
                 }
                 Statement::Store { pointer: self.at(*pointer), value: stored }
@@ -353,7 +526,7 @@ impl<'a> Rewriting<'a> {
                 Statement::WorkGroupUniformLoad { pointer: self.at(*pointer), result: self.at(*result) }
             }
             Statement::Call { function, arguments, result } => {
-                if arguments.iter().any(|argument| self.part_of_words(*argument).is_some()) {
+                if arguments.iter().any(|argument| self.part_of_array(*argument).is_some()) {
                     return None;
                 }
                 Statement::Call {
