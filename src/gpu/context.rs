@@ -151,7 +151,10 @@ fn target(
         f16: features.contains(wgpu::Features::SHADER_F16),
         int64: features.contains(wgpu::Features::SHADER_INT64),
         // Mesa's: what others would make of it is not known.
-        textures: class.is_software() && info.driver == "llvmpipe",
+        textures: match class.is_software() && info.driver == "llvmpipe" {
+            true => limits.max_storage_textures_per_shader_stage,
+            false => 0,
+        },
         cooperative: adapter
             .filter(|_| features.contains(needed))
             .map(|adapter| cooperative(&adapter.cooperative_matrix_properties(), info.backend))

@@ -4,15 +4,15 @@
 //! after another and puts each number in its place by way of memory, which costs more than anything that is then
 //! computed with it. From a texture it loads whole vectors and puts them in their places in registers, several times as
 //! fast, the copy of the buffer into the texture included. Where there is no texture, a word costs as much as a number, so
-//! half as many loads do. Kernels stay as they are written: `array<vec4<f32>>` becomes `texture_2d<f32>` or
-//! `array<vec2<u64>>` in what the driver is given.
+//! half as many loads do. Kernels stay as they are written: `array<vec4<f32>>` becomes
+//! `texture_storage_2d<rgba32float, read>` or `array<vec2<u64>>` in what the driver is given.
 
 use super::pipeline::Kind;
 use crate::kernel::TEXTURE_ROW;
 use naga::{
     AddressSpace, Arena, ArraySize, BinaryOperator, Block, Expression, Function, GlobalVariable, Handle, ImageClass,
-    ImageDimension, Literal, Module, Range, Scalar, ScalarKind, Span, Statement, SwitchCase, Type, TypeInner, UniqueArena,
-    VectorSize,
+    ImageDimension, Literal, Module, Range, Scalar, ScalarKind, Span, Statement, StorageAccess, StorageFormat, SwitchCase,
+    Type, TypeInner, UniqueArena, VectorSize,
 };
 use std::collections::HashMap;
 
@@ -209,7 +209,7 @@ impl Types {
         let image = add(TypeInner::Image {
             dim: ImageDimension::D2,
             arrayed: false,
-            class: ImageClass::Sampled { kind: ScalarKind::Float, multi: false },
+            class: ImageClass::Storage { format: StorageFormat::Rgba32Float, access: StorageAccess::LOAD },
         });
         let place = add(TypeInner::Vector { size: VectorSize::Bi, scalar: Scalar::U32 });
         Types { pair, halves, image, place }
@@ -392,7 +392,7 @@ impl<'a> Rewriting<'a> {
             coordinate: self.at(element),
             array_index: None,
             sample: None,
-            level: Some(self.literal(0)?),
+            level: None,
         });
         if let Some(number) = number {
             value = match self.old.expressions[number] {

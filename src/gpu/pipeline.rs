@@ -1,6 +1,6 @@
 //! Compiled kernels. Layouts come from naga's view of the entry point, so a binding is declared once.
 
-use super::{compile::Use, context::guarded};
+use super::{compile::Use, context::guarded, texture};
 use crate::{
     error::{Error, ErrorKind},
     kernel::{Kernel, Target, assemble},
@@ -205,10 +205,10 @@ fn layout_entry(binding: u32, kind: Kind) -> wgpu::BindGroupLayoutEntry {
         Kind::Read | Kind::ReadWrite => {
             buffer(wgpu::BufferBindingType::Storage { read_only: kind == Kind::Read })
         }
-        Kind::Texture => wgpu::BindingType::Texture {
-            sample_type: wgpu::TextureSampleType::Float { filterable: false },
+        Kind::Texture => wgpu::BindingType::StorageTexture {
+            access: wgpu::StorageTextureAccess::ReadOnly,
+            format: texture::FORMAT,
             view_dimension: wgpu::TextureViewDimension::D2,
-            multisampled: false,
         },
     };
     wgpu::BindGroupLayoutEntry { binding, visibility: wgpu::ShaderStages::COMPUTE, ty, count: None }

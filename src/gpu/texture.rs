@@ -3,6 +3,9 @@
 use super::buffer::Account;
 use crate::kernel::{TEXTURE_ROW, TEXTURE_ROW_BYTES};
 
+/// Vectors of four numbers. Textures that are sampled have levels, which cost half as much again to read.
+pub(super) const FORMAT: wgpu::TextureFormat = wgpu::TextureFormat::Rgba32Float;
+
 /// A texture that the library made.
 #[derive(Debug)]
 pub(crate) struct Texture {
@@ -57,8 +60,8 @@ pub(super) fn create(device: &wgpu::Device, rows: u32) -> wgpu::Texture {
         mip_level_count: 1,
         sample_count: 1,
         dimension: wgpu::TextureDimension::D2,
-        format: wgpu::TextureFormat::Rgba32Float,
-        usage: wgpu::TextureUsages::TEXTURE_BINDING | wgpu::TextureUsages::COPY_DST,
+        format: FORMAT,
+        usage: wgpu::TextureUsages::STORAGE_BINDING | wgpu::TextureUsages::COPY_DST,
         view_formats: &[],
     })
 }

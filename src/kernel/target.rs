@@ -84,8 +84,9 @@ pub struct Target {
     pub f16: bool,
     /// Whether 64-bit integers may be used: software drivers then read two numbers at a time.
     pub int64: bool,
-    /// Whether kernels for software drivers read buffers by way of textures, into which they are copied before.
-    pub textures: bool,
+    /// How many of its buffers a kernel for software drivers may read by way of textures, into which they are copied
+    /// before.
+    pub textures: u32,
     /// The cooperative matrices that may be used: what the adapter itself lists, never anything else.
     pub cooperative: Vec<CooperativeMatrix>,
     /// The largest range of a buffer one binding may cover, in bytes.
@@ -114,7 +115,7 @@ impl Target {
             subgroups: false,
             f16: false,
             int64: false,
-            textures: false,
+            textures: 0,
             cooperative: Vec::new(),
             max_binding_bytes: 128 << 20,
             max_buffer_bytes: 256 << 20,

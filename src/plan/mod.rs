@@ -403,8 +403,8 @@ impl Planner<'_> {
             .into_iter()
             .map(|(name, value)| Ok((name, (home(value)?, self.lowered.data.desc(value).clone()))))
             .collect::<Result<BTreeMap<_, _>, Error>>()?;
-        let through_textures = self.target.textures && self.target.class.is_software();
-        let textures = if through_textures { textures::assign(&mut steps) } else { Vec::new() };
+        let most = if self.target.class.is_software() { self.target.textures as usize } else { 0 };
+        let textures = textures::assign(&mut steps, most);
         let memory = memory_of(&variables, &slots, &textures, &outputs, &list, &uniforms);
         Ok(Plan {
             steps,

@@ -27,18 +27,18 @@ const LARGEST: u64 = 64 << 20;
 const FEWEST_BYTES: u64 = 64 << 10;
 const FEWEST_FLOPS: u64 = 1 << 20;
 
-/// Gives what steps only read a texture where that pays, and says what each step copies before it runs; returns the
+/// Gives what steps only read a texture where that pays, at most so many to a step, and says what each step copies before it runs; returns the
 /// rows of each texture.
 ///
 /// A texture serves one step after another, and keeps what it holds for the next one that reads the same.
-pub(super) fn assign(steps: &mut [Step]) -> Vec<u32> {
+pub(super) fn assign(steps: &mut [Step], most: usize) -> Vec<u32> {
     // Equal kernels read in the same way, so that there are no more of them.
     let long = |step: &&Step| step.cost.bytes >= FEWEST_BYTES || step.cost.flops >= FEWEST_FLOPS;
     let kernels: HashSet<Kernel> = steps.iter().filter(long).map(|step| step.kernel.clone()).collect();
     let mut textures: Vec<Held> = Vec::new();
     for step in steps.iter_mut() {
         if kernels.contains(&step.kernel) {
-            fill(step, &mut textures);
+            fill(step, most, &mut textures);
         }
         for bound in &step.bindings {
             if let Bound::Buffer { home: written, reads: None, .. } = bound {
@@ -61,8 +61,8 @@ impl Held {
     }
 }
 
-/// Gives what a step only reads a texture each.
-fn fill(step: &mut Step, textures: &mut Vec<Held>) {
+/// Gives what a step only reads a texture each, the largest first.
+fn fill(step: &mut Step, most: usize, textures: &mut Vec<Held>) {
     let mut wanted: Vec<Range> = Vec::new();
     for bound in &step.bindings {
         let Bound::Buffer { home, offset, bytes, reads: Some(Reads { numbers: true, .. }) } = *bound else { continue };
@@ -74,6 +74,7 @@ fn fill(step: &mut Step, textures: &mut Vec<Held>) {
         }
     }
     wanted.sort_by_key(|range| Reverse(range.bytes));
+    wanted.truncate(most);
     let mut given: Vec<(Range, usize)> = Vec::new();
     for &range in &wanted {
         if let Some(texture) = textures.iter().position(|held| held.range == Some(range)) {

@@ -367,6 +367,7 @@ fn check_target(context: &Context, plan: &Plan) -> Result<(), Error> {
     let (has, wants) = (context.target(), plan.target());
     let too_small = (wants.f16 && !has.f16)
         || (wants.subgroups && !has.subgroups)
+        || (!plan.textures.is_empty() && wants.textures > has.textures)
         || wants.max_binding_bytes > has.max_binding_bytes
         || wants.max_storage_buffers > has.max_storage_buffers
         || wants.max_workgroup_threads > has.max_workgroup_threads
