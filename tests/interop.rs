@@ -237,11 +237,15 @@ fn compilation_reports_its_progress_once_for_each_kernel() {
 }
 
 #[test]
-fn kernels_that_read_words_compute_the_same_bits() {
-    use wgrad::catalogue::{Size, entries};
+fn kernels_that_read_words_or_textures_compute_the_same_bits() {
+    use wgrad::{
+        catalogue::{Size, entries},
+        kernel::Target,
+        plan::PlanOptions,
+    };
     let with_words = context();
-    if !with_words.target().int64 {
-        println!("SKIPPED: only software drivers with 64-bit integers read words");
+    if !with_words.target().int64 || with_words.target().textures == 0 {
+        println!("SKIPPED: only Mesa's software driver reads words and textures");
         return;
     }
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
@@ -254,7 +258,7 @@ fn kernels_that_read_words_compute_the_same_bits() {
     let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).unwrap();
     let without = Context::from_wgpu(device, queue).unwrap();
     assert!(!without.target().int64);
-    let mut compared = 0;
+    let (mut compared, mut through_textures) = (0, 0);
     for entry in entries() {
         let mut example = entry.example(Size::Small, DType::F32);
         let mut tensors = example.gradients();
@@ -264,16 +268,51 @@ fn kernels_that_read_words_compute_the_same_bits() {
         tensors.extend(example.outputs().iter().cloned());
         let names: Vec<String> = (0..tensors.len()).map(|i| i.to_string()).collect();
         let outputs: Vec<(&str, &Tensor)> = names.iter().map(String::as_str).zip(&tensors).collect();
-        let results = [with_words, &without].map(|context| {
-            let plan = example.graph().plan(&outputs, context.target()).unwrap();
+        let by_textures = with_words.target();
+        // The rules for tiles depend on it; these have the same bits however they are cut.
+        let by_buffers = |context: &Context| Target { textures: 0, ..context.target().clone() };
+        let ways =
+            [(with_words, by_textures.clone()), (with_words, by_buffers(with_words)), (&without, by_buffers(&without))];
+        let results = ways.map(|(context, target)| {
+            let options = PlanOptions { small_textures: true, ..PlanOptions::default() };
+            let plan = example.graph().plan_with(&outputs, &target, options).unwrap();
+            let textures = plan.memory().textures;
+            assert!(target.textures > 0 || textures == 0, "{}", entry.name);
+            through_textures += usize::from(textures > 0);
             let weights = Weights::init(context, &plan, 1).unwrap();
             let session = Session::new(context, plan, &weights).unwrap();
             example.fill(&session, 1).unwrap();
             session.run().unwrap();
             names.iter().map(|name| session.read_blocking(name).unwrap().bytes().to_vec()).collect::<Vec<_>>()
         });
-        assert!(results[0] == results[1], "{}", entry.name);
+        assert!(results[0] == results[1] && results[1] == results[2], "{}", entry.name);
         compared += 1;
     }
-    assert!(compared > 50, "{compared}");
+    assert!(compared > 50 && through_textures > 50, "{compared} {through_textures}");
+}
+
+#[test]
+fn an_apps_buffer_need_not_be_one_to_copy_from() {
+    let (device, queue) = app_device();
+    let context = Context::from_wgpu(device.clone(), queue.clone()).unwrap();
+    let graph = Graph::new(Mode::Infer);
+    let x = graph.input("x", [192, 160]);
+    // Read by several kernels, by some together with what they can copy.
+    let w = graph.parameter("w", [160, 96], Init::normal(1.0));
+    let y = x.matmul(&w).square().sum_all() + x.softmax(1).matmul(&w).exp().mean_all();
+    let plan = graph.plan(&[("y", &y)], context.target()).unwrap();
+    assert_eq!(plan.memory().textures > 0, context.target().textures > 0);
+    let weights = Weights::init(&context, &plan, 3).unwrap();
+    let mut session = Session::new(&context, plan, &weights).unwrap();
+    let numbers: Vec<f32> = (0..192 * 160).map(|i| ((i * 37) % 101) as f32 / 101.0).collect();
+    session.write("x", &Array::from_f32([192, 160], &numbers).unwrap()).unwrap();
+    session.run().unwrap();
+    let expected = session.read_blocking("y").unwrap().to_f32();
+    for usage in [wgpu::BufferUsages::empty(), wgpu::BufferUsages::COPY_SRC, wgpu::BufferUsages::empty()] {
+        let buffer = app_buffer(&device, 192 * 160 * 4, wgpu::BufferUsages::STORAGE | usage);
+        queue.write_buffer(&buffer, 0, bytemuck::cast_slice(&numbers));
+        session.bind("x", &buffer).unwrap();
+        session.run().unwrap();
+        assert_eq!(session.read_blocking("y").unwrap().to_f32(), expected, "{usage:?}");
+    }
 }

@@ -11,8 +11,8 @@ use super::pipeline::Kind;
 use crate::kernel::TEXTURE_ROW;
 use naga::{
     AddressSpace, Arena, ArraySize, BinaryOperator, Block, Expression, Function, GlobalVariable, Handle, ImageClass,
-    ImageDimension, Literal, Module, Range, Scalar, ScalarKind, Span, Statement, StorageAccess, StorageFormat, SwitchCase,
-    Type, TypeInner, UniqueArena, VectorSize,
+    ImageDimension, Literal, Module, Range, Scalar, ScalarKind, Span, Statement, StorageAccess, StorageFormat,
+    SwitchCase, Type, TypeInner, UniqueArena, VectorSize,
 };
 use std::collections::HashMap;
 
@@ -32,7 +32,8 @@ impl Loads {
     /// `vec4<i32>`. What is also written is left alone where a number is written by itself, and the whole module where
     /// there is something this does not know.
     pub(super) fn apply(self, module: &mut Module, bindings: &mut [(u32, Kind)]) {
-        let read = |place: usize| bindings.get(place).filter(|(_, kind)| *kind == Kind::Read).map(|(number, _)| *number);
+        let read =
+            |place: usize| bindings.get(place).filter(|(_, kind)| *kind == Kind::Read).map(|(number, _)| *number);
         let textures: Vec<u32> = (0..32).filter(|place| self.textures >> place & 1 == 1).filter_map(read).collect();
         let mut arrays: Vec<Option<Array>> = (module.global_variables.iter())
             .map(|(_, variable)| {
@@ -61,7 +62,7 @@ impl Loads {
         if arrays.iter().all(Option::is_none) {
             return;
         }
-        let types = Types::new(&mut module.types);
+        let types = Types::new(&mut module.types, &arrays);
         let rewritten = |function: &Function| Rewriting::new(function, &arrays, &types).function();
         let functions: Option<Vec<_>> = module.functions.iter().map(|(_, function)| rewritten(function)).collect();
         let points: Option<Vec<_>> = module.entry_points.iter().map(|point| rewritten(&point.function)).collect();
@@ -74,14 +75,14 @@ impl Loads {
         }
         for ((_, variable), array) in module.global_variables.iter_mut().zip(arrays) {
             let Some(array) = array else { continue };
-            if array.texture {
-                (variable.ty, variable.space) = (types.image, AddressSpace::Handle);
+            if let (true, Some(image)) = (array.texture, types.image) {
+                (variable.ty, variable.space) = (image, AddressSpace::Handle);
                 let number = variable.binding.as_ref().map(|binding| binding.binding);
                 for binding in bindings.iter_mut().filter(|(binding, _)| Some(*binding) == number) {
                     binding.1 = Kind::Texture;
                 }
-            } else {
-                let inner = TypeInner::Array { base: types.pair, size: array.size, stride: 16 };
+            } else if let Some(base) = types.pair {
+                let inner = TypeInner::Array { base, size: array.size, stride: 16 };
                 variable.ty = module.types.insert(Type { name: None, inner }, Span::UNDEFINED);
             }
         }
@@ -193,26 +194,31 @@ fn refuse_single_stores(function: &Function, block: &Block, arrays: &mut [Option
     }
 }
 
-/// The types of two words and of their halves, and of a texture and of a place in it.
+/// The types of two words and of their halves, or of a texture and of a place in it, where there are such.
+#[derive(Default)]
 struct Types {
-    pair: Handle<Type>,
-    halves: Handle<Type>,
-    image: Handle<Type>,
-    place: Handle<Type>,
+    pair: Option<Handle<Type>>,
+    halves: Option<Handle<Type>>,
+    image: Option<Handle<Type>>,
+    place: Option<Handle<Type>>,
 }
 
 impl Types {
-    fn new(types: &mut UniqueArena<Type>) -> Types {
-        let mut add = |inner| types.insert(Type { name: None, inner }, Span::UNDEFINED);
-        let pair = add(TypeInner::Vector { size: VectorSize::Bi, scalar: Scalar::U64 });
-        let halves = add(TypeInner::Vector { size: VectorSize::Quad, scalar: Scalar::U32 });
-        let image = add(TypeInner::Image {
-            dim: ImageDimension::D2,
-            arrayed: false,
-            class: ImageClass::Storage { format: StorageFormat::Rgba32Float, access: StorageAccess::LOAD },
-        });
-        let place = add(TypeInner::Vector { size: VectorSize::Bi, scalar: Scalar::U32 });
-        Types { pair, halves, image, place }
+    fn new(types: &mut UniqueArena<Type>, arrays: &[Option<Array>]) -> Types {
+        let mut add = |inner| Some(types.insert(Type { name: None, inner }, Span::UNDEFINED));
+        let any = |texture: bool| arrays.iter().flatten().any(|array| array.texture == texture);
+        let mut needed = Types::default();
+        // Devices without 64-bit integers refuse a module that as much as names them.
+        if any(false) {
+            needed.pair = add(TypeInner::Vector { size: VectorSize::Bi, scalar: Scalar::U64 });
+            needed.halves = add(TypeInner::Vector { size: VectorSize::Quad, scalar: Scalar::U32 });
+        }
+        if any(true) {
+            let class = ImageClass::Storage { format: StorageFormat::Rgba32Float, access: StorageAccess::LOAD };
+            needed.image = add(TypeInner::Image { dim: ImageDimension::D2, arrayed: false, class });
+            needed.place = add(TypeInner::Vector { size: VectorSize::Bi, scalar: Scalar::U32 });
+        }
+        needed
     }
 }
 
@@ -238,7 +244,8 @@ struct Rewriting<'a> {
 
 impl<'a> Rewriting<'a> {
     fn new(old: &'a Function, arrays: &'a [Option<Array>], types: &'a Types) -> Rewriting<'a> {
-        let mut rewriting = Rewriting { old, arrays, types, new: Arena::new(), places: Vec::new(), literals: HashMap::new() };
+        let mut rewriting =
+            Rewriting { old, arrays, types, new: Arena::new(), places: Vec::new(), literals: HashMap::new() };
         for number in [0, 1, 2, 3, HALF_BITS, HALF_BITS_LOG, TEXTURE_ROW - 1, TEXTURE_ROW.ilog2()] {
             rewriting.add_literal(number);
         }
@@ -365,7 +372,7 @@ impl<'a> Rewriting<'a> {
             }
             _ => return None,
         };
-        Some(self.add(Expression::Compose { ty: self.types.place, components }))
+        Some(self.add(Expression::Compose { ty: self.types.place?, components }))
     }
 
     /// The vector that a number lies in has the place; what stands here is not used.
@@ -384,7 +391,8 @@ impl<'a> Rewriting<'a> {
                 _ => return None,
             },
         };
-        let (Expression::Access { base, .. } | Expression::AccessIndex { base, .. }) = self.old.expressions[element] else {
+        let (Expression::Access { base, .. } | Expression::AccessIndex { base, .. }) = self.old.expressions[element]
+        else {
             return None;
         };
         let mut value = self.add(Expression::ImageLoad {
@@ -456,7 +464,7 @@ impl<'a> Rewriting<'a> {
             let high = self.binary(BinaryOperator::ShiftRight, word, self.literal(HALF_BITS)?);
             halves.push(self.cast(high, ScalarKind::Uint, Some(4)));
         }
-        let bits = self.add(Expression::Compose { ty: self.types.halves, components: halves });
+        let bits = self.add(Expression::Compose { ty: self.types.halves?, components: halves });
         Some(self.bits_as(bits, kind))
     }
 
@@ -472,7 +480,7 @@ impl<'a> Rewriting<'a> {
             let high = self.binary(BinaryOperator::ShiftLeft, high, self.literal(HALF_BITS)?);
             words.push(self.binary(BinaryOperator::InclusiveOr, low, high));
         }
-        Some(self.add(Expression::Compose { ty: self.types.pair, components: words }))
+        Some(self.add(Expression::Compose { ty: self.types.pair?, components: words }))
     }
 
     fn block(&mut self, block: &Block) -> Option<Block> {
@@ -614,17 +622,40 @@ mod tests {
     use super::*;
     use naga::valid::{Capabilities, ValidationFlags, Validator};
 
-    /// The module with words, valid, in WGSL.
-    fn widened(text: &str) -> String {
+    const WORDS: Loads = Loads { words: true, textures: 0 };
+    const TEXTURES: Loads = Loads { words: true, textures: u32::MAX };
+
+    /// What a module binds.
+    fn bindings(module: &Module) -> Vec<(u32, Kind)> {
+        let variables = module.global_variables.iter().filter_map(|(_, variable)| {
+            let kind = match variable.space {
+                AddressSpace::Storage { access } if access == StorageAccess::LOAD => Kind::Read,
+                AddressSpace::Storage { .. } => Kind::ReadWrite,
+                _ => Kind::Uniform,
+            };
+            Some((variable.binding.as_ref()?.binding, kind))
+        });
+        let mut bindings: Vec<_> = variables.collect();
+        bindings.sort_unstable_by_key(|(number, _)| *number);
+        bindings
+    }
+
+    /// The module that reads in another way, valid, in WGSL.
+    fn rewritten(text: &str, loads: Loads) -> String {
         let mut module = naga::front::wgsl::parse_str(text).unwrap();
-        widen(&mut module);
+        let mut bindings = bindings(&module);
+        loads.apply(&mut module, &mut bindings);
         let info = Validator::new(ValidationFlags::all(), Capabilities::all()).validate(&module);
         let info = info.unwrap_or_else(|error| panic!("{}", error.emit_to_string(text)));
         naga::back::wgsl::write_string(&module, &info, naga::back::wgsl::WriterFlags::empty()).unwrap()
     }
 
     fn arrays_of_words(text: &str) -> usize {
-        widened(text).matches("array<vec2<u64>").count()
+        rewritten(text, WORDS).matches("array<vec2<u64>").count()
+    }
+
+    fn textures(text: &str) -> usize {
+        rewritten(text, TEXTURES).matches("texture_storage_2d<rgba32float,read>").count()
     }
 
     #[test]
@@ -652,8 +683,37 @@ mod tests {
             2
         );
         // How long an array is does not change.
-        let lengths = widened(&module("if i < arrayLength(&x) { y[i] = x[i]; }"));
-        assert!(lengths.contains("arrayLength((&x))"), "{lengths}");
+        let lengths = |loads| rewritten(&module("if i < arrayLength(&x) { y[i] = x[i]; }"), loads);
+        for loads in [WORDS, TEXTURES] {
+            assert!(lengths(loads).contains("arrayLength((&x))"), "{}", lengths(loads));
+        }
+    }
+
+    #[test]
+    fn what_is_only_read_becomes_textures() {
+        let module = |body: &str| {
+            format!(
+                "@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
+                @group(0) @binding(1) var<storage, read> ids: array<u32>;
+                @group(0) @binding(2) var<storage, read> halves: array<vec2<f32>>;
+                @group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
+                fn of_x(i: u32) -> vec4<f32> {{ return x[i]; }}
+                @compute @workgroup_size(64)
+                fn main(@builtin(global_invocation_id) id: vec3<u32>) {{ let i = id.x; {body} }}"
+            )
+        };
+        // Vectors and numbers, whole and in parts, at places that are known and that are not.
+        assert_eq!(textures(&module("y[i] = of_x(i);")), 1);
+        assert_eq!(textures(&module("y[i] = x[i] * x[70000].x + x[i][i % 4u];")), 1);
+        assert_eq!(textures(&module("y[i] = x[ids[i]] + f32(ids[5]);")), 2);
+        assert_eq!(textures(&module("for (var j = 0u; j < ids[i]; j++) { y[j] = x[j + 1u].yxwz; }")), 2);
+        // A signed index, and pairs, which stay.
+        assert_eq!(textures(&module("y[i] = x[i32(i) - 1] + halves[i].xyxy;")), 1);
+        // A vector lies in a row of 4096, a number in its vector.
+        let places = rewritten(&module("y[i] = x[4097] + f32(ids[4u * 4096u * 2u + 6u]);"), TEXTURES);
+        for place in ["vec2<u32>(1u, 1u)", "vec2<u32>(1u, 2u)", ".z"] {
+            assert!(places.contains(place), "{place}: {places}");
+        }
     }
 
     #[test]
@@ -689,13 +749,25 @@ mod tests {
         }
         assert!(seen.len() > 100, "{}", seen.len());
         for text in &seen {
-            let mut module = naga::front::wgsl::parse_str(text).unwrap();
-            let before = format!("{module:?}");
-            widen(&mut module);
-            let info = Validator::new(ValidationFlags::all(), Capabilities::all()).validate(&module);
-            info.unwrap_or_else(|error| panic!("{}", error.emit_to_string(text)));
-            let reads = text.lines().any(|line| line.contains("var<storage, read>") && line.contains("array<vec4<"));
-            assert!(!reads || format!("{module:?}") != before, "{text}");
+            let module = naga::front::wgsl::parse_str(text).unwrap();
+            let before = bindings(&module);
+            for loads in [WORDS, TEXTURES] {
+                let (mut other, mut after) = (module.clone(), before.clone());
+                loads.apply(&mut other, &mut after);
+                let info = Validator::new(ValidationFlags::all(), Capabilities::all()).validate(&other);
+                info.unwrap_or_else(|error| panic!("{}", error.emit_to_string(text)));
+                let reads =
+                    text.lines().any(|line| line.contains("var<storage, read>") && line.contains("array<vec4<"));
+                assert!(!reads || format!("{other:?}") != format!("{module:?}"), "{text}");
+                // What a plan copies into a texture is read from there: all vectors and numbers of 32 bits.
+                let buffers: Vec<u32> =
+                    after.iter().filter(|(_, kind)| *kind == Kind::Read).map(|(number, _)| *number).collect();
+                let left = module.global_variables.iter().any(|(_, variable)| {
+                    let number = variable.binding.as_ref().map(|binding| binding.binding);
+                    number.is_some_and(|number| buffers.contains(&number)) && array(variable, &module.types).is_some()
+                });
+                assert!(loads == WORDS || !left, "{buffers:?} stay buffers in {text}");
+            }
         }
     }
 }

@@ -202,9 +202,7 @@ fn layout_entry(binding: u32, kind: Kind) -> wgpu::BindGroupLayoutEntry {
     let buffer = |ty| wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None };
     let ty = match kind {
         Kind::Uniform => buffer(wgpu::BufferBindingType::Uniform),
-        Kind::Read | Kind::ReadWrite => {
-            buffer(wgpu::BufferBindingType::Storage { read_only: kind == Kind::Read })
-        }
+        Kind::Read | Kind::ReadWrite => buffer(wgpu::BufferBindingType::Storage { read_only: kind == Kind::Read }),
         Kind::Texture => wgpu::BindingType::StorageTexture {
             access: wgpu::StorageTextureAccess::ReadOnly,
             format: texture::FORMAT,

@@ -40,8 +40,16 @@ pub(crate) enum Home {
 #[derive(Clone, Debug)]
 pub(crate) enum Bound {
     /// A range of a buffer; `reads` says how it is read where it is not written.
-    Buffer { home: Home, offset: u64, bytes: u64, reads: Option<Reads> },
-    Uniform { offset: u64, bytes: u64 },
+    Buffer {
+        home: Home,
+        offset: u64,
+        bytes: u64,
+        reads: Option<Reads>,
+    },
+    Uniform {
+        offset: u64,
+        bytes: u64,
+    },
 }
 
 /// How a step reads what it only reads.
@@ -95,11 +103,13 @@ pub struct PlanOptions {
     pub in_place: bool,
     /// Whether steps may run in another order than they were written in, where that takes less memory.
     pub reorder: bool,
+    /// Whether software drivers read by way of textures also where too little is read for that to pay.
+    pub small_textures: bool,
 }
 
 impl Default for PlanOptions {
     fn default() -> PlanOptions {
-        PlanOptions { fuse: true, in_place: true, reorder: true }
+        PlanOptions { fuse: true, in_place: true, reorder: true, small_textures: false }
     }
 }
 
@@ -135,7 +145,7 @@ impl Graph {
         let graph = self.counting_steps();
         let data = graph.data().clone();
         let lowered = Lowered::new(data, named)?;
-        Planner { lowered, target, shared: HashMap::new() }.plan(options)
+        Planner { lowered, target, options, shared: HashMap::new() }.plan()
     }
 
     /// The graph, or for a training graph that counts steps a copy that also adds one to it.
@@ -157,6 +167,7 @@ impl Graph {
 struct Planner<'a> {
     lowered: Lowered,
     target: &'a Target,
+    options: PlanOptions,
     /// Values that are written over another value, and that value.
     shared: HashMap<ValueId, ValueId>,
 }
@@ -165,7 +176,8 @@ struct Planner<'a> {
 type Units = Vec<(Unit, Option<Chain>)>;
 
 impl Planner<'_> {
-    fn plan(mut self, options: PlanOptions) -> Result<Plan, Error> {
+    fn plan(mut self) -> Result<Plan, Error> {
+        let options = self.options;
         let emitted = self.emit_all()?;
         let mut fusion = Fusion::new(&self.lowered, self.target, &emitted);
         fusion.join_all(options.fuse);
@@ -383,9 +395,7 @@ impl Planner<'_> {
                             let reads = Reads { numbers, texture: None };
                             self.bind(&spans, slice, home(slice.value)?, Some(reads))
                         }
-                        Arg::Write(slice) | Arg::Update(slice, _) => {
-                            self.bind(&spans, slice, home(slice.value)?, None)
-                        }
+                        Arg::Write(slice) | Arg::Update(slice, _) => self.bind(&spans, slice, home(slice.value)?, None),
                     });
                 }
                 steps.push(Step {
@@ -403,8 +413,7 @@ impl Planner<'_> {
             .into_iter()
             .map(|(name, value)| Ok((name, (home(value)?, self.lowered.data.desc(value).clone()))))
             .collect::<Result<BTreeMap<_, _>, Error>>()?;
-        let most = if self.target.class.is_software() { self.target.textures as usize } else { 0 };
-        let textures = textures::assign(&mut steps, most);
+        let textures = textures::assign(&mut steps, self.target, self.options.small_textures);
         let memory = memory_of(&variables, &slots, &textures, &outputs, &list, &uniforms);
         Ok(Plan {
             steps,

@@ -13,8 +13,8 @@ use std::ops::Range;
 /// The rows of a tile on software drivers, for the rows, columns and sums of a product.
 pub(super) const SOFTWARE_ROWS: Choice = Choice { name: "matmul.software.rows", values: &[8, 16, 32] };
 
-/// The same where there are subgroups. Tiles of 64 rows load a third less, and take up to twice as long to compile: the
-/// rules stop at 32, so that a first result is there soon.
+/// The same where there are subgroups. Tiles of more rows load less and take longer to compile: the rules stop at 16
+/// where loads are by way of textures, and else at 32, so that a first result is there soon.
 pub(super) const SUBGROUP_ROWS: Choice = Choice { name: "matmul.subgroup.rows", values: &[8, 16, 32, 64] };
 
 /// The rows of a tile on GPUs.
@@ -146,7 +146,7 @@ impl Product {
         if self.m.min(self.n) <= thin(target) || !target.class.is_software() {
             return self.n < self.m && self.n <= thin(target);
         }
-        5 * software_rows(self.n, self.m).1 < 4 * software_rows(self.m, self.n).1
+        5 * software_rows(self.n, self.m, target).1 < 4 * software_rows(self.m, self.n, target).1
     }
 
     /// The kernel for pieces of which the first is the largest.
@@ -211,7 +211,7 @@ impl Product {
             true => (shader!("matmul/subgroup"), SUBGROUP_ROWS),
             false => (shader!("matmul/software"), SOFTWARE_ROWS),
         };
-        let rows = tuned(choice, software_rows(piece.m.len(), piece.n.len()).0);
+        let rows = tuned(choice, software_rows(piece.m.len(), piece.n.len(), target).0);
         let kernel = Kernel::new(shader, "main", real).constant("ROWS", rows as u32);
         let busy = if pages && rows == 8 { usize::MAX } else { 16 };
         Variant { kernel, rows, columns: 64, busy, shortest: 256 }
@@ -326,11 +326,13 @@ impl Variant {
 }
 
 /// The rows of a workgroup of the software kernels, and what a product then costs in its own unit.
-fn software_rows(m: usize, n: usize) -> (usize, usize) {
+fn software_rows(m: usize, n: usize, target: &Target) -> (usize, usize) {
     let cost = |rows: usize, each: usize| (rows, m.div_ceil(rows) * n.div_ceil(64) * each);
-    // A block of 16 rows takes 1.4 times as long as one of 8, and one of 32 rows 1.7 times as long as one of 16.
-    let choices = [cost(32, 12), cost(16, 7), cost(8, 5)];
-    choices.into_iter().min_by_key(|(_, cost)| *cost).unwrap_or(choices[0])
+    // By way of textures a block of 16 rows takes 1.6 times as long as one of 8, and one of 32 rows 1.9 times as long as
+    // one of 16, for twice the compilation. From buffers, where loads are the work, it is 1.4 and 1.7 times as long.
+    let choices: &[(usize, usize)] =
+        if target.textures > 0 { &[cost(16, 8), cost(8, 5)] } else { &[cost(32, 12), cost(16, 7), cost(8, 5)] };
+    choices.iter().copied().min_by_key(|(_, cost)| *cost).unwrap_or_default()
 }
 
 /// The binding of a range of elements, all of the value where that is possible, and the range's first element in it.
