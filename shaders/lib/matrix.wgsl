@@ -21,7 +21,8 @@ struct MatmulSizes {
     parts: u32,
     part_k: u32,
     part_y: u32,
-    unused: u32,
+    // The rows of a tile: drivers unroll loops whose length they know.
+    tile_rows: u32,
     // The batch dimensions, outermost first, and how far apart a and b lie along them.
     batch_size: vec4<u32>,
     a_batch: vec4<u32>,
@@ -189,5 +190,15 @@ fn matmul_store_block(tile: MatmulTile, row: u32, left: u32, right: u32, sums: B
     var results = sums;
     for (var i = 0u; i < 8u; i++) {
         matmul_store(tile, row + i / 2u, select(left, right, i % 2u == 1u), results[i]);
+    }
+}
+
+// The same where the sums move up and the length of the loop is not known: what is stored through is then compiled once
+// and not eight times.
+fn matmul_store_moving(tile: MatmulTile, row: u32, left: u32, right: u32, sums: Block) {
+    var s = sums;
+    for (var i = 0u; i < min(sizes.tile_rows, 8u); i++) {
+        matmul_store(tile, row + i / 2u, select(left, right, i % 2u == 1u), s[0]);
+        s = Block(s[1], s[2], s[3], s[4], s[5], s[6], s[7], s[0]);
     }
 }

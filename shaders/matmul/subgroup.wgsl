@@ -99,9 +99,9 @@ fn main(
             add_eight_rows(&s14, &s15, tile, tile.row + 56u, k, lane, left, right);
         }
     }
-    // A loop, so that the text of `store`, which may be long, is compiled for four rows and not for all.
-    for (var row = 0u; row < ROWS; row += 4u) {
-        matmul_store_block(tile, tile.row + row, column, column + 4u, s0);
+    // The text of `store`, which may be long, is compiled once.
+    for (var row = 0u; row < sizes.tile_rows; row += 4u) {
+        matmul_store_moving(tile, tile.row + row, column, column + 4u, s0);
         s0 = s1;
         s1 = s2;
         s2 = s3;

@@ -271,7 +271,7 @@ impl Product {
             .all([m, n, k, batches])
             .all([self.a.row, self.b.row, self.y_row, self.y_column])
             .all([a_first, b_first, y_first, matrix])
-            .all([results.parts, k.div_ceil(results.parts).next_multiple_of(32), results.elements, 0])
+            .all([results.parts, k.div_ceil(results.parts).next_multiple_of(32), results.elements, variant.rows])
             .all(batch(&|i| piece.batch[i].len(), 1))
             .all(batch(&|i| self.batch[i].a, 0))
             .all(batch(&|i| self.batch[i].b, 0));
