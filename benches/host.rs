@@ -4,7 +4,7 @@
 mod workloads;
 
 use std::time::Instant;
-use wgrad::prelude::*;
+use wgrad::{kernel::Target, prelude::*};
 use workloads::workloads;
 
 const RUNS: usize = 200;
@@ -21,8 +21,8 @@ fn times(runs: usize, mut body: impl FnMut() -> Result<(), Error>) -> Result<[f6
     Ok([seconds[0], seconds[runs / 2]])
 }
 
-fn session(context: &Context, graph: &Graph, output: &Tensor) -> Result<Session, Error> {
-    let plan = graph.plan(&[("output", output)], context.target())?;
+fn session(context: &Context, graph: &Graph, output: &Tensor, target: &Target) -> Result<Session, Error> {
+    let plan = graph.plan(&[("output", output)], target)?;
     let weights = Weights::init(context, &plan, 1)?;
     Session::new(context, plan, &weights)
 }
@@ -30,10 +30,17 @@ fn session(context: &Context, graph: &Graph, output: &Tensor) -> Result<Session,
 fn main() -> Result<(), Error> {
     let context = pollster::block_on(Context::new())?;
     println!("recording a step, from a new encoder to the finished commands (least, median of {RUNS})");
-    println!("{:<20} {:>10} {:>10} {:>10} {:>12}", "", "dispatches", "us least", "us median", "us/dispatch");
-    for workload in workloads().into_iter().filter(|workload| !workload.name.starts_with("alexnet")) {
+    println!("{:<28} {:>10} {:>10} {:>10} {:>12}", "", "dispatches", "us least", "us median", "us/dispatch");
+    // One compute pass, and what a software driver gets: a pass for each copy into textures, and the copies.
+    let mut ways = vec![("", Target { textures: 0, ..context.target().clone() })];
+    if context.target().textures > 0 {
+        ways.push((", textures", context.target().clone()));
+    }
+    let small = workloads().into_iter().filter(|workload| !workload.name.starts_with("alexnet"));
+    let rows: Vec<_> = small.collect();
+    for (workload, (way, target)) in rows.iter().flat_map(|row| ways.iter().map(move |way| (row, way))) {
         let (graph, output) = (workload.build)();
-        let session = session(&context, &graph, &output)?;
+        let session = session(&context, &graph, &output, target)?;
         let dispatches = session.plan().report().steps.len();
         let [least, median] = times(RUNS, || {
             let mut encoder = context.device().create_command_encoder(&Default::default());
@@ -42,8 +49,8 @@ fn main() -> Result<(), Error> {
             Ok(())
         })?;
         let each = least * 1e6 / dispatches as f64;
-        let name = workload.name;
-        println!("{name:<20} {dispatches:>10} {:>10.1} {:>10.1} {each:>12.3}", least * 1e6, median * 1e6);
+        let name = format!("{}{way}", workload.name);
+        println!("{name:<28} {dispatches:>10} {:>10.1} {:>10.1} {each:>12.3}", least * 1e6, median * 1e6);
     }
 
     println!("\nhanding an input over: `Session::write`, and a belt of mapped buffers that are used again");
@@ -52,7 +59,7 @@ fn main() -> Result<(), Error> {
         let count = (megabytes * f64::from(1 << 18)) as usize;
         let graph = Graph::new(Mode::Infer);
         let y = graph.input("x", [count]).slice(0, 0..1) + 1.0;
-        let session = session(&context, &graph, &y)?;
+        let session = session(&context, &graph, &y, context.target())?;
         let array = Array::from_f32([count], &vec![1.0; count])?;
         let settle = || session.run().and_then(|()| context.wait());
         let rate = |seconds: f64| array.bytes().len() as f64 / seconds / 1e9;

@@ -253,7 +253,9 @@ impl<'a> Rewriting<'a> {
             if let Expression::AccessIndex { index, .. } = *expression {
                 let [column, row] = texel(index);
                 let [single_column, single_row] = texel(index / 4);
-                [column, row, single_column, single_row].into_iter().for_each(|number| rewriting.add_literal(number));
+                for number in [column, row, single_column, single_row] {
+                    rewriting.add_literal(number);
+                }
             }
         }
         rewriting

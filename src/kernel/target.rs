@@ -63,6 +63,9 @@ pub(crate) const TEXTURE_ROW: u32 = 4096;
 /// The bytes of such a row.
 pub(crate) const TEXTURE_ROW_BYTES: u64 = TEXTURE_ROW as u64 * 16;
 
+/// What is larger is not copied into a texture, so that textures take no more memory than this each.
+pub(crate) const LARGEST_TEXTURE: u64 = 64 << 20;
+
 /// The rows of a texture that holds so many bytes. Never a power of two: Mesa's software driver compiles a kernel
 /// anew for textures of such sizes.
 pub(crate) fn texture_rows(bytes: u64) -> u32 {
@@ -133,6 +136,14 @@ impl Target {
     pub fn cooperative_side(&self, factors: DType) -> Option<u32> {
         let listed = |side: &u32| self.cooperative.contains(&CooperativeMatrix::square(*side, factors));
         [16, 8].into_iter().find(listed).filter(|_| !self.class.is_software())
+    }
+
+    /// How many bytes a binding should cover at most of what a kernel reads over and over.
+    pub fn best_binding_bytes(&self) -> u64 {
+        match self.class.is_software() && self.textures > 0 {
+            true => self.max_binding_bytes.min(LARGEST_TEXTURE),
+            false => self.max_binding_bytes,
+        }
     }
 
     /// How many rows of so many bytes lie between places where a binding may begin.

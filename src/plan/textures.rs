@@ -1,7 +1,7 @@
 //! Which buffers a plan for a software driver reads by way of textures.
 
 use super::{Bound, Home, Reads, Step, padded};
-use crate::kernel::{Kernel, Target, texture_rows};
+use crate::kernel::{Kernel, LARGEST_TEXTURE, Target, texture_rows};
 use std::{cmp::Reverse, collections::HashSet};
 
 /// A copy of a range of a buffer into a texture, before a step.
@@ -20,12 +20,9 @@ pub(crate) struct Range {
     pub bytes: u64,
 }
 
-/// What is larger is read as it is, so that textures take no more memory than this each.
-const LARGEST: u64 = 64 << 20;
-
 /// A step that reads and writes less, and computes less, is over before a copy pays.
-const FEWEST_BYTES: u64 = 64 << 10;
-const FEWEST_FLOPS: u64 = 1 << 20;
+const FEWEST_BYTES: u64 = 256 << 10;
+const FEWEST_FLOPS: u64 = 4 << 20;
 
 /// Gives what steps only read a texture where that pays, and says what each step copies before it runs; returns the
 /// rows of each texture. `small`: also where so little is read that it does not pay.
@@ -70,7 +67,7 @@ fn fill(step: &mut Step, most: usize, textures: &mut Vec<Held>) {
     let mut wanted: Vec<(Range, usize)> = Vec::new();
     for range in step.bindings.iter().filter_map(Bound::copied) {
         // Of what is larger than all that the step moves it reads a few rows.
-        if range.bytes > LARGEST || range.bytes > padded(step.cost.bytes) {
+        if range.bytes > LARGEST_TEXTURE || range.bytes > padded(step.cost.bytes) {
             continue;
         }
         match wanted.iter_mut().find(|(known, _)| *known == range) {

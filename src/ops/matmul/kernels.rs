@@ -220,6 +220,7 @@ impl Product {
     /// What a piece reads.
     fn factors(&self, piece: &Piece, real: DType, target: &Target) -> Factors {
         let (m, n, k) = (piece.m.len(), piece.n.len(), piece.k.len());
+        let limit = target.best_binding_bytes();
         let offset = |stride: fn(&Along) -> usize| -> usize {
             piece.batch.iter().zip(&self.batch).map(|(range, along)| range.start * stride(along)).sum()
         };
@@ -228,10 +229,10 @@ impl Product {
         };
         let first = offset(|along| along.a) + self.a.at(piece.m.start, piece.k.start);
         let length = reach(|along| along.a) + self.a.reach(m, k);
-        let (a, a_first) = range(self.a.value, self.a.bytes, real.bytes(), first..first + length, target);
+        let (a, a_first) = range(self.a.value, self.a.bytes, real.bytes(), first..first + length, limit, target);
         let first = offset(|along| along.b) + self.b.at(piece.k.start, piece.n.start);
         let length = reach(|along| along.b) + self.b.reach(k, n);
-        let (b, b_first) = range(self.b.value, self.b.bytes, real.bytes(), first..first + length, target);
+        let (b, b_first) = range(self.b.value, self.b.bytes, real.bytes(), first..first + length, limit, target);
 
         let strides = |stride: fn(&Along) -> usize| self.batch.iter().all(|along| are_whole_vectors(&[stride(along)]));
         let vectors_a = are_whole_vectors(&[self.a.row, a_first, self.a.width(m, k)]) && strides(|along| along.a) && k > 0;
@@ -247,7 +248,8 @@ impl Product {
             piece.batch.iter().zip(&self.batch).fold(0, |index, (range, along)| index * along.size + range.start);
         let first = results.first + index * matrix + piece.m.start * self.y_row + piece.n.start * self.y_column;
         let length = (batches - 1) * matrix + (m - 1) * self.y_row + (n - 1) * self.y_column + 1;
-        let (y, y_first) = range(results.value, results.bytes, results.element, first..first + length, target);
+        let limit = target.max_binding_bytes;
+        let (y, y_first) = range(results.value, results.bytes, results.element, first..first + length, limit, target);
 
         // One of the kernels for thin products stores numbers one by one.
         let by_vectors = variant.kernel.entry != "one_each" && self.y_column == 1;
@@ -335,9 +337,16 @@ fn software_rows(m: usize, n: usize, target: &Target) -> (usize, usize) {
     choices.iter().copied().min_by_key(|(_, cost)| *cost).unwrap_or_default()
 }
 
-/// The binding of a range of elements, all of the value where that is possible, and the range's first element in it.
-fn range(value: ValueId, bytes: u64, element: usize, elements: Range<usize>, target: &Target) -> (Slice, usize) {
-    if bytes <= target.max_binding_bytes {
+/// The binding of a range of elements, all of the value where it is no larger than a limit, and the range's first element in it.
+fn range(
+    value: ValueId,
+    bytes: u64,
+    element: usize,
+    elements: Range<usize>,
+    limit: u64,
+    target: &Target,
+) -> (Slice, usize) {
+    if bytes <= limit {
         return (value.into(), elements.start);
     }
     let begin = (elements.start * element) as u64;
