@@ -1,8 +1,8 @@
 // y = softmax(scale·q·kᵀ + bias)·v and its gradients on software drivers with subgroups.
 // Eight lanes hold a tile of up to 16 rows in registers. Loads cost most there, so each number of the
-// left factor is loaded by one lane and broadcast to the others.
-// The eight are one subgroup, which these drivers run as one vector: what one lane stores the others load
-// without waiting. A barrier would make coroutines of the kernel, which then takes twice the time.
+// left factor is loaded by one lane and broadcast to the others, or taken from the lane that computed it.
+// The eight are one subgroup, which these drivers run as one vector: what one lane stores, in the gradient of a bias,
+// the others load without waiting. A barrier would make coroutines of the kernel, which then takes twice the time.
 //#import attention
 //#import attention_lanes
 //#import attention_tile
@@ -28,8 +28,27 @@ fn attention_left(source: u32, rows: AttentionRows, row: u32, column: u32) -> At
     return broadcast(attention_load(source, rows, row + lane % 8u, column));
 }
 
+// The blocks that all lanes multiply next, each with eight columns of its own.
+var<private> handed: AttentionTile;
+
+fn attention_hand(block: Block, row: u32) {
+    handed = attention_next(handed, block);
+}
+
+// Four columns of a block, from the lane that holds them.
+fn from_lane(block: Block, column: u32) -> array<vec4<f32>, 4> {
+    let right = column % 8u >= 4u;
+    let holder = column / 8u;
+    return attention_turned(array(
+        subgroupShuffle(select(block[0], block[1], right), holder), subgroupShuffle(select(block[2], block[3], right), holder),
+        subgroupShuffle(select(block[4], block[5], right), holder), subgroupShuffle(select(block[6], block[7], right), holder)));
+}
+
 fn attention_left_of_tile(row: u32, column: u32) -> AttentionColumns {
-    return broadcast(attention_of_tile((row + lane % 8u) * 16u + column / 4u));
+    if row == 0u {
+        return AttentionColumns(from_lane(handed.a, column), from_lane(handed.b, column));
+    }
+    return AttentionColumns(from_lane(handed.c, column), from_lane(handed.d, column));
 }
 
 fn attention_wait() {}

@@ -392,7 +392,7 @@ fn attention_forward(group: u32, index: u32) {
                 attention_exp(s.a[2], base.yyyy), attention_exp(s.a[3], base.yyyy),
                 attention_exp(s.a[4], base.zzzz), attention_exp(s.a[5], base.zzzz),
                 attention_exp(s.a[6], base.wwww), attention_exp(s.a[7], base.wwww));
-            attention_share(attention_dropped(head, p, first + row, key + thread.left, key + thread.right, false), row);
+            attention_hand(attention_dropped(head, p, first + row, key + thread.left, key + thread.right, false), row);
             let o = sums.a;
             sums = attention_next(sums, Block(
                 o[0] * shrink.x, o[1] * shrink.x, o[2] * shrink.y, o[3] * shrink.y,
@@ -505,7 +505,7 @@ fn attention_backward_q(group: u32, index: u32) {
         for (var n = 0u; n < sizes.blocks; n++) {
             let row = thread.row + 4u * n;
             let block = attention_slopes(head, s.a, dp.a, first + row, key + thread.left, key + thread.right, false);
-            attention_share(block.slopes, row);
+            attention_hand(block.slopes, row);
             s = attention_next(s, s.a);
             dp = attention_next(dp, dp.a);
         }
@@ -547,7 +547,7 @@ fn attention_backward_kv(group: u32, index: u32) {
             for (var n = 0u; n < sizes.blocks; n++) {
                 let row = thread.row + 4u * n;
                 let block = attention_slopes(head, s.a, dp.a, first + row, query + thread.left, query + thread.right, true);
-                attention_share(block.weights, row);
+                attention_hand(block.weights, row);
                 s = attention_next(s, s.a);
                 dp = attention_next(dp, block.slopes);
             }
@@ -555,7 +555,7 @@ fn attention_backward_kv(group: u32, index: u32) {
             dv_sums = attention_accumulate(dv_sums, DY, head.y, query, column, index);
             attention_wait();
             for (var n = 0u; n < sizes.blocks; n++) {
-                attention_share(dp.a, thread.row + 4u * n);
+                attention_hand(dp.a, thread.row + 4u * n);
                 dp = attention_next(dp, dp.a);
             }
             attention_wait();

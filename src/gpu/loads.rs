@@ -156,7 +156,7 @@ fn is_loaded(function: &Function, variable: Handle<GlobalVariable>) -> bool {
     })
 }
 
-/// Whether a function asks how long an array is, or hands it on.
+/// Whether a function asks how long an array is.
 fn is_measured(function: &Function, variable: Handle<GlobalVariable>) -> bool {
     function.expressions.iter().any(|(_, expression)| match expression {
         Expression::ArrayLength(array) => {

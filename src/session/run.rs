@@ -117,7 +117,7 @@ impl Session {
         let uses = steps.map(|step| {
             let step = &self.plan.steps[step];
             let through = |place: &usize| self.texture_of(&step.bindings[*place]).is_some();
-            let textures = (0..step.bindings.len()).filter(through).fold(0, |bits, place| bits | 1 << place);
+            let textures = (0..step.bindings.len().min(32)).filter(through).fold(0, |bits, place| bits | 1 << place);
             Use {
                 kernel: &step.kernel,
                 loads: Loads { words, textures },
