@@ -130,6 +130,11 @@ fn cooperative(listed: &[wgpu::CooperativeMatrixProperties], backend: wgpu::Back
     matrices.filter(|matrix| matrix.m.max(matrix.n).max(matrix.k) <= largest).collect()
 }
 
+/// The first number of Mesa's version, in what its drivers say of themselves.
+fn mesa_version(driver_info: &str) -> Option<u32> {
+    driver_info.strip_prefix("Mesa ")?.split('.').next()?.parse().ok()
+}
+
 fn target(
     info: &wgpu::AdapterInfo,
     features: wgpu::Features,
@@ -155,6 +160,9 @@ fn target(
             true => limits.max_storage_textures_per_shader_stage,
             false => 0,
         },
+        // It loads from buffers lane by lane up to here (Mesa 22.3), and gathers later (26.1), which is about as fast as a
+        // copy and loads from a texture.
+        textures_for_all: mesa_version(&info.driver_info).is_some_and(|version| version < 24),
         cooperative: adapter
             .filter(|_| features.contains(needed))
             .map(|adapter| cooperative(&adapter.cooperative_matrix_properties(), info.backend))
@@ -625,6 +633,13 @@ impl fmt::Debug for Context {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn drivers_of_mesa_say_their_version() {
+        assert_eq!(mesa_version("Mesa 22.3.6 (LLVM 15.0.6)"), Some(22));
+        assert_eq!(mesa_version("Mesa 26.1.6-1~bpo13+1 (LLVM 19.1.7)"), Some(26));
+        assert_eq!(mesa_version("580.159"), None);
+    }
 
     #[test]
     fn metal_has_no_cooperative_matrices_of_sixteen_rows() {

@@ -90,6 +90,8 @@ pub struct Target {
     /// How many of its buffers a kernel for software drivers may read by way of textures, into which they are copied
     /// before.
     pub textures: u32,
+    /// Whether such a copy pays also where each number is read about once.
+    pub textures_for_all: bool,
     /// The cooperative matrices that may be used: what the adapter itself lists, never anything else.
     pub cooperative: Vec<CooperativeMatrix>,
     /// The largest range of a buffer one binding may cover, in bytes.
@@ -119,6 +121,7 @@ impl Target {
             f16: false,
             int64: false,
             textures: 0,
+            textures_for_all: false,
             cooperative: Vec::new(),
             max_binding_bytes: 128 << 20,
             max_buffer_bytes: 256 << 20,

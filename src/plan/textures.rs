@@ -1,7 +1,7 @@
 //! Which buffers a plan for a software driver reads by way of textures.
 
 use super::{Bound, Home, Reads, Step, padded};
-use crate::kernel::{Kernel, LARGEST_TEXTURE, Target, texture_rows};
+use crate::kernel::{Cost, Kernel, LARGEST_TEXTURE, Target, texture_rows};
 use std::{cmp::Reverse, collections::HashSet};
 
 /// A copy of a range of a buffer into a texture, before a step.
@@ -24,6 +24,9 @@ pub(crate) struct Range {
 const FEWEST_BYTES: u64 = 256 << 10;
 const FEWEST_FLOPS: u64 = 4 << 20;
 
+/// A step that computes more than this reads numbers several times.
+const FLOPS_PER_BYTE: u64 = 16;
+
 /// Gives what steps only read a texture where that pays, and says what each step copies before it runs; returns the
 /// rows of each texture. `small`: also where so little is read that it does not pay.
 ///
@@ -33,8 +36,12 @@ pub(super) fn assign(steps: &mut [Step], target: &Target, small: bool) -> Vec<u3
         return Vec::new();
     }
     // Equal kernels read in the same way, so that there are no more of them.
-    let long = |step: &&Step| small || step.cost.bytes >= FEWEST_BYTES || step.cost.flops >= FEWEST_FLOPS;
-    let kernels: HashSet<Kernel> = steps.iter().filter(long).map(|step| step.kernel.clone()).collect();
+    let pays = |step: &&Step| {
+        let Cost { flops, bytes } = step.cost;
+        let is_long = bytes >= FEWEST_BYTES || flops >= FEWEST_FLOPS;
+        small || is_long && (target.textures_for_all || flops >= FLOPS_PER_BYTE * bytes)
+    };
+    let kernels: HashSet<Kernel> = steps.iter().filter(pays).map(|step| step.kernel.clone()).collect();
     let mut textures: Vec<Held> = Vec::new();
     for step in steps.iter_mut() {
         if kernels.contains(&step.kernel) {
@@ -127,7 +134,7 @@ mod tests {
     use crate::{data::DType, kernel::DeviceClass, plan::Plan, plan::PlanOptions, prelude::*};
 
     fn target(textures: u32) -> Target {
-        Target { textures, ..Target::baseline().with_class(DeviceClass::Software) }
+        Target { textures, textures_for_all: true, ..Target::baseline().with_class(DeviceClass::Software) }
     }
 
     /// How many copies each step of a plan makes.
@@ -158,6 +165,16 @@ mod tests {
         let gpu = Target { textures: 16, ..Target::baseline() };
         assert_eq!(graph.plan(&[("y", &y)], &gpu).unwrap().memory().textures, 0);
         assert_eq!(graph.plan(&[("y", &y)], &target(0)).unwrap().memory().textures, 0);
+    }
+
+    #[test]
+    fn what_is_read_once_is_copied_for_drivers_that_load_lane_by_lane() {
+        let graph = Graph::new(Mode::Infer);
+        let (x, w) = (graph.input("x", [512, 512]), graph.parameter("w", [512, 512], Init::zeros()));
+        let y = x.matmul(&w).softmax(1);
+        let gathers = Target { textures_for_all: false, ..target(16) };
+        assert_eq!(fills(&graph.plan(&[("y", &y)], &target(16)).unwrap()), [2, 1]);
+        assert_eq!(fills(&graph.plan(&[("y", &y)], &gathers).unwrap()), [2, 0]);
     }
 
     #[test]
