@@ -1,6 +1,6 @@
 // y = softmax(scale·q·kᵀ + bias)·v, tile by tile with an online softmax (Dao et al. 2022), and its gradients.
 // Rows are whole vectors of four. The importing file says how threads share a tile, `attention_scores` and `attention_accumulate`,
-// and how the tile lies in workgroup memory, `attention_of_tile` and `attention_to_tile`.
+// how they hand it to each other, `attention_hand`, and how it lies in workgroup memory, `attention_of_tile` and `attention_to_tile`.
 //#import block
 //#import nan
 //#import random
