@@ -31,7 +31,7 @@ fn main() -> Result<(), Error> {
     let context = pollster::block_on(Context::new())?;
     println!("recording a step, from a new encoder to the finished commands (least, median of {RUNS})");
     println!("{:<28} {:>10} {:>10} {:>10} {:>12}", "", "dispatches", "us least", "us median", "us/dispatch");
-    // One compute pass, and what a software driver gets: a pass for each copy into textures, and the copies.
+    // With buffers alone, and with what a software driver gets: textures that lie over them.
     let mut ways = vec![("", Target { textures: 0, ..context.target().clone() })];
     if context.target().textures > 0 {
         ways.push((", textures", context.target().clone()));

@@ -241,15 +241,16 @@ fn kernels_that_read_words_or_textures_compute_the_same_bits() {
     use wgrad::{
         catalogue::{Size, entries},
         kernel::Target,
-        plan::PlanOptions,
     };
     let with_words = context();
-    if !with_words.target().int64 || with_words.target().textures == 0 {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+    let adapter = pollster::block_on(instance.request_adapter(&Default::default())).unwrap();
+    let is_mesas = adapter.get_info().driver == "llvmpipe";
+    assert_eq!(with_words.target().textures > 0, is_mesas);
+    if !with_words.target().int64 || !is_mesas {
         println!("SKIPPED: only Mesa's software driver reads words and textures");
         return;
     }
-    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
-    let adapter = pollster::block_on(instance.request_adapter(&Default::default())).unwrap();
     let descriptor = wgpu::DeviceDescriptor {
         required_features: wgrad::gpu::required_features(&adapter) - wgpu::Features::SHADER_INT64,
         required_limits: wgrad::gpu::required_limits(&adapter),
@@ -258,7 +259,7 @@ fn kernels_that_read_words_or_textures_compute_the_same_bits() {
     let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).unwrap();
     let without = Context::from_wgpu(device, queue).unwrap();
     assert!(!without.target().int64);
-    let (mut compared, mut through_textures) = (0, 0);
+    let mut compared = 0;
     for entry in entries() {
         let mut example = entry.example(Size::Small, DType::F32);
         let mut tensors = example.gradients();
@@ -274,11 +275,7 @@ fn kernels_that_read_words_or_textures_compute_the_same_bits() {
         let ways =
             [(with_words, by_textures.clone()), (with_words, by_buffers(with_words)), (&without, by_buffers(&without))];
         let results = ways.map(|(context, target)| {
-            let options = PlanOptions { small_textures: true, ..PlanOptions::default() };
-            let plan = example.graph().plan_with(&outputs, &target, options).unwrap();
-            let textures = plan.memory().textures;
-            assert!(target.textures > 0 || textures == 0, "{}", entry.name);
-            through_textures += usize::from(textures > 0);
+            let plan = example.graph().plan(&outputs, &target).unwrap();
             let weights = Weights::init(context, &plan, 1).unwrap();
             let session = Session::new(context, plan, &weights).unwrap();
             example.fill(&session, 1).unwrap();
@@ -288,20 +285,19 @@ fn kernels_that_read_words_or_textures_compute_the_same_bits() {
         assert!(results[0] == results[1] && results[1] == results[2], "{}", entry.name);
         compared += 1;
     }
-    assert!(compared > 50 && through_textures > 50, "{compared} {through_textures}");
+    assert!(compared > 50, "{compared}");
 }
 
 #[test]
-fn an_apps_buffer_need_not_be_one_to_copy_from() {
+fn an_apps_buffer_may_stand_beside_what_is_read_as_textures() {
     let (device, queue) = app_device();
     let context = Context::from_wgpu(device.clone(), queue.clone()).unwrap();
     let graph = Graph::new(Mode::Infer);
     let x = graph.input("x", [192, 160]);
-    // Read by several kernels, by some together with what they can copy.
+    // Read by several kernels, by some together with memory of the library.
     let w = graph.parameter("w", [160, 96], Init::normal(1.0));
     let y = x.matmul(&w).square().sum_all() + x.softmax(1).matmul(&w).exp().mean_all();
     let plan = graph.plan(&[("y", &y)], context.target()).unwrap();
-    assert_eq!(plan.memory().textures > 0, context.target().textures > 0);
     let weights = Weights::init(&context, &plan, 3).unwrap();
     let mut session = Session::new(&context, plan, &weights).unwrap();
     let numbers: Vec<f32> = (0..192 * 160).map(|i| ((i * 37) % 101) as f32 / 101.0).collect();

@@ -142,7 +142,7 @@ fn no_way_of_saving_memory_takes_more() {
                 AdamW::new(1e-3).minimise(&y);
             }
             let bytes = |in_place, reorder| {
-                let options = PlanOptions { fuse: true, in_place, reorder, ..PlanOptions::default() };
+                let options = PlanOptions { fuse: true, in_place, reorder };
                 graph.plan_with(&[("y", &y)], &Target::baseline(), options).unwrap().memory().session()
             };
             let plain = bytes(false, false);
@@ -249,10 +249,10 @@ proptest! {
             ("row", Array::from_f32([4], &[0.3, -0.2, 0.9, -1.1]).unwrap()),
         ];
         let run = |fuse, in_place, reorder| {
-            let plan = graph.plan_with(&names, context().target(), PlanOptions { fuse, in_place, reorder, ..PlanOptions::default() }).unwrap();
+            let plan = graph.plan_with(&names, context().target(), PlanOptions { fuse, in_place, reorder }).unwrap();
             let used: Vec<String> = plan.variables().iter().map(|v| v.name.to_string()).collect();
             let inputs: Vec<(&str, Array)> = inputs.iter().filter(|(name, _)| used.iter().any(|u| u == name)).cloned().collect();
-            run_on(&graph, &names, &inputs, context().target(), PlanOptions { fuse, in_place, reorder, ..PlanOptions::default() }).unwrap()
+            run_on(&graph, &names, &inputs, context().target(), PlanOptions { fuse, in_place, reorder }).unwrap()
         };
         let fused = run(true, true, true);
         for (in_place, apart) in fused.iter().zip(run(true, false, false)) {

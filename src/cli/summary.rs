@@ -68,7 +68,7 @@ fn whole(plan: &Plan) -> Value {
         "pipelines": report.pipelines,
         "memory": {
             "total": memory.total(), "parameters": memory.parameters, "state": memory.state, "inputs": memory.inputs,
-            "outputs": memory.outputs, "activations": memory.activations, "textures": memory.textures, "uniforms": memory.uniforms, "readback": memory.readback,
+            "outputs": memory.outputs, "activations": memory.activations, "uniforms": memory.uniforms, "readback": memory.readback,
         },
     })
 }

@@ -191,7 +191,7 @@ impl Dispatcher {
             read: buffer(wgpu::BufferUsages::STORAGE),
             read_write: buffer(wgpu::BufferUsages::STORAGE),
             uniform: buffer(wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST),
-            texture: texture::create(device, texture_rows(16)).create_view(&Default::default()),
+            texture: device.create_texture(&texture::descriptor(texture_rows(16))).create_view(&Default::default()),
         })
     }
 

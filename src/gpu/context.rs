@@ -1,17 +1,16 @@
 //! A device to run on: the crate's own, or an app's.
 
 use super::{
-    Buffer, Pipeline, Progress, Texture,
-    buffer::Account,
+    Buffer, Pipeline, Progress, block,
+    buffer::{Account, STORAGE},
     cache::{self, PipelineCache},
     compile::{Use, compile},
     loads::Loads,
-    texture,
 };
 use crate::{
     data::DType,
     error::{Error, ErrorKind},
-    kernel::{CooperativeMatrix, DeviceClass, Kernel, TEXTURE_ROW_BYTES, Target, Tuning},
+    kernel::{CooperativeMatrix, DeviceClass, Kernel, Target, Tuning},
 };
 use std::{
     collections::HashMap,
@@ -43,6 +42,8 @@ struct Inner {
     lazy_adapter: Option<wgpu::Adapter>,
     progress: Mutex<Option<Listener>>,
     allocated: Arc<AtomicU64>,
+    /// The bytes of blocks of memory that wgpu does not know of.
+    block_bytes: Arc<AtomicU64>,
     allocations: AtomicU64,
     budget: AtomicU64,
     failure: Arc<Mutex<Option<Error>>>,
@@ -130,11 +131,6 @@ fn cooperative(listed: &[wgpu::CooperativeMatrixProperties], backend: wgpu::Back
     matrices.filter(|matrix| matrix.m.max(matrix.n).max(matrix.k) <= largest).collect()
 }
 
-/// The first number of Mesa's version, in what its drivers say of themselves.
-fn mesa_version(driver_info: &str) -> Option<u32> {
-    driver_info.strip_prefix("Mesa ")?.split('.').next()?.parse().ok()
-}
-
 fn target(
     info: &wgpu::AdapterInfo,
     features: wgpu::Features,
@@ -160,9 +156,6 @@ fn target(
             true => limits.max_storage_textures_per_shader_stage,
             false => 0,
         },
-        // It loads from buffers lane by lane up to here (Mesa 22.3), and gathers later (26.1), which is about as fast as a
-        // copy and loads from a texture.
-        textures_for_all: mesa_version(&info.driver_info).is_some_and(|version| version < 24),
         cooperative: adapter
             .filter(|_| features.contains(needed))
             .map(|adapter| cooperative(&adapter.cooperative_matrix_properties(), info.backend))
@@ -367,7 +360,12 @@ impl Context {
     }
 
     fn target_of(device: &wgpu::Device, adapter: Option<&wgpu::Adapter>) -> Target {
-        target(&device.adapter_info(), device.features(), &device.limits(), adapter)
+        let mut target = target(&device.adapter_info(), device.features(), &device.limits(), adapter);
+        if target.textures > 0 && !block::works(device) {
+            log::warn!("this driver does not lay textures over buffers, and reads them slowly");
+            target.textures = 0;
+        }
+        target
     }
 
     /// `own`: whether the device is the library's, so that it may be given work between runs.
@@ -399,6 +397,7 @@ impl Context {
             lazy_adapter,
             progress: Mutex::default(),
             allocated: Arc::default(),
+            block_bytes: Arc::default(),
             allocations: AtomicU64::new(0),
             budget: AtomicU64::new(budget),
             failure,
@@ -460,7 +459,11 @@ impl Context {
     /// costs come on top.
     pub fn driver_memory(&self) -> Option<DriverMemory> {
         let report = self.0.device.generate_allocator_report()?;
-        Some(DriverMemory { buffers: report.total_allocated_bytes, blocks: report.total_reserved_bytes })
+        let blocks = self.0.block_bytes.load(Ordering::Relaxed);
+        Some(DriverMemory {
+            buffers: report.total_allocated_bytes + blocks,
+            blocks: report.total_reserved_bytes + blocks,
+        })
     }
 
     /// Waits until the device has done everything submitted so far.
@@ -497,22 +500,55 @@ impl Context {
 
     /// A zeroed buffer for storage, copies in and copies out.
     pub(crate) fn allocate(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<Buffer, Error> {
-        if bytes > self.0.target.max_buffer_bytes {
-            let message =
-                format!("{label}: {bytes} bytes, the device's largest buffer has {}", self.0.target.max_buffer_bytes);
-            return Err(Error::new(ErrorKind::Limit, message));
-        }
+        self.check_size(label, bytes)?;
         let account = self.charge(label, bytes)?;
         let descriptor = wgpu::BufferDescriptor { label: Some(label), size: bytes, usage, mapped_at_creation: false };
         let raw = self.guarded(label, || self.0.device.create_buffer(&descriptor))?;
-        Ok(Buffer::new(raw, account))
+        Ok(Buffer::new(raw, None, account))
     }
 
-    /// A texture of so many rows of vectors, to read what is copied into it.
-    pub(crate) fn allocate_texture(&self, rows: u32) -> Result<Texture, Error> {
-        let account = self.charge("texture", u64::from(rows) * TEXTURE_ROW_BYTES)?;
-        let raw = self.guarded("texture", || texture::create(&self.0.device, rows))?;
-        Ok(Texture::new(raw, account))
+    /// Zeroed buffers with [`STORAGE`] usage, which on Mesa's software driver can be read as textures.
+    pub(crate) fn allocate_all(&self, wanted: &[(&str, u64)]) -> Result<Vec<Buffer>, Error> {
+        /// Larger blocks are no sooner there, and one is freed as a whole.
+        const BLOCK_BYTES: u64 = 256 << 20;
+        if self.0.target.textures == 0 {
+            return wanted.iter().map(|&(label, bytes)| self.allocate(label, bytes, STORAGE)).collect();
+        }
+        let accounts = wanted.iter().map(|&(label, bytes)| {
+            self.check_size(label, bytes)?;
+            self.charge(label, bytes)
+        });
+        let accounts = accounts.collect::<Result<Vec<_>, _>>()?;
+        let mut made = Vec::with_capacity(wanted.len());
+        let mut encoder = self.0.device.create_command_encoder(&Default::default());
+        while made.len() < wanted.len() {
+            let mut total = 0;
+            let fits = |(_, bytes): &&(&str, u64)| {
+                total += bytes;
+                total <= BLOCK_BYTES
+            };
+            let rest = &wanted[made.len()..];
+            let count = rest.iter().take_while(fits).count().max(1);
+            let account = Account::new(self.0.block_bytes.clone(), 0);
+            made.extend(block::buffers(&self.0.device, &rest[..count], account)?);
+        }
+        self.guarded("buffers", || {
+            for (buffer, _) in &made {
+                encoder.clear_buffer(buffer, 0, None);
+            }
+            self.0.queue.submit([encoder.finish()]);
+        })?;
+        let buffers = made.into_iter().zip(accounts);
+        Ok(buffers.map(|((raw, part), account)| Buffer::new(raw, Some(part), account)).collect())
+    }
+
+    fn check_size(&self, label: &str, bytes: u64) -> Result<(), Error> {
+        if bytes <= self.0.target.max_buffer_bytes {
+            return Ok(());
+        }
+        let message =
+            format!("{label}: {bytes} bytes, the device's largest buffer has {}", self.0.target.max_buffer_bytes);
+        Err(Error::new(ErrorKind::Limit, message))
     }
 
     /// Counts bytes against the budget.
@@ -633,13 +669,6 @@ impl fmt::Debug for Context {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn drivers_of_mesa_say_their_version() {
-        assert_eq!(mesa_version("Mesa 22.3.6 (LLVM 15.0.6)"), Some(22));
-        assert_eq!(mesa_version("Mesa 26.1.6-1~bpo13+1 (LLVM 19.1.7)"), Some(26));
-        assert_eq!(mesa_version("580.159"), None);
-    }
 
     #[test]
     fn metal_has_no_cooperative_matrices_of_sixteen_rows() {

@@ -1,5 +1,10 @@
 //! The device: adapters, buffers, pipelines and readback.
 
+#[cfg(any(windows, target_os = "linux"))]
+mod block;
+#[cfg(not(any(windows, target_os = "linux")))]
+#[path = "no_block.rs"]
+mod block;
 mod buffer;
 mod cache;
 mod compile;
@@ -23,4 +28,3 @@ pub(crate) use loads::Loads;
 pub(crate) use pipeline::{Kind, Pipeline};
 pub use readback::Readback;
 pub(crate) use readback::Staging;
-pub(crate) use texture::Texture;

@@ -8,5 +8,5 @@ mod tuning;
 pub use dispatch::{Arg, Cost, Dispatch, Params, Slice};
 pub use shader::{ChainText, Kernel, Shader, assemble};
 pub use target::{CooperativeMatrix, DeviceClass, Target};
-pub(crate) use target::{LARGEST_TEXTURE, TEXTURE_ROW, TEXTURE_ROW_BYTES, texture_rows};
+pub(crate) use target::{TEXTURE_ROW, TEXTURE_ROW_BYTES, texture_rows};
 pub use tuning::{Choice, Tuning};

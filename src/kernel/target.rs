@@ -57,16 +57,13 @@ impl fmt::Display for CooperativeMatrix {
     }
 }
 
-/// How many vectors of four numbers a row of a texture has, into which a buffer is copied.
+/// How many vectors of four numbers a row of a texture has that lies over a buffer.
 pub(crate) const TEXTURE_ROW: u32 = 4096;
 
 /// The bytes of such a row.
 pub(crate) const TEXTURE_ROW_BYTES: u64 = TEXTURE_ROW as u64 * 16;
 
-/// What is larger is not copied into a texture, so that textures take no more memory than this each.
-pub(crate) const LARGEST_TEXTURE: u64 = 64 << 20;
-
-/// The rows of a texture that holds so many bytes. Never a power of two: Mesa's software driver compiles a kernel
+/// The rows of a texture that lies over so many bytes. Never a power of two: Mesa's software driver compiles a kernel
 /// anew for textures of such sizes.
 pub(crate) fn texture_rows(bytes: u64) -> u32 {
     let rows = bytes.div_ceil(TEXTURE_ROW_BYTES).max(1) as u32;
@@ -87,11 +84,8 @@ pub struct Target {
     pub f16: bool,
     /// Whether 64-bit integers may be used: software drivers then read two numbers at a time.
     pub int64: bool,
-    /// How many of its buffers a kernel for software drivers may read by way of textures, into which they are copied
-    /// before.
+    /// How many of its buffers a kernel for software drivers may read by way of textures, which lie over them.
     pub textures: u32,
-    /// Whether such a copy pays also where each number is read about once.
-    pub textures_for_all: bool,
     /// The cooperative matrices that may be used: what the adapter itself lists, never anything else.
     pub cooperative: Vec<CooperativeMatrix>,
     /// The largest range of a buffer one binding may cover, in bytes.
@@ -121,7 +115,6 @@ impl Target {
             f16: false,
             int64: false,
             textures: 0,
-            textures_for_all: false,
             cooperative: Vec::new(),
             max_binding_bytes: 128 << 20,
             max_buffer_bytes: 256 << 20,
@@ -139,14 +132,6 @@ impl Target {
     pub fn cooperative_side(&self, factors: DType) -> Option<u32> {
         let listed = |side: &u32| self.cooperative.contains(&CooperativeMatrix::square(*side, factors));
         [16, 8].into_iter().find(listed).filter(|_| !self.class.is_software())
-    }
-
-    /// How many bytes a binding should cover at most of what a kernel reads over and over.
-    pub fn best_binding_bytes(&self) -> u64 {
-        match self.class.is_software() && self.textures > 0 {
-            true => self.max_binding_bytes.min(LARGEST_TEXTURE),
-            false => self.max_binding_bytes,
-        }
     }
 
     /// How many rows of so many bytes lie between places where a binding may begin.

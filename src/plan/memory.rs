@@ -52,8 +52,6 @@ pub struct Memory {
     pub activations: u64,
     /// What the activations would take without reuse.
     pub activations_without_reuse: u64,
-    /// Textures into which software drivers copy what they then read; none on GPUs.
-    pub textures: u64,
     /// Uniforms: sizes, strides, scalars.
     pub uniforms: u64,
     /// What reading all outputs at once takes besides, from the first read on; not in the [`total`](Memory::total), since an
@@ -71,7 +69,7 @@ impl Memory {
 
     /// The bytes a session allocates; the rest belongs to the weights.
     pub fn session(&self) -> u64 {
-        self.inputs + self.outputs + self.activations + self.textures + self.uniforms
+        self.inputs + self.outputs + self.activations + self.uniforms
     }
 }
 
@@ -83,7 +81,6 @@ impl fmt::Display for Memory {
             ("inputs", self.inputs),
             ("outputs", self.outputs),
             ("activations", self.activations),
-            ("textures", self.textures),
             ("uniforms", self.uniforms),
             ("total", self.total()),
             ("readback", self.readback),

@@ -9,17 +9,15 @@ mod lower;
 mod memory;
 mod parts;
 mod report;
-mod textures;
 
 pub use memory::Memory;
 pub use report::{Report, StepReport};
-pub(crate) use textures::Fill;
 
 use crate::{
     data::TensorDesc,
     error::{Error, ErrorKind, Misfit},
     graph::{Emit, Graph, Io, Mode, NodeId, Role, Tensor, ValueId, Variable},
-    kernel::{Arg, Cost, Dispatch, Kernel, Slice, TEXTURE_ROW_BYTES, Target},
+    kernel::{Arg, Cost, Dispatch, Kernel, Slice, Target},
 };
 use chain::Chain;
 use fuse::{Fusion, Unit};
@@ -39,12 +37,12 @@ pub(crate) enum Home {
 /// One binding of a step.
 #[derive(Clone, Debug)]
 pub(crate) enum Bound {
-    /// A range of a buffer; `reads` says how it is read where it is not written.
+    /// A range of a buffer, or of a texture that lies over it where that is said and the memory has one.
     Buffer {
         home: Home,
         offset: u64,
         bytes: u64,
-        reads: Option<Reads>,
+        texture: bool,
     },
     Uniform {
         offset: u64,
@@ -52,22 +50,11 @@ pub(crate) enum Bound {
     },
 }
 
-/// How a step reads what it only reads.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Reads {
-    /// Whether these are 32-bit numbers.
-    numbers: bool,
-    /// The texture that holds the range when the step runs.
-    pub texture: Option<usize>,
-}
-
 /// One dispatch of a plan.
 #[derive(Clone, Debug)]
 pub(crate) struct Step {
     pub kernel: Kernel,
     pub bindings: Vec<Bound>,
-    /// What is copied into textures before it runs.
-    pub fills: Vec<Fill>,
     pub workgroups: [u32; 3],
     pub cost: Cost,
     /// The operations it computes, `matmul+add+relu`.
@@ -85,8 +72,6 @@ pub struct Plan {
     changed: Vec<bool>,
     /// Bytes of each slot.
     pub(crate) slots: Vec<u64>,
-    /// Rows of each texture.
-    pub(crate) textures: Vec<u32>,
     /// All uniforms, in one buffer.
     pub(crate) uniforms: Vec<u32>,
     pub(crate) outputs: BTreeMap<String, (Home, TensorDesc)>,
@@ -103,13 +88,11 @@ pub struct PlanOptions {
     pub in_place: bool,
     /// Whether steps may run in another order than they were written in, where that takes less memory.
     pub reorder: bool,
-    /// Whether software drivers read by way of textures also where too little is read for that to pay.
-    pub small_textures: bool,
 }
 
 impl Default for PlanOptions {
     fn default() -> PlanOptions {
-        PlanOptions { fuse: true, in_place: true, reorder: true, small_textures: false }
+        PlanOptions { fuse: true, in_place: true, reorder: true }
     }
 }
 
@@ -387,21 +370,23 @@ impl Planner<'_> {
             let layer = self.lowered.node(unit.nodes().next().ok_or_else(internal)?).layer.to_string();
             for dispatch in dispatches {
                 let mut bindings = Vec::with_capacity(dispatch.args.len());
+                let mut textures = if self.target.class.is_software() { self.target.textures } else { 0 };
                 for arg in &dispatch.args {
                     bindings.push(match arg {
                         Arg::Params(params) => uniforms.place(params.words()),
                         Arg::Read(slice) => {
-                            let numbers = self.desc(&spans, slice.value).dtype.bytes() == 4;
-                            let reads = Reads { numbers, texture: None };
-                            self.bind(&spans, slice, home(slice.value)?, Some(reads))
+                            let texture = self.desc(&spans, slice.value).dtype.bytes() == 4 && textures > 0;
+                            textures -= u32::from(texture);
+                            self.bind(&spans, slice, home(slice.value)?, texture)
                         }
-                        Arg::Write(slice) | Arg::Update(slice, _) => self.bind(&spans, slice, home(slice.value)?, None),
+                        Arg::Write(slice) | Arg::Update(slice, _) => {
+                            self.bind(&spans, slice, home(slice.value)?, false)
+                        }
                     });
                 }
                 steps.push(Step {
                     kernel: dispatch.kernel.clone(),
                     bindings,
-                    fills: Vec::new(),
                     workgroups: dispatch.workgroups,
                     cost: dispatch.cost,
                     ops: names.join("+"),
@@ -413,14 +398,12 @@ impl Planner<'_> {
             .into_iter()
             .map(|(name, value)| Ok((name, (home(value)?, self.lowered.data.desc(value).clone()))))
             .collect::<Result<BTreeMap<_, _>, Error>>()?;
-        let textures = textures::assign(&mut steps, self.target, self.options.small_textures);
-        let memory = memory_of(&variables, &slots, &textures, &outputs, &list, &uniforms);
+        let memory = memory_of(&variables, &slots, &outputs, &list, &uniforms);
         Ok(Plan {
             steps,
             variables,
             changed,
             slots,
-            textures,
             uniforms: uniforms.words,
             outputs,
             memory,
@@ -428,10 +411,10 @@ impl Planner<'_> {
         })
     }
 
-    fn bind(&self, spans: &Spans, slice: &Slice, home: Home, reads: Option<Reads>) -> Bound {
+    fn bind(&self, spans: &Spans, slice: &Slice, home: Home, texture: bool) -> Bound {
         let whole = padded(self.desc(spans, slice.value).bytes());
         let bytes = slice.bytes.unwrap_or(whole - slice.offset);
-        Bound::Buffer { home, offset: slice.offset, bytes, reads }
+        Bound::Buffer { home, offset: slice.offset, bytes, texture }
     }
 
     fn is_scratch(&self, value: ValueId) -> bool {
@@ -456,7 +439,6 @@ impl Planner<'_> {
 fn memory_of(
     variables: &[Variable],
     slots: &[u64],
-    textures: &[u32],
     outputs: &BTreeMap<String, (Home, TensorDesc)>,
     spans: &[Span],
     uniforms: &Uniforms,
@@ -474,7 +456,6 @@ fn memory_of(
         outputs,
         activations: slots.iter().sum::<u64>() - outputs,
         activations_without_reuse: spans.iter().map(|span| span.bytes).sum::<u64>() - outputs,
-        textures: textures.iter().map(|&rows| u64::from(rows) * TEXTURE_ROW_BYTES).sum(),
         uniforms: padded((uniforms.words.len() * 4) as u64),
         readback,
     }

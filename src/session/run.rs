@@ -4,27 +4,39 @@ use super::Weights;
 use crate::{
     data::{Array, TensorDesc},
     error::{Error, ErrorKind},
-    gpu::{Buffer, Context, Kind, Loads, Pipeline, Readback, Staging, Texture, Use},
-    graph::Role,
-    plan::{Bound, Fill, Home, Plan, padded},
+    gpu::{Buffer, Context, Kind, Loads, Pipeline, Readback, Staging, Use},
+    graph::{Role, Variable},
+    plan::{Bound, Home, Plan, Step, padded},
 };
-use std::{ops::Range, sync::Arc};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    ops::Range,
+    sync::Arc,
+};
 
 /// A plan on a device: everything allocated and compiled, so that a run only encodes.
 ///
-/// One run is one submit; nothing is allocated and nothing read back in it. On GPUs it is also one compute pass. On
-/// a software driver copies into textures come between, from which that driver reads several times as fast.
+/// One run is one compute pass and one submit; nothing is allocated and nothing read back in it.
 #[derive(Debug)]
 pub struct Session {
     context: Context,
     plan: Plan,
     variables: Vec<Memory>,
     slots: Vec<Buffer>,
-    textures: Vec<Texture>,
     uniforms: Buffer,
     pipelines: Vec<Arc<Pipeline>>,
     groups: Vec<wgpu::BindGroup>,
     staging: Staging,
+}
+
+/// Textures by the memory they lie over, while bind groups are made.
+type Views = HashMap<(Home, u64, u64), wgpu::TextureView>;
+
+fn view_key(bound: &Bound) -> Option<(Home, u64, u64)> {
+    match *bound {
+        Bound::Buffer { home, offset, bytes, texture: true } => Some((home, offset, bytes)),
+        Bound::Buffer { .. } | Bound::Uniform { .. } => None,
+    }
 }
 
 /// The memory of a variable: the session's, the weights', or the app's.
@@ -43,9 +55,6 @@ impl Memory {
     }
 }
 
-const STORAGE: wgpu::BufferUsages =
-    wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_SRC).union(wgpu::BufferUsages::COPY_DST);
-
 impl Session {
     /// Allocates what a plan needs besides the weights, and compiles its kernels.
     ///
@@ -54,35 +63,35 @@ impl Session {
     /// the plan or have it in another shape; too little memory; a kernel the device refuses.
     pub fn new(context: &Context, plan: Plan, weights: &Weights) -> Result<Session, Error> {
         check_target(context, &plan)?;
+        let is_input = |variable: &&Variable| variable.role == Role::Input;
+        let inputs = plan.variables.iter().filter(is_input);
+        let inputs = inputs.map(|variable| (&*variable.name, padded(variable.desc.bytes())));
+        let wanted: Vec<_> = inputs.chain(plan.slots.iter().map(|&bytes| ("activations", bytes))).collect();
+        let mut made = context.allocate_all(&wanted)?.into_iter();
         let mut variables = Vec::with_capacity(plan.variables.len());
         for variable in &plan.variables {
-            variables.push(Memory::Library(match variable.role {
-                Role::Input => Arc::new(context.allocate(&variable.name, padded(variable.desc.bytes()), STORAGE)?),
-                _ => weights.buffer(variable)?,
-            }));
+            let made = if is_input(&variable) { made.next().map(Arc::new) } else { None };
+            variables.push(Memory::Library(made.map_or_else(|| weights.buffer(variable), Ok)?));
         }
-        let slots = plan.slots.iter().map(|&bytes| context.allocate("activations", bytes, STORAGE));
-        let slots = slots.collect::<Result<Vec<_>, _>>()?;
+        let slots: Vec<Buffer> = made.collect();
         let numbers: &[u8] = bytemuck::cast_slice(&plan.uniforms);
         let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
         let uniforms = context.allocate("uniforms", padded(numbers.len() as u64), usage)?;
         context.guarded("uniforms", || upload(context, uniforms.raw(), 0, numbers))?;
-        let textures = plan.textures.iter().map(|&rows| context.allocate_texture(rows));
-        let textures = textures.collect::<Result<Vec<_>, _>>()?;
         let mut session = Session {
             context: context.clone(),
             plan,
             variables,
             slots,
-            textures,
             uniforms,
             pipelines: Vec::new(),
             groups: Vec::new(),
             staging: Staging::default(),
         };
         session.pipelines = session.pipelines_of(0..session.plan.steps.len())?;
+        let mut views = Views::new();
         for step in 0..session.plan.steps.len() {
-            let group = session.bind_group(&session.pipelines[step], step)?;
+            let group = session.bind_group(&session.pipelines[step], step, &mut views)?;
             session.groups.push(group);
         }
         Ok(session)
@@ -116,7 +125,7 @@ impl Session {
         let words = self.plan.target().class.is_software() && self.context.target().int64;
         let uses = steps.map(|step| {
             let step = &self.plan.steps[step];
-            let through = |place: &usize| self.texture_of(&step.bindings[*place]).is_some();
+            let through = |place: &usize| self.with_textures(&step.bindings[*place]).is_some();
             let textures = (0..step.bindings.len().min(32)).filter(through).fold(0, |bits, place| bits | 1 << place);
             Use {
                 kernel: &step.kernel,
@@ -127,25 +136,45 @@ impl Session {
         self.context.pipelines(&uses.collect::<Vec<_>>())
     }
 
-    /// The texture by way of which a step reads; none where it is of an app's buffer that cannot be copied.
-    fn texture_of(&self, bound: &Bound) -> Option<&Texture> {
-        let Bound::Buffer { home, reads: Some(reads), .. } = *bound else { return None };
-        let texture = self.textures.get(reads.texture?)?;
-        self.raw(home).usage().contains(wgpu::BufferUsages::COPY_SRC).then_some(texture)
+    /// The memory that a step reads by a texture; none of an app, which is a buffer only.
+    fn with_textures(&self, bound: &Bound) -> Option<&Buffer> {
+        let Bound::Buffer { home, texture: true, .. } = *bound else { return None };
+        let buffer = match home {
+            Home::Variable(i) => match &self.variables[i] {
+                Memory::Library(buffer) => buffer,
+                Memory::App(_) => return None,
+            },
+            Home::Slot(i) => &self.slots[i],
+        };
+        Some(buffer).filter(|buffer| buffer.has_textures())
     }
 
-    fn bind_group(&self, pipeline: &Pipeline, step: usize) -> Result<wgpu::BindGroup, Error> {
+    /// Makes the textures of a step that are not there yet.
+    fn lay_textures(&self, pipeline: &Pipeline, step: &Step, views: &mut Views) -> Result<(), Error> {
+        for (&(_, kind), bound) in pipeline.bindings.iter().zip(&step.bindings) {
+            if let (Kind::Texture, Some(key), Some(buffer)) = (kind, view_key(bound), self.with_textures(bound))
+                && let Entry::Vacant(entry) = views.entry(key)
+                && let Some(view) = buffer.texture(key.1, key.2)?
+            {
+                entry.insert(view);
+            }
+        }
+        Ok(())
+    }
+
+    fn bind_group(&self, pipeline: &Pipeline, step: usize, views: &mut Views) -> Result<wgpu::BindGroup, Error> {
         let step = &self.plan.steps[step];
         if pipeline.bindings.len() != step.bindings.len() {
             let (takes, gets) = (pipeline.bindings.len(), step.bindings.len());
             let message = format!("shader {}: takes {takes} bindings, {} gives {gets}", step.kernel.label(), step.ops);
             return Err(Error::new(ErrorKind::Device, message).in_layer(&step.layer));
         }
+        self.lay_textures(pipeline, step, views).map_err(|error| error.in_layer(&step.layer))?;
         let entries: Vec<wgpu::BindGroupEntry<'_>> = (pipeline.bindings.iter().zip(&step.bindings))
             .map(|(&(binding, kind), bound)| {
-                if let Some(texture) = self.texture_of(bound).filter(|_| kind == Kind::Texture) {
-                    let resource = wgpu::BindingResource::TextureView(texture.view());
-                    return wgpu::BindGroupEntry { binding, resource };
+                let view = view_key(bound).filter(|_| kind == Kind::Texture).and_then(|key| views.get(&key));
+                if let Some(view) = view {
+                    return wgpu::BindGroupEntry { binding, resource: wgpu::BindingResource::TextureView(view) };
                 }
                 let (buffer, offset, bytes) = match *bound {
                     Bound::Buffer { home, offset, bytes, .. } => (self.raw(home), offset, bytes),
@@ -202,7 +231,10 @@ impl Session {
         let steps: Vec<usize> =
             (0..self.plan.steps.len()).filter(|&step| self.plan.steps[step].bindings.iter().any(uses)).collect();
         let bound = self.pipelines_of(steps.iter().copied()).and_then(|pipelines| {
-            let group = |(&step, pipeline): (&usize, Arc<Pipeline>)| Ok((self.bind_group(&pipeline, step)?, pipeline));
+            let mut views = Views::new();
+            let group = |(&step, pipeline): (&usize, Arc<Pipeline>)| {
+                Ok((self.bind_group(&pipeline, step, &mut views)?, pipeline))
+            };
             steps.iter().zip(pipelines).map(group).collect::<Result<Vec<_>, Error>>()
         });
         match bound {
@@ -236,7 +268,7 @@ impl Session {
         self.context.guarded(name, || upload(&self.context, self.variables[input].raw(), 0, array.bytes()))
     }
 
-    /// Records one run in an app's encoder: on GPUs as one compute pass.
+    /// Records one run in an app's encoder, as one compute pass.
     ///
     /// Nothing is submitted and nothing waits: the app does both.
     ///
@@ -244,28 +276,9 @@ impl Session {
     /// A lost device.
     pub fn encode(&self, encoder: &mut wgpu::CommandEncoder) -> Result<(), Error> {
         self.context.check()?;
-        let steps = self.plan.steps.len();
-        let mut first = 0;
-        // A pass goes on to the next step that copies something.
-        while first < steps {
-            self.fill_textures(encoder, first);
-            let copies = |step: &usize| !self.plan.steps[*step].fills.is_empty();
-            let last = (first + 1..steps).find(copies).unwrap_or(steps);
-            let descriptor = wgpu::ComputePassDescriptor { label: Some("wgrad"), timestamp_writes: None };
-            self.encode_steps(&mut encoder.begin_compute_pass(&descriptor), first..last);
-            first = last;
-        }
+        let descriptor = wgpu::ComputePassDescriptor { label: Some("wgrad"), timestamp_writes: None };
+        self.encode_steps(&mut encoder.begin_compute_pass(&descriptor), 0..self.plan.steps.len());
         Ok(())
-    }
-
-    /// Copies what a step reads by way of textures.
-    pub(super) fn fill_textures(&self, encoder: &mut wgpu::CommandEncoder, step: usize) {
-        for &Fill { range, texture } in &self.plan.steps[step].fills {
-            let buffer = self.raw(range.home);
-            if buffer.usage().contains(wgpu::BufferUsages::COPY_SRC) {
-                self.textures[texture].fill(encoder, buffer, range.offset, range.bytes);
-            }
-        }
     }
 
     pub(super) fn encode_steps(&self, pass: &mut wgpu::ComputePass<'_>, steps: Range<usize>) {
@@ -367,7 +380,7 @@ fn check_target(context: &Context, plan: &Plan) -> Result<(), Error> {
     let (has, wants) = (context.target(), plan.target());
     let too_small = (wants.f16 && !has.f16)
         || (wants.subgroups && !has.subgroups)
-        || (!plan.textures.is_empty() && wants.textures > has.textures)
+        || (wants.class.is_software() && wants.textures > has.textures)
         || wants.max_binding_bytes > has.max_binding_bytes
         || wants.max_storage_buffers > has.max_storage_buffers
         || wants.max_workgroup_threads > has.max_workgroup_threads
@@ -377,4 +390,42 @@ fn check_target(context: &Context, plan: &Plan) -> Result<(), Error> {
         return Err(Error::new(ErrorKind::Limit, message).hint("plan with context.target()"));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{kernel::Target, prelude::*, testing::context};
+
+    /// How many textures each step of a session reads.
+    fn textures(session: &Session) -> Vec<usize> {
+        let count =
+            |pipeline: &Arc<Pipeline>| pipeline.bindings.iter().filter(|(_, kind)| *kind == Kind::Texture).count();
+        session.pipelines.iter().map(count).collect()
+    }
+
+    #[test]
+    fn on_mesas_software_driver_what_is_only_read_is_read_by_textures() {
+        let graph = Graph::new(Mode::Infer);
+        let (x, w) = (graph.input("x", [17, 9]), graph.parameter("w", [9, 5], Init::normal(1.0)));
+        let y = x.matmul(&w).softmax(1);
+        let target = context().target();
+        let session = |target: &Target| {
+            let plan = graph.plan(&[("y", &y)], target).unwrap();
+            let weights = Weights::init(context(), &plan, 1).unwrap();
+            Session::new(context(), plan, &weights).unwrap()
+        };
+        let mut all = session(target);
+        let expected = if context().name().starts_with("llvmpipe") { [2, 1] } else { [0, 0] };
+        assert_eq!(textures(&all), expected);
+        // A GPU has none, a device with few has few, and an app's buffer stays one.
+        assert_eq!(textures(&session(&Target { textures: 0, ..target.clone() })), [0, 0]);
+        let few = Target { textures: target.textures.min(1), ..target.clone() };
+        assert_eq!(textures(&session(&few)), expected.map(|count| count.min(1)));
+        let usage = wgpu::BufferUsages::STORAGE;
+        let descriptor =
+            wgpu::BufferDescriptor { label: None, size: 17 * 9 * 4 + 12, usage, mapped_at_creation: false };
+        all.bind("x", &context().device().create_buffer(&descriptor)).unwrap();
+        assert_eq!(textures(&all), expected.map(|count: usize| count.min(1)));
+    }
 }

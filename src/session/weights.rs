@@ -71,9 +71,8 @@ impl Weights {
         if missing.is_empty() {
             return Ok(());
         }
-        for variable in &missing {
-            let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
-            let buffer = self.context.allocate(&variable.name, padded(variable.desc.bytes()), usage)?;
+        let wanted: Vec<_> = missing.iter().map(|v| (&*v.name, padded(v.desc.bytes()))).collect();
+        for (variable, buffer) in missing.iter().zip(self.context.allocate_all(&wanted)?) {
             let entry = Entry { variable: variable.clone(), buffer: Arc::new(buffer) };
             self.entries().insert(variable.name.clone(), entry);
         }

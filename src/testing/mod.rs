@@ -48,8 +48,6 @@ pub fn run(graph: &Graph, outputs: &[(&str, &Tensor)], inputs: &[(&str, Array)])
 
 /// [`run`] for another target on the same device, or with other options.
 ///
-/// What software drivers read by way of textures where that pays they do here however little it is.
-///
 /// # Errors
 /// Whatever planning or running returns.
 pub fn run_on(
@@ -59,7 +57,7 @@ pub fn run_on(
     target: &Target,
     options: PlanOptions,
 ) -> Result<Vec<Array>, Error> {
-    let plan = graph.plan_with(outputs, target, PlanOptions { small_textures: true, ..options })?;
+    let plan = graph.plan_with(outputs, target, options)?;
     let weights = Weights::init(context(), &plan, 1)?;
     let session = Session::new(context(), plan, &weights)?;
     for (name, array) in inputs {

@@ -1,11 +1,11 @@
-//! How software drivers read buffers soonest: by way of textures, or as 64-bit words with two numbers in each.
+//! How software drivers read buffers soonest: as textures, or as 64-bit words with two numbers in each.
 //!
 //! Mesa's software driver runs eight threads in the lanes of a processor's vectors. From a buffer it loads for one lane
 //! after another and puts each number in its place by way of memory, which costs more than anything that is then
 //! computed with it. From a texture it loads whole vectors and puts them in their places in registers, several times as
-//! fast, the copy of the buffer into the texture included. Where there is no texture, a word costs as much as a number, so
-//! half as many loads do. Kernels stay as they are written: `array<vec4<f32>>` becomes
-//! `texture_storage_2d<rgba32float, read>` or `array<vec2<u64>>` in what the driver is given.
+//! fast. What it stores goes lane by lane as well, and a word costs as much as a number, so half as many stores do.
+//! Kernels stay as they are written: `array<vec4<f32>>` becomes `texture_storage_2d<rgba32float, read>` or
+//! `array<vec2<u64>>` in what the driver is given. The textures lie over the buffers' memory: see `block.rs`.
 
 mod rewriting;
 #[cfg(test)]
@@ -17,6 +17,7 @@ use naga::{
     Span, Statement, Type, TypeInner, UniqueArena, VectorSize,
 };
 use rewriting::{Rewriting, Types};
+use std::collections::HashSet;
 
 /// How a kernel reads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -30,9 +31,9 @@ pub(crate) struct Loads {
 impl Loads {
     /// Rewrites a module, and says in its bindings what has become a texture.
     ///
-    /// Words take the place of vectors in what else is read: buffers and workgroup memory of `vec4<f32>`, `vec4<u32>` and
-    /// `vec4<i32>`. What is also written is left alone where a number is written by itself, and the whole module where
-    /// there is something this does not know.
+    /// Words take the place of vectors in what else is read or written: buffers and workgroup memory of `vec4<f32>`,
+    /// `vec4<u32>` and `vec4<i32>`. What has a number written by itself is left alone, and the whole module where there is
+    /// something this does not know.
     pub(super) fn apply(self, module: &mut Module, bindings: &mut [(u32, Kind)]) {
         let read =
             |place: usize| bindings.get(place).filter(|(_, kind)| *kind == Kind::Read).map(|(number, _)| *number);
@@ -51,15 +52,21 @@ impl Loads {
             let points = module.entry_points.iter().map(|point| &point.function);
             module.functions.iter().map(|(_, function)| function).chain(points)
         };
+        let mut stored = HashSet::new();
+        for function in functions() {
+            each_store(function, &function.body, &mut |part| match part {
+                Part::Whole(variable) | Part::Vector(variable) => _ = stored.insert(variable),
+                // Half of a word cannot be stored.
+                Part::Number(variable) => arrays[variable.index()] = None,
+            });
+        }
         for ((handle, variable), array) in module.global_variables.iter().zip(&mut arrays) {
-            *array = array.filter(|_| functions().any(|function| is_loaded(function, handle)));
+            let is_loaded = || functions().any(|function| is_loaded(function, handle));
+            *array = array.filter(|array| is_loaded() || !array.texture && stored.contains(&handle));
             // Only a buffer knows how long it is.
             if array.is_some_and(|array| array.texture) && functions().any(|function| is_measured(function, handle)) {
                 *array = vectors(variable, &module.types).filter(|_| self.words);
             }
-        }
-        for function in functions() {
-            refuse_single_stores(function, &function.body, &mut arrays);
         }
         if arrays.iter().all(Option::is_none) {
             return;
@@ -168,28 +175,20 @@ fn is_measured(function: &Function, variable: Handle<GlobalVariable>) -> bool {
     })
 }
 
-/// Forgets the arrays in which a block stores numbers by themselves: half of a word cannot be.
-fn refuse_single_stores(function: &Function, block: &Block, arrays: &mut [Option<Array>]) {
+/// Visits what a block stores to, where that is some of an array.
+fn each_store(function: &Function, block: &Block, visit: &mut impl FnMut(Part)) {
     for statement in block {
         match statement {
-            Statement::Store { pointer, .. } => {
-                if let Some(Part::Number(variable)) = part(&function.expressions, *pointer) {
-                    arrays[variable.index()] = None;
-                }
-            }
-            Statement::Block(block) => refuse_single_stores(function, block, arrays),
+            Statement::Store { pointer, .. } => part(&function.expressions, *pointer).into_iter().for_each(&mut *visit),
+            Statement::Block(block) => each_store(function, block, visit),
             Statement::If { accept, reject, .. } => {
-                refuse_single_stores(function, accept, arrays);
-                refuse_single_stores(function, reject, arrays);
+                each_store(function, accept, visit);
+                each_store(function, reject, visit);
             }
-            Statement::Switch { cases, .. } => {
-                for case in cases {
-                    refuse_single_stores(function, &case.body, arrays);
-                }
-            }
+            Statement::Switch { cases, .. } => cases.iter().for_each(|case| each_store(function, &case.body, visit)),
             Statement::Loop { body, continuing, .. } => {
-                refuse_single_stores(function, body, arrays);
-                refuse_single_stores(function, continuing, arrays);
+                each_store(function, body, visit);
+                each_store(function, continuing, visit);
             }
             _ => {}
         }

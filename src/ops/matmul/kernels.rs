@@ -220,7 +220,7 @@ impl Product {
     /// What a piece reads.
     fn factors(&self, piece: &Piece, real: DType, target: &Target) -> Factors {
         let (m, n, k) = (piece.m.len(), piece.n.len(), piece.k.len());
-        let limit = target.best_binding_bytes();
+        let limit = target.max_binding_bytes;
         let offset = |stride: fn(&Along) -> usize| -> usize {
             piece.batch.iter().zip(&self.batch).map(|(range, along)| range.start * stride(along)).sum()
         };

@@ -165,19 +165,19 @@ impl Product {
         let element = io.real().bytes() as u64;
         // A range begins at a multiple of the alignment and ends with a whole vector.
         let room = |limit: u64| (limit.saturating_sub(target.offset_alignment + 16) / element) as usize;
-        let (read, written) = (target.best_binding_bytes(), target.max_binding_bytes);
+        let limit = target.max_binding_bytes;
         let mut batch: SmallVec<[usize; BATCH]> = self.batch.iter().map(|along| along.size).collect();
         let (mut m, mut n, mut k) = (self.m, self.n, self.k.min(LONGEST_SUM));
         loop {
             let reach = |stride: fn(&Along) -> usize| -> usize {
                 batch.iter().zip(&self.batch).map(|(&size, along)| (size - 1) * stride(along)).sum()
             };
-            let a_fits = self.a.bytes <= read || reach(|along| along.a) + self.a.reach(m, k) <= room(read);
-            let b_fits = self.b.bytes <= read || reach(|along| along.b) + self.b.reach(k, n) <= room(read);
+            let a_fits = self.a.bytes <= limit || reach(|along| along.a) + self.a.reach(m, k) <= room(limit);
+            let b_fits = self.b.bytes <= limit || reach(|along| along.b) + self.b.reach(k, n) <= room(limit);
             let y_reach = (m - 1) * self.y_row + (n - 1) * self.y_column + 1;
             let batches: usize = batch.iter().product();
             let y_bytes = io.y_desc(0).bytes();
-            let y_fits = y_bytes <= written || (batches - 1) * self.m * self.n + y_reach <= room(written);
+            let y_fits = y_bytes <= limit || (batches - 1) * self.m * self.n + y_reach <= room(limit);
             let few = self.batch.len() - batch.iter().take_while(|&&size| size == 1).count() <= BATCH;
             if a_fits && b_fits && y_fits && few {
                 break;
