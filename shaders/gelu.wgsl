@@ -13,16 +13,12 @@ fn gelu_density(x: f32) -> f32 {
 // Chebyshev nodes: the error is at most 2e-7, and up to a = 6 at most 5e-6 of the result.
 fn gelu_cdf(x: f32, density: f32) -> f32 {
     let t = 1.0 / (1.0 + 0.35 * abs(x));
-    var r = -2.843820479e-2;
-    r = r * t + 1.918363892e-1;
-    r = r * t - 5.100879254e-1;
-    r = r * t + 6.124672102e-1;
-    r = r * t - 2.921965304e-1;
-    r = r * t + 2.839025036e-1;
-    r = r * t + 9.680392689e-2;
-    r = r * t + 1.461482372e-1;
-    r = r * t - 4.356064854e-4;
-    let tail = density * r;
+    // In pairs, as Estrin (1960) does: eight steps one after the other take a processor twice the time.
+    let t2 = t * t;
+    let t4 = t2 * t2;
+    let low = (1.461482372e-1 * t - 4.356064854e-4) + (2.839025036e-1 * t + 9.680392689e-2) * t2;
+    let high = (6.124672102e-1 * t - 2.921965304e-1) + (1.918363892e-1 * t - 5.100879254e-1) * t2 - 2.843820479e-2 * t4;
+    let tail = density * (low + high * t4);
     return select(1.0 - tail, tail, x < 0.0);
 }
 

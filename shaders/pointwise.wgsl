@@ -16,10 +16,16 @@ fn main(
 ) {
     let block = workgroup_index(group, groups) * THREADS * VECTORS;
     let first = block + select(thread, thread * VECTORS, NEIGHBOURS);
-    let step = select(THREADS, 1u, NEIGHBOURS);
     let length = chain_length();
+    if NEIGHBOURS {
+        // Mesa's software driver would copy what is in a loop whose length it knows.
+        for (var i = first; i < min(first + VECTORS, length); i++) {
+            chain(i);
+        }
+        return;
+    }
     for (var v = 0u; v < VECTORS; v++) {
-        let i = first + v * step;
+        let i = first + v * THREADS;
         if i < length {
             chain(i);
         }

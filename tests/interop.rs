@@ -289,6 +289,31 @@ fn kernels_that_read_words_or_textures_compute_the_same_bits() {
 }
 
 #[test]
+fn what_is_updated_in_place_is_the_same_however_it_is_read() {
+    use wgrad::{kernel::Target, optim::Adam};
+    let graph = Graph::new(Mode::Train);
+    let x = graph.input("x", [33, 20]);
+    // A bias of a length that is no multiple of four, and a weight that is updated by the product of its gradient.
+    let y = x.matmul(&graph.parameter("w", [20, 64], Init::normal(0.5))).gelu();
+    let y = y.matmul(&graph.parameter("v", [64, 7], Init::normal(0.5))) + graph.parameter("b", [7], Init::normal(0.5));
+    let loss = y.square().mean_all();
+    Adam::new(0.01).minimise(&loss);
+    let target = context().target();
+    let results = [target.clone(), Target { textures: 0, ..target.clone() }].map(|target| {
+        let plan = graph.plan(&[("loss", &loss)], &target).unwrap();
+        let weights = Weights::init(context(), &plan, 1).unwrap();
+        let session = Session::new(context(), plan, &weights).unwrap();
+        let numbers: Vec<f32> = (0..33 * 20).map(|i| ((i * 29) % 83) as f32 / 83.0 - 0.5).collect();
+        session.write("x", &Array::from_f32([33, 20], &numbers).unwrap()).unwrap();
+        session.run_times(3).unwrap();
+        let names = weights.variables().into_iter().map(|variable| variable.name);
+        names.map(|name| (name.clone(), weights.read(&name).unwrap().bytes().to_vec())).collect::<Vec<_>>()
+    });
+    assert!(results[0].len() >= 9);
+    assert_eq!(results[0], results[1]);
+}
+
+#[test]
 fn an_apps_buffer_may_stand_beside_what_is_read_as_textures() {
     let (device, queue) = app_device();
     let context = Context::from_wgpu(device.clone(), queue.clone()).unwrap();

@@ -13,7 +13,11 @@ use crate::{error::Error, kernel::Kernel};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::{
     error::ErrorKind,
-    gpu::{context::guarded, pipeline::Kind, texture},
+    gpu::{
+        context::guarded,
+        pipeline::{Kind, parts},
+        texture,
+    },
     kernel::texture_rows,
 };
 #[cfg(not(target_arch = "wasm32"))]
@@ -137,12 +141,14 @@ fn dispatch_each(
                 Err(error) => log::debug!("no second device to compile on: {error}"),
                 Ok(helper) => {
                     while let Some(i) = take() {
+                        let begin = Instant::now();
                         done.push(i);
                         let pipeline = compiled[i].0.compile(&helper.device, None);
                         // What fails here is done by the device itself later, which says why.
                         if pipeline.and_then(|pipeline| helper.dispatch(&pipeline, compiled[i].2)).is_ok() {
                             report();
                         }
+                        log::trace!("{}: {:.3} s", compiled[i].0.label(), begin.elapsed().as_secs_f64());
                     }
                 }
             }
@@ -153,6 +159,7 @@ fn dispatch_each(
             let begin = Instant::now();
             own.dispatch(&compiled[i].1, compiled[i].2)?;
             report();
+            log::trace!("{}: {:.3} s", compiled[i].0.label(), begin.elapsed().as_secs_f64());
             if begin.elapsed() > COLD && !cold.swap(true, Ordering::Relaxed) {
                 let free = thread::available_parallelism().map_or(1, usize::from) - 1;
                 let waiting = order.len().saturating_sub(next.load(Ordering::Relaxed));
@@ -206,11 +213,12 @@ impl Dispatcher {
 
     /// Dispatches a pipeline with no workgroups and waits.
     fn dispatch(&self, pipeline: &Pipeline, uniform: &[u8]) -> Result<(), Error> {
-        let entries: Vec<wgpu::BindGroupEntry<'_>> = (pipeline.bindings.iter())
-            .map(|&(binding, kind)| {
+        let parts = pipeline.bindings.iter().flat_map(|&(binding, kind)| parts(binding, kind));
+        let entries: Vec<wgpu::BindGroupEntry<'_>> = parts
+            .map(|(binding, kind)| {
                 let resource = match kind {
                     Kind::Read => self.read.as_entire_binding(),
-                    Kind::ReadWrite => self.read_write.as_entire_binding(),
+                    Kind::ReadWrite | Kind::ReadWriteTexture => self.read_write.as_entire_binding(),
                     Kind::Uniform => self.uniform.as_entire_binding(),
                     Kind::Texture => wgpu::BindingResource::TextureView(&self.texture),
                 };

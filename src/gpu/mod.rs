@@ -25,6 +25,6 @@ pub(crate) use compile::Use;
 pub(crate) use context::no_adapter;
 pub use context::{AdapterReport, Context, DriverMemory, adapters, required_features, required_limits};
 pub(crate) use loads::Loads;
-pub(crate) use pipeline::{Kind, Pipeline};
+pub(crate) use pipeline::{Kind, Pipeline, parts};
 pub use readback::Readback;
 pub(crate) use readback::Staging;

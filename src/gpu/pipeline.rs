@@ -31,6 +31,8 @@ pub(crate) enum Kind {
     Uniform,
     /// What the kernel's text reads from a buffer.
     Texture,
+    /// A buffer that is written, and the texture it is read by: a binding each.
+    ReadWriteTexture,
 }
 
 /// The text of a module, read and checked.
@@ -86,6 +88,11 @@ impl<'a> Entry<'a> {
         })
     }
 
+    /// What profiles and labels call the kernel.
+    pub fn label(&self) -> String {
+        self.kernel.label()
+    }
+
     /// About how much there is to compile.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn size(&self) -> usize {
@@ -95,8 +102,9 @@ impl<'a> Entry<'a> {
 
     /// Compiles it for a device.
     pub fn compile(&self, device: &wgpu::Device, cache: Option<&wgpu::PipelineCache>) -> Result<Pipeline, Error> {
+        let parts = self.bindings.iter().flat_map(|&(binding, kind)| parts(binding, kind));
         let entries: Vec<wgpu::BindGroupLayoutEntry> =
-            self.bindings.iter().map(|&(binding, kind)| layout_entry(binding, kind)).collect();
+            parts.map(|(binding, kind)| layout_entry(binding, kind)).collect();
         let name = self.kernel.label();
         let label = Some(name.as_str());
         // Outside browsers the module goes on as it is: it has been read, and its constants are set.
@@ -198,11 +206,24 @@ fn reflect(
     Ok((module.into_owned(), bindings))
 }
 
+/// The numbers of textures beside buffers are those of the buffers and this.
+pub(super) const BESIDE: u32 = 100;
+
+/// The bindings that one of a kernel becomes.
+pub(crate) fn parts(binding: u32, kind: Kind) -> impl Iterator<Item = (u32, Kind)> {
+    let (first, second) = match kind {
+        Kind::ReadWriteTexture => (Kind::ReadWrite, Some((binding + BESIDE, Kind::Texture))),
+        kind => (kind, None),
+    };
+    std::iter::once((binding, first)).chain(second)
+}
+
 fn layout_entry(binding: u32, kind: Kind) -> wgpu::BindGroupLayoutEntry {
     let buffer = |ty| wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None };
     let ty = match kind {
         Kind::Uniform => buffer(wgpu::BufferBindingType::Uniform),
-        Kind::Read | Kind::ReadWrite => buffer(wgpu::BufferBindingType::Storage { read_only: kind == Kind::Read }),
+        Kind::Read => buffer(wgpu::BufferBindingType::Storage { read_only: true }),
+        Kind::ReadWrite | Kind::ReadWriteTexture => buffer(wgpu::BufferBindingType::Storage { read_only: false }),
         Kind::Texture => wgpu::BindingType::StorageTexture {
             access: wgpu::StorageTextureAccess::ReadOnly,
             format: texture::FORMAT,

@@ -3,7 +3,7 @@
 
 use super::{
     reduce::sum_first,
-    rows::{Rows, neighbours},
+    rows::{Rows, across},
 };
 use crate::{
     data::{DType, Shape, TensorDesc},
@@ -232,7 +232,7 @@ impl Op for NormWeightGrad {
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
         let rows = self.0.rows(io.x_shape(0));
-        let (chunk, vectors) = (NormWeightGrad::chunk(&rows), neighbours(target));
+        let (chunk, vectors) = (NormWeightGrad::chunk(&rows), across(target));
         let parts = TensorDesc::new([rows.count().div_ceil(chunk), rows.n], DType::F32);
         let sums = [0, 1].map(|_| out.scratch(parts.clone()));
         let kernel = rows.kernel(shader!("layer_norm"), "backward_columns", io.real());

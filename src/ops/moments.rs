@@ -6,7 +6,7 @@
 
 use super::{
     reduce::select,
-    rows::{LONG, lanes, neighbours, with_lanes},
+    rows::{LONG, lanes, across, with_lanes},
 };
 use crate::{
     data::{DType, Shape, TensorDesc},
@@ -193,7 +193,7 @@ impl View {
             self.chunk_a = self.chunk_a.min(most / (self.c * self.b).max(1)).max(1);
         }
         let sizes = [self.outer, self.a, self.c, self.b];
-        let columns = if self.by_columns() { 4 * neighbours(target) } else { 1 };
+        let columns = if self.by_columns() { 4 * across(target) } else { 1 };
         let steps = [1, self.chunk_a, columns, self.chunk_b];
         let inner = |d: usize| sizes[d + 1..].iter().product::<usize>();
         // All that is before the first dimension of which a step fits is done one by one.
@@ -263,7 +263,7 @@ impl View {
         let kernel = |entry| Kernel::new(shader!("moments"), entry, real);
         let [outer, parts_a, c, parts_b] = piece.count;
         if self.by_columns() {
-            let vectors = neighbours(target);
+            let vectors = across(target);
             let kernel = kernel(columns).constant("ALIGNED", self.c.is_multiple_of(4).into());
             let threads = parts_a * outer * c.div_ceil(4 * vectors);
             Dispatch::new(kernel.constant("VECTORS", vectors as u32)).groups(threads.div_ceil(64) as u64)

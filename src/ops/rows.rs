@@ -130,6 +130,12 @@ pub(super) fn neighbours(target: &Target) -> usize {
     if target.class.is_software() { 4 } else { 1 }
 }
 
+/// Neighbouring vectors of four columns for one thread that goes down them. A lane that reads by itself reads whole cache
+/// lines; where eight read together, as from textures, they do so with one each.
+pub(super) fn across(target: &Target) -> usize {
+    if target.class.is_software() && target.textures == 0 { 4 } else { 1 }
+}
+
 /// So many elements in pieces that begin where bindings may and leave room for a binding that begins before them.
 pub(super) fn pieces(count: usize, wide: usize, target: &Target) -> Vec<Range<usize>> {
     let unit = (target.offset_alignment as usize / wide).max(1);

@@ -139,6 +139,18 @@ struct Written {
     words: Vec<u32>,
 }
 
+/// Has dispatches that store whole vectors, and into which nothing is fused, store them as such.
+pub(super) fn store_vectors(dispatches: &mut [Dispatch], output: ValueId) {
+    let is_output = |arg: &Arg| matches!(arg, Arg::Write(slice) if slice.value == output);
+    for dispatch in dispatches.iter_mut().filter(|dispatch| dispatch.finishes && dispatch.vectors) {
+        if let Some(at) = dispatch.args.iter().position(is_output) {
+            dispatch.kernel = dispatch.kernel.clone().storing(crate::shader!("vectors"));
+            let written = dispatch.args.remove(at);
+            dispatch.args.push(written);
+        }
+    }
+}
+
 impl Chain {
     /// Bytes of all values read and written.
     fn bytes(&self) -> u64 {

@@ -37,7 +37,8 @@ pub(crate) enum Home {
 /// One binding of a step.
 #[derive(Clone, Debug)]
 pub(crate) enum Bound {
-    /// A range of a buffer, or of a texture that lies over it where that is said and the memory has one.
+    /// A range of a buffer. With `texture` it is read by a texture that lies over it, where the memory has one: each
+    /// thread reads of what the step also writes no more than it then writes itself.
     Buffer {
         home: Home,
         offset: u64,
@@ -255,7 +256,8 @@ impl Planner<'_> {
                         node.locate(Misfit::limit(reason).of(node.op.name()))
                     })?;
                 }
-                _ => {}
+                (Some(anchor), None) => chain::store_vectors(&mut dispatches, self.lowered.node(anchor).outputs[0]),
+                (None, None) => {}
             }
             dispatches.retain(|dispatch| !dispatch.workgroups.contains(&0));
             for (value, desc) in scratch {
@@ -371,17 +373,18 @@ impl Planner<'_> {
             for dispatch in dispatches {
                 let mut bindings = Vec::with_capacity(dispatch.args.len());
                 let mut textures = if self.target.class.is_software() { self.target.textures } else { 0 };
+                let mut texture = |value: ValueId| {
+                    let has = self.desc(&spans, value).dtype.bytes() == 4 && textures > 0;
+                    textures -= u32::from(has);
+                    has
+                };
                 for arg in &dispatch.args {
                     bindings.push(match arg {
                         Arg::Params(params) => uniforms.place(params.words()),
-                        Arg::Read(slice) => {
-                            let texture = self.desc(&spans, slice.value).dtype.bytes() == 4 && textures > 0;
-                            textures -= u32::from(texture);
-                            self.bind(&spans, slice, home(slice.value)?, texture)
+                        Arg::Read(slice) | Arg::Update(slice, _) => {
+                            self.bind(&spans, slice, home(slice.value)?, texture(slice.value))
                         }
-                        Arg::Write(slice) | Arg::Update(slice, _) => {
-                            self.bind(&spans, slice, home(slice.value)?, false)
-                        }
+                        Arg::Write(slice) => self.bind(&spans, slice, home(slice.value)?, false),
                     });
                 }
                 steps.push(Step {

@@ -4,7 +4,7 @@ use super::Weights;
 use crate::{
     data::{Array, TensorDesc},
     error::{Error, ErrorKind},
-    gpu::{Buffer, Context, Kind, Loads, Pipeline, Readback, Staging, Use},
+    gpu::{Buffer, Context, Kind, Loads, Pipeline, Readback, Staging, Use, parts},
     graph::{Role, Variable},
     plan::{Bound, Home, Plan, Step, padded},
 };
@@ -152,7 +152,8 @@ impl Session {
     /// Makes the textures of a step that are not there yet.
     fn lay_textures(&self, pipeline: &Pipeline, step: &Step, views: &mut Views) -> Result<(), Error> {
         for (&(_, kind), bound) in pipeline.bindings.iter().zip(&step.bindings) {
-            if let (Kind::Texture, Some(key), Some(buffer)) = (kind, view_key(bound), self.with_textures(bound))
+            if let (Kind::Texture | Kind::ReadWriteTexture, Some(key), Some(buffer)) =
+                (kind, view_key(bound), self.with_textures(bound))
                 && let Entry::Vacant(entry) = views.entry(key)
                 && let Some(view) = buffer.texture(key.1, key.2)?
             {
@@ -170,8 +171,10 @@ impl Session {
             return Err(Error::new(ErrorKind::Device, message).in_layer(&step.layer));
         }
         self.lay_textures(pipeline, step, views).map_err(|error| error.in_layer(&step.layer))?;
-        let entries: Vec<wgpu::BindGroupEntry<'_>> = (pipeline.bindings.iter().zip(&step.bindings))
-            .map(|(&(binding, kind), bound)| {
+        let bound = pipeline.bindings.iter().zip(&step.bindings);
+        let bound = bound.flat_map(|(&(binding, kind), bound)| parts(binding, kind).map(move |part| (part, bound)));
+        let entries: Vec<wgpu::BindGroupEntry<'_>> = bound
+            .map(|((binding, kind), bound)| {
                 let view = view_key(bound).filter(|_| kind == Kind::Texture).and_then(|key| views.get(&key));
                 if let Some(view) = view {
                     return wgpu::BindGroupEntry { binding, resource: wgpu::BindingResource::TextureView(view) };

@@ -11,13 +11,13 @@ mod rewriting;
 #[cfg(test)]
 mod tests;
 
-use super::pipeline::Kind;
+use super::pipeline::{BESIDE, Kind};
 use naga::{
-    AddressSpace, Arena, ArraySize, Block, Expression, Function, GlobalVariable, Handle, Module, Scalar, ScalarKind,
-    Span, Statement, Type, TypeInner, UniqueArena, VectorSize,
+    AddressSpace, Arena, ArraySize, Block, Expression, Function, GlobalVariable, Handle, Module, ResourceBinding,
+    Scalar, ScalarKind, Span, Statement, StorageAccess, Type, TypeInner, UniqueArena, VectorSize,
 };
 use rewriting::{Rewriting, Types};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// How a kernel reads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -29,20 +29,22 @@ pub(crate) struct Loads {
 }
 
 impl Loads {
-    /// Rewrites a module, and says in its bindings what has become a texture.
+    /// Rewrites a module, and says in its bindings what has become a texture, or has one beside it.
+    ///
+    /// What is read by a texture and also written is read as it was before: a thread must not read there what it, or
+    /// another one, has written.
     ///
     /// Words take the place of vectors in what else is read or written: buffers and workgroup memory of `vec4<f32>`,
     /// `vec4<u32>` and `vec4<i32>`. What has a number written by itself is left alone, and the whole module where there is
     /// something this does not know.
     pub(super) fn apply(self, module: &mut Module, bindings: &mut [(u32, Kind)]) {
-        let read =
-            |place: usize| bindings.get(place).filter(|(_, kind)| *kind == Kind::Read).map(|(number, _)| *number);
-        let textures: Vec<u32> = (0..32).filter(|place| self.textures >> place & 1 == 1).filter_map(read).collect();
+        let chosen = (0..32).filter(|place| self.textures >> place & 1 == 1).filter_map(|place| bindings.get(place));
+        let textures: Vec<u32> = chosen.filter(|(_, kind)| *kind != Kind::Uniform).map(|(number, _)| *number).collect();
         let mut arrays: Vec<Option<Array>> = (module.global_variables.iter())
             .map(|(_, variable)| {
                 let number = variable.binding.as_ref().map(|binding| binding.binding);
                 match number {
-                    Some(number) if textures.contains(&number) => through_texture(variable, &module.types),
+                    Some(number) if textures.contains(&number) => through_texture(variable, &module.types, self.words),
                     _ if self.words => vectors(variable, &module.types),
                     _ => None,
                 }
@@ -54,17 +56,24 @@ impl Loads {
         };
         let mut stored = HashSet::new();
         for function in functions() {
-            each_store(function, &function.body, &mut |part| match part {
-                Part::Whole(variable) | Part::Vector(variable) => _ = stored.insert(variable),
+            each_store(&function.body, &mut |pointer| match part(&function.expressions, pointer) {
+                Some(Part::Whole(variable) | Part::Vector(variable)) => _ = stored.insert(variable),
                 // Half of a word cannot be stored.
-                Part::Number(variable) => arrays[variable.index()] = None,
+                Some(Part::Number(variable)) => arrays[variable.index()] = None,
+                None => {}
             });
         }
         for ((handle, variable), array) in module.global_variables.iter().zip(&mut arrays) {
             let is_loaded = || functions().any(|function| is_loaded(function, handle));
-            *array = array.filter(|array| is_loaded() || !array.texture && stored.contains(&handle));
+            *array = match *array {
+                Some(array) if !is_loaded() => {
+                    Some(Array { texture: false, ..array }).filter(|array| array.words && stored.contains(&handle))
+                }
+                array => array,
+            };
             // Only a buffer knows how long it is.
-            if array.is_some_and(|array| array.texture) && functions().any(|function| is_measured(function, handle)) {
+            let is_measured = || functions().any(|function| is_measured(function, handle));
+            if array.is_some_and(|array| array.texture && !array.kept) && is_measured() {
                 *array = vectors(variable, &module.types).filter(|_| self.words);
             }
         }
@@ -72,7 +81,8 @@ impl Loads {
             return;
         }
         let types = Types::new(&mut module.types, &arrays);
-        let rewritten = |function: &Function| Rewriting::new(function, &arrays, &types).function();
+        let beside = lay_beside(module, &arrays, types.image);
+        let rewritten = |function: &Function| Rewriting::new(function, &arrays, &types, &beside).function();
         let functions: Option<Vec<_>> = module.functions.iter().map(|(_, function)| rewritten(function)).collect();
         let points: Option<Vec<_>> = module.entry_points.iter().map(|point| rewritten(&point.function)).collect();
         let (Some(functions), Some(points)) = (functions, points) else { return };
@@ -84,13 +94,13 @@ impl Loads {
         }
         for ((_, variable), array) in module.global_variables.iter_mut().zip(arrays) {
             let Some(array) = array else { continue };
-            if let (true, Some(image)) = (array.texture, types.image) {
+            let number = variable.binding.as_ref().map(|binding| binding.binding);
+            for binding in bindings.iter_mut().filter(|(binding, _)| array.texture && Some(*binding) == number) {
+                binding.1 = if array.kept { Kind::ReadWriteTexture } else { Kind::Texture };
+            }
+            if let (false, Some(image)) = (array.kept, types.image) {
                 (variable.ty, variable.space) = (image, AddressSpace::Handle);
-                let number = variable.binding.as_ref().map(|binding| binding.binding);
-                for binding in bindings.iter_mut().filter(|(binding, _)| Some(*binding) == number) {
-                    binding.1 = Kind::Texture;
-                }
-            } else if let Some(base) = types.pair {
+            } else if let (true, Some(base)) = (array.words, types.pair) {
                 let inner = TypeInner::Array { base, size: array.size, stride: 16 };
                 variable.ty = module.types.insert(Type { name: None, inner }, Span::UNDEFINED);
             }
@@ -106,8 +116,12 @@ struct Array {
     size: ArraySize,
     /// Whether an element is a number, not a vector of four.
     single: bool,
-    /// Whether it is read by way of a texture, not as words.
+    /// Whether it is read by a texture.
     texture: bool,
+    /// Whether there is a buffer, or workgroup memory: else the texture takes its place.
+    kept: bool,
+    /// Whether that holds words.
+    words: bool,
 }
 
 /// An array of numbers or vectors.
@@ -119,19 +133,48 @@ fn array(variable: &GlobalVariable, types: &UniqueArena<Type>) -> Option<Array> 
         _ => return None,
     };
     let known = matches!(scalar, Scalar::F32 | Scalar::U32 | Scalar::I32);
-    known.then_some(Array { kind: scalar.kind, size, single, texture: false })
+    known.then_some(Array { kind: scalar.kind, size, single, texture: false, kept: true, words: false })
 }
 
 /// What can be read as words.
 fn vectors(variable: &GlobalVariable, types: &UniqueArena<Type>) -> Option<Array> {
     let kept = matches!(variable.space, AddressSpace::Storage { .. } | AddressSpace::WorkGroup);
-    array(variable, types).filter(|array| kept && !array.single)
+    let array = array(variable, types).filter(|array| kept && !array.single)?;
+    Some(Array { words: true, ..array })
 }
 
-/// What can be read by way of a texture.
-fn through_texture(variable: &GlobalVariable, types: &UniqueArena<Type>) -> Option<Array> {
-    let kept = matches!(variable.space, AddressSpace::Storage { .. });
-    array(variable, types).filter(|_| kept).map(|array| Array { texture: true, ..array })
+/// What can be read by a texture: in its place, or beside a buffer that is also written.
+fn through_texture(variable: &GlobalVariable, types: &UniqueArena<Type>, words: bool) -> Option<Array> {
+    let AddressSpace::Storage { access } = variable.space else { return None };
+    let kept = access.contains(StorageAccess::STORE);
+    let array = array(variable, types)?;
+    Some(Array { texture: true, kept, words: words && kept && !array.single, ..array })
+}
+
+/// Declares textures beside the buffers that are also written, and returns them by those.
+fn lay_beside(
+    module: &mut Module,
+    arrays: &[Option<Array>],
+    image: Option<Handle<Type>>,
+) -> HashMap<Handle<GlobalVariable>, Handle<GlobalVariable>> {
+    let variables = module.global_variables.iter().zip(arrays).filter_map(|((handle, variable), array)| {
+        array.filter(|array| array.texture && array.kept)?;
+        let binding = variable.binding?;
+        Some((handle, ResourceBinding { binding: binding.binding + BESIDE, ..binding }, image?))
+    });
+    let variables: Vec<_> = variables.collect();
+    let texture = |(handle, binding, ty)| {
+        let texture = GlobalVariable {
+            name: None,
+            space: AddressSpace::Handle,
+            binding: Some(binding),
+            ty,
+            init: None,
+            memory_decorations: Default::default(),
+        };
+        (handle, module.global_variables.append(texture, Span::UNDEFINED))
+    };
+    variables.into_iter().map(texture).collect()
 }
 
 /// What an expression is of an array.
@@ -175,21 +218,18 @@ fn is_measured(function: &Function, variable: Handle<GlobalVariable>) -> bool {
     })
 }
 
-/// Visits what a block stores to, where that is some of an array.
-fn each_store(function: &Function, block: &Block, visit: &mut impl FnMut(Part)) {
+/// Visits the pointers through which a block stores.
+fn each_store(block: &Block, visit: &mut impl FnMut(Handle<Expression>)) {
     for statement in block {
         match statement {
-            Statement::Store { pointer, .. } => part(&function.expressions, *pointer).into_iter().for_each(&mut *visit),
-            Statement::Block(block) => each_store(function, block, visit),
-            Statement::If { accept, reject, .. } => {
-                each_store(function, accept, visit);
-                each_store(function, reject, visit);
+            Statement::Store { pointer, .. } => visit(*pointer),
+            Statement::Block(block) => each_store(block, visit),
+            Statement::If { accept: first, reject: second, .. }
+            | Statement::Loop { body: first, continuing: second, .. } => {
+                each_store(first, visit);
+                each_store(second, visit);
             }
-            Statement::Switch { cases, .. } => cases.iter().for_each(|case| each_store(function, &case.body, visit)),
-            Statement::Loop { body, continuing, .. } => {
-                each_store(function, body, visit);
-                each_store(function, continuing, visit);
-            }
+            Statement::Switch { cases, .. } => cases.iter().for_each(|case| each_store(&case.body, visit)),
             _ => {}
         }
     }

@@ -1,12 +1,13 @@
 //! A function written anew, expression by expression, with other loads and stores.
 
-use super::{Array, Part, part};
+use super::{Array, Part, each_store, part};
 use crate::kernel::TEXTURE_ROW;
 use naga::{
-    Arena, BinaryOperator, Block, Expression, Function, Handle, ImageClass, ImageDimension, Literal, Range, Scalar,
-    ScalarKind, Span, Statement, StorageAccess, StorageFormat, SwitchCase, Type, TypeInner, UniqueArena, VectorSize,
+    Arena, BinaryOperator, Block, Expression, Function, GlobalVariable, Handle, ImageClass, ImageDimension, Literal,
+    Range, Scalar, ScalarKind, Span, Statement, StorageAccess, StorageFormat, SwitchCase, Type, TypeInner, UniqueArena,
+    VectorSize,
 };
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// The types of two words and of their halves, or of a texture and of a place in it, where there are such.
 #[derive(Default)]
@@ -20,14 +21,14 @@ pub(super) struct Types {
 impl Types {
     pub fn new(types: &mut UniqueArena<Type>, arrays: &[Option<Array>]) -> Types {
         let mut add = |inner| Some(types.insert(Type { name: None, inner }, Span::UNDEFINED));
-        let any = |texture: bool| arrays.iter().flatten().any(|array| array.texture == texture);
+        let any = |has: fn(&Array) -> bool| arrays.iter().flatten().any(has);
         let mut needed = Types::default();
         // Devices without 64-bit integers refuse a module that as much as names them.
-        if any(false) {
+        if any(|array| array.words) {
             needed.pair = add(TypeInner::Vector { size: VectorSize::Bi, scalar: Scalar::U64 });
             needed.halves = add(TypeInner::Vector { size: VectorSize::Quad, scalar: Scalar::U32 });
         }
-        if any(true) {
+        if any(|array| array.texture) {
             let class = ImageClass::Storage { format: StorageFormat::Rgba32Float, access: StorageAccess::LOAD };
             needed.image = add(TypeInner::Image { dim: ImageDimension::D2, arrayed: false, class });
             needed.place = add(TypeInner::Vector { size: VectorSize::Bi, scalar: Scalar::U32 });
@@ -54,12 +55,29 @@ pub(super) struct Rewriting<'a> {
     places: Vec<(Handle<Expression>, Handle<Expression>)>,
     /// Literals, which stand in front of everything.
     literals: HashMap<u32, Handle<Expression>>,
+    /// Textures beside buffers, which stand there too.
+    beside: HashMap<Handle<GlobalVariable>, Handle<Expression>>,
+    /// Pointers through which something is stored.
+    stored: HashSet<Handle<Expression>>,
 }
 
 impl<'a> Rewriting<'a> {
-    pub fn new(old: &'a Function, arrays: &'a [Option<Array>], types: &'a Types) -> Rewriting<'a> {
-        let mut rewriting =
-            Rewriting { old, arrays, types, new: Arena::new(), places: Vec::new(), literals: HashMap::new() };
+    pub fn new(
+        old: &'a Function,
+        arrays: &'a [Option<Array>],
+        types: &'a Types,
+        beside: &HashMap<Handle<GlobalVariable>, Handle<GlobalVariable>>,
+    ) -> Rewriting<'a> {
+        let mut new = Arena::new();
+        let mut textures: Vec<_> = beside.iter().map(|(&variable, &texture)| (variable, texture)).collect();
+        textures.sort_unstable();
+        let texture =
+            |(variable, texture)| (variable, new.append(Expression::GlobalVariable(texture), Span::UNDEFINED));
+        let beside = textures.into_iter().map(texture).collect();
+        let mut stored = HashSet::new();
+        each_store(&old.body, &mut |pointer| _ = stored.insert(pointer));
+        let (places, literals) = (Vec::new(), HashMap::new());
+        let mut rewriting = Rewriting { old, arrays, types, new, places, literals, beside, stored };
         for number in [0, 1, 2, 3, HALF_BITS, HALF_BITS_LOG, TEXTURE_ROW - 1, TEXTURE_ROW.ilog2()] {
             rewriting.add_literal(number);
         }
@@ -145,9 +163,10 @@ impl<'a> Rewriting<'a> {
 
     fn expression(&mut self, handle: Handle<Expression>, expression: &Expression) -> Option<Handle<Expression>> {
         if let Some((part, array)) = self.part_of_array(handle) {
+            let is_read = array.texture && !self.stored.contains(&handle);
             match part {
-                Part::Vector(_) if array.texture => return self.place_of_element(expression, array),
-                Part::Number(_) if array.texture => return self.place_of_number(expression),
+                Part::Vector(_) if is_read => return self.place_of_element(expression, array),
+                Part::Number(_) if is_read => return self.place_of_number(expression),
                 Part::Number(_) => return self.word_of_number(expression),
                 Part::Whole(_) | Part::Vector(_) => {}
             }
@@ -155,15 +174,17 @@ impl<'a> Rewriting<'a> {
         if let Expression::Load { pointer } = *expression
             && let Some((part, array)) = self.part_of_array(pointer)
         {
-            if array.texture {
+            if array.texture && !self.stored.contains(&pointer) {
                 return self.texel(pointer, part, array);
             }
-            let load = self.add(Expression::Load { pointer: self.at(pointer) });
-            return match part {
-                Part::Whole(_) => None,
-                Part::Vector(_) => self.vector(load, array.kind),
-                Part::Number(_) => self.number(load, pointer, array.kind),
-            };
+            if array.words {
+                let load = self.add(Expression::Load { pointer: self.at(pointer) });
+                return match part {
+                    Part::Whole(_) => None,
+                    Part::Vector(_) => self.vector(load, array.kind),
+                    Part::Number(_) => self.number(load, pointer, array.kind),
+                };
+            }
         }
         let mut expression = expression.clone();
         each_operand(&mut expression, |operand| *operand = self.at(*operand))?;
@@ -211,8 +232,9 @@ impl<'a> Rewriting<'a> {
         else {
             return None;
         };
+        let (Part::Whole(variable) | Part::Vector(variable) | Part::Number(variable)) = part;
         let mut value = self.add(Expression::ImageLoad {
-            image: self.at(base),
+            image: self.beside.get(&variable).copied().unwrap_or(self.at(base)),
             coordinate: self.at(element),
             array_index: None,
             sample: None,
@@ -319,7 +341,7 @@ impl<'a> Rewriting<'a> {
             },
             Statement::Store { pointer, value } => {
                 let mut stored = self.at(*value);
-                if let Some((_, array)) = self.part_of_array(*pointer) {
+                if let Some((_, array)) = self.part_of_array(*pointer).filter(|(_, array)| array.words) {
                     let before = self.new.len();
                     stored = self.words(stored, array.kind)?;
                     block.push(Statement::Emit(self.new.range_from(before)), Span::UNDEFINED);

@@ -101,6 +101,28 @@ fn what_is_only_read_becomes_textures() {
 }
 
 #[test]
+fn what_is_also_written_is_read_by_textures_beside_it() {
+    let module = |body: &str| {
+        let text = format!(
+            "@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
+            @group(0) @binding(1) var<storage, read_write> y: array<vec4<f32>>;
+            @group(0) @binding(2) var<storage, read_write> numbers: array<u32>;
+            @compute @workgroup_size(64)
+            fn main(@builtin(global_invocation_id) id: vec3<u32>) {{ let i = id.x; {body} }}"
+        );
+        let count = |what: &str| rewritten(&text, TEXTURES).matches(what).count();
+        [count("texture_storage_2d<rgba32float,read>"), count("array<vec2<u64>>"), count("textureLoad")]
+    };
+    // Of vectors the buffer holds words, of numbers it stays.
+    assert_eq!(module("y[i] = y[i] * x[i] + y[i].wzyx;"), [2, 1, 3]);
+    assert_eq!(module("numbers[i] = numbers[i] + 1u;"), [1, 0, 1]);
+    assert_eq!(module("y[i] = x[i]; numbers[i] = 1u;"), [1, 1, 1]);
+    // One pointer for both reads the buffer; where a number is written by itself all does.
+    assert_eq!(module("y[i] += x[i];"), [2, 1, 1]);
+    assert_eq!(module("y[i].x = y[i].y;"), [0, 0, 0]);
+}
+
+#[test]
 fn what_is_not_known_stays_as_it_is() {
     let text = "@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
         @group(0) @binding(1) var<storage, read_write> y: atomic<u32>;

@@ -4,7 +4,7 @@
 //! `[outer, parts, inner]` until one part is left, in `f32`. So one long sum is as parallel as many
 //! short ones, its order is fixed, and its rounding errors stay those of short sums.
 
-use super::rows::{lanes, neighbours, with_lanes};
+use super::rows::{lanes, across, with_lanes};
 use crate::{
     data::{DType, Shape, TensorDesc},
     error::Misfit,
@@ -369,7 +369,7 @@ impl Stage {
 /// Vectors of four neighbouring columns for a thread, none if a thread has a single column.
 fn vectors(inner: usize, target: &Target) -> usize {
     match inner {
-        _ if inner.is_multiple_of(4 * neighbours(target)) => neighbours(target),
+        _ if inner.is_multiple_of(4 * across(target)) => across(target),
         _ if inner.is_multiple_of(4) => 1,
         _ => 0,
     }
