@@ -117,13 +117,13 @@ fn rows(
 }
 
 // LANES threads for each row.
-@compute @workgroup_size(64)
+@compute @workgroup_size(WIDTH)
 fn shared_rows(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let row = workgroup_index(group, groups) * (64u / LANES) + thread / LANES;
+    let row = workgroup_index(group, groups) * (WIDTH / LANES) + thread / LANES;
     let start = row_start(row);
     // Threads past the last row take no elements but meet the barriers.
     let first = select(p.n, thread % LANES * 4u, row < p.rows);
@@ -154,13 +154,13 @@ fn put_y(start: u32, lane: u32, j: u32, y: vec4<f32>) {
 }
 
 // LANES threads for each row, which keep it.
-@compute @workgroup_size(64)
+@compute @workgroup_size(WIDTH)
 fn held_rows(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let row = workgroup_index(group, groups) * (64u / LANES) + thread / LANES;
+    let row = workgroup_index(group, groups) * (WIDTH / LANES) + thread / LANES;
     let lane = thread % LANES;
     // Threads past the last row compute it again.
     let start = row_start(min(row, p.rows - 1u));
@@ -210,13 +210,13 @@ fn logsumexp_rows(
     }
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(WIDTH)
 fn logsumexp_shared_rows(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let row = workgroup_index(group, groups) * (64u / LANES) + thread / LANES;
+    let row = workgroup_index(group, groups) * (WIDTH / LANES) + thread / LANES;
     let start = row_start(row);
     let first = select(p.n, thread % LANES * 4u, row < p.rows);
     let step = 4u * LANES;
@@ -327,13 +327,13 @@ fn put_dx(start: u32, lane: u32, j: u32, y: vec4<f32>, dy: vec4<f32>, sum: f32) 
     }
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(WIDTH)
 fn backward_held_rows(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let row = workgroup_index(group, groups) * (64u / LANES) + thread / LANES;
+    let row = workgroup_index(group, groups) * (WIDTH / LANES) + thread / LANES;
     let lane = thread % LANES;
     let start = row_start(min(row, p.rows - 1u));
     let y = Held(
@@ -361,13 +361,13 @@ fn backward_held_rows(
     }
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(WIDTH)
 fn backward_shared_rows(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let row = workgroup_index(group, groups) * (64u / LANES) + thread / LANES;
+    let row = workgroup_index(group, groups) * (WIDTH / LANES) + thread / LANES;
     let start = row_start(row);
     let first = select(p.n, thread % LANES * 4u, row < p.rows);
     let step = 4u * LANES;

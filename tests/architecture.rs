@@ -159,7 +159,7 @@ fn every_operation_is_tested_beside_its_code_and_every_shader_is_used() {
         let name = file.trim_start_matches("shaders/").trim_end_matches(".wgsl");
         let used = match name.strip_prefix("lib/") {
             Some(name) => {
-                let name = name.trim_start_matches("subgroups/");
+                let name = name.trim_start_matches("subgroups/").trim_start_matches("lanes/");
                 sources("shaders", "wgsl").iter().any(|(_, text)| text.contains(&format!("//#import {name}\n")))
             }
             None => code.contains(&format!("shader!(\"{name}\")")),

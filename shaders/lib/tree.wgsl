@@ -1,8 +1,9 @@
 // Sums, products, maxima and minima over the threads of a workgroup, as a tree.
-// A workgroup of 64 threads works on 64 / LANES rows.
+// A workgroup of WIDTH threads works on WIDTH / LANES rows.
 //#import combine
 
 override LANES: u32 = 64u;
+override WIDTH: u32 = 64u;
 
 var<workgroup> tree_values: array<f32, 64>;
 

@@ -58,6 +58,7 @@ static LIBRARY: &[&Shader] = library![
     "erf"
     "expm1"
     "held"
+    "lanes/tree"
     "index"
     "matrix"
     "nan"
@@ -67,6 +68,7 @@ static LIBRARY: &[&Shader] = library![
     "rounded"
     "rows"
     "sigmoid"
+    "subgroup"
     "subgroups/tree"
     "tanh"
     "tree"
@@ -85,8 +87,8 @@ pub struct Kernel {
     pub constants: Vec<(&'static str, u32)>,
     /// What `real` means in it.
     pub real: DType,
-    /// Whether imports come from `shaders/lib/subgroups` where there is a file of the name.
-    pub subgroups: bool,
+    /// The folder of `shaders/lib` that imports come from where it has a file of the name.
+    pub library: Option<&'static str>,
     /// The text of a fused pointwise chain, with the files its functions come from.
     pub chain: Option<Arc<ChainText>>,
 }
@@ -105,7 +107,7 @@ impl Kernel {
     pub fn new(shader: &'static Shader, entry: &'static str, real: DType) -> Kernel {
         // Index tensors have no `real`; the alias then only has to exist.
         let real = if real.is_float() { real } else { DType::F32 };
-        Kernel { shader, entry, constants: Vec::new(), real, subgroups: false, chain: None }
+        Kernel { shader, entry, constants: Vec::new(), real, library: None, chain: None }
     }
 
     /// The same with one more `override` constant.
@@ -114,9 +116,9 @@ impl Kernel {
         self
     }
 
-    /// The same with what it imports from `shaders/lib/subgroups`, for a device that has subgroups.
-    pub fn with_subgroups(mut self, subgroups: bool) -> Kernel {
-        self.subgroups = subgroups;
+    /// The same with what it imports from a folder of `shaders/lib`: `subgroups` or `lanes`, for a device that has subgroups.
+    pub fn importing_from(mut self, library: &'static str) -> Kernel {
+        self.library = Some(library);
         self
     }
 
@@ -131,17 +133,17 @@ impl Kernel {
         imports(self.shader.source).any(|name| name == "chain")
     }
 
-    /// What profiles and labels call the kernel: file and entry point, and whether it works by subgroups.
+    /// What profiles and labels call the kernel: file and entry point, and the folder that it imports from.
     pub fn label(&self) -> String {
-        let variant = if self.subgroups { ".subgroups" } else { "" };
-        format!("{}.{}{variant}", self.shader.name, self.entry)
+        let library = self.library.map(|library| format!(".{library}")).unwrap_or_default();
+        format!("{}.{}{library}", self.shader.name, self.entry)
     }
 }
 
 impl fmt::Debug for Kernel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}<{}>{:?}", self.shader.name, self.entry, self.real, self.constants)?;
-        if self.subgroups { f.write_str(" subgroups") } else { Ok(()) }
+        self.library.map_or(Ok(()), |library| write!(f, " {library}"))
     }
 }
 
@@ -190,7 +192,7 @@ pub fn assemble(kernel: &Kernel) -> Result<String, String> {
     }
     while let Some(name) = open.pop() {
         let find = |folder: &str| LIBRARY.iter().find(|shader| shader.name.strip_prefix(folder) == Some(name));
-        let variant = kernel.subgroups.then(|| find("lib/subgroups/")).flatten();
+        let variant = kernel.library.and_then(|library| find(&format!("lib/{library}/")));
         let shader = variant.or_else(|| find("lib/")).ok_or_else(|| name.to_owned())?;
         if seen.contains(&shader.name) {
             continue;

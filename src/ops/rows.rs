@@ -12,6 +12,9 @@ use std::ops::Range;
 /// the loops of a thread after 65,535 rounds in all, without a word.
 pub(super) const LONG: usize = 8192;
 
+/// Elements of a row that eight threads of a software driver share, which together read and write neighbours.
+const EIGHT: usize = 128;
+
 /// Vectors of a row that one thread keeps in registers, as in `lib/held.wgsl`.
 const HELD: usize = 8;
 
@@ -63,7 +66,8 @@ impl Rows {
 
     /// A dispatch of one of three entry points: a thread for each row on software drivers and for rows
     /// whose elements are apart or few, else as many threads as leave each about eight elements, which
-    /// keep rows that are not too long where the third is given.
+    /// keep rows that are not too long where the third is given. There eight threads of a software driver share a row
+    /// of whole vectors that is neither short nor long.
     pub fn dispatch(
         &self,
         shader: &'static Shader,
@@ -73,6 +77,11 @@ impl Rows {
         target: &Target,
     ) -> Result<Dispatch, Misfit> {
         let (software, lanes) = (target.class.is_software(), lanes(self.n));
+        if software && target.subgroups && held_rows.is_some() && self.is_aligned() && (EIGHT..=LONG).contains(&self.n)
+        {
+            let kernel = self.kernel(shader, shared_rows, real).constant("LANES", 8).constant("WIDTH", 8);
+            return Ok(Dispatch::new(kernel.importing_from("lanes")).groups(self.count() as u64));
+        }
         if software && self.n > LONG {
             self.fits(if self.is_contiguous() { 64 } else { 1 })?;
         }
@@ -121,7 +130,8 @@ pub(super) fn lanes(n: usize) -> usize {
 /// A kernel that imports `tree`, for so many threads that share a row: by subgroups where a row has the
 /// whole workgroup and the device has them.
 pub(super) fn with_lanes(kernel: Kernel, lanes: usize, target: &Target) -> Kernel {
-    kernel.constant("LANES", lanes as u32).with_subgroups(lanes == 64 && target.subgroups)
+    let kernel = kernel.constant("LANES", lanes as u32);
+    if lanes == 64 && target.subgroups { kernel.importing_from("subgroups") } else { kernel }
 }
 
 /// Neighbouring vectors of four elements for one thread: a lane of a processor reads whole cache

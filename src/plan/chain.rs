@@ -144,7 +144,7 @@ pub(super) fn store_vectors(dispatches: &mut [Dispatch], output: ValueId) {
     let is_output = |arg: &Arg| matches!(arg, Arg::Write(slice) if slice.value == output);
     for dispatch in dispatches.iter_mut().filter(|dispatch| dispatch.finishes && dispatch.vectors) {
         if let Some(at) = dispatch.args.iter().position(is_output) {
-            dispatch.kernel = dispatch.kernel.clone().storing(crate::shader!("vectors"));
+            dispatch.kernel = dispatch.kernel.clone().storing(crate::shader!("store/vectors"));
             let written = dispatch.args.remove(at);
             dispatch.args.push(written);
         }

@@ -1,34 +1,14 @@
 // Sums, products, maxima and minima over the 64 threads of a workgroup: within each subgroup, then over these.
 // How large subgroups are, and which threads form one, is left to the device.
 //#import combine
+//#import subgroup
 
 override LANES: u32 = 64u;
+override WIDTH: u32 = 64u;
 
 // By the first thread of each subgroup, and which threads those are: the same in every call.
 var<workgroup> tree_values: array<f32, 64>;
 var<workgroup> tree_leaders: array<atomic<u32>, 2>;
-
-// An extreme of a subgroup, which may lose NaN; a sum does not.
-fn tree_extreme(value: f32, extreme: f32) -> f32 {
-    return select(extreme, subgroupAdd(value), subgroupAny(tree_nan(vec4(value)).x));
-}
-
-fn tree_subgroup(kind: u32, value: f32) -> f32 {
-    switch kind {
-        case MAX: {
-            return tree_extreme(value, subgroupMax(value));
-        }
-        case MIN: {
-            return tree_extreme(value, subgroupMin(value));
-        }
-        case PRODUCT: {
-            return subgroupMul(value);
-        }
-        default: {
-            return subgroupAdd(value);
-        }
-    }
-}
 
 // The values of all threads as one. All threads call it.
 fn tree(kind: u32, thread: u32, value: f32) -> f32 {
