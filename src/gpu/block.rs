@@ -150,6 +150,9 @@ pub(super) fn buffers(
         placed.push((label, bytes, buffer, offset));
     }
     let bytes = end + TAIL_ROWS * TEXTURE_ROW_BYTES;
+    if types == 0 {
+        return Err(Error::new(ErrorKind::Device, "the driver has no memory in which all buffers may lie"));
+    }
     let memory_type = types.trailing_zeros();
     let info = vk::MemoryAllocateInfo::default().allocation_size(bytes).memory_type_index(memory_type);
     // SAFETY: each buffer may lie in memory of this type: the driver said so.

@@ -79,11 +79,15 @@ impl Weights {
         self.draw(&missing)
     }
 
-    /// Fills variables with their initial values: a graph like any other.
+    /// Fills variables with their initial values: a graph like any other. New memory is zero already.
     fn draw(&self, variables: &[Variable]) -> Result<(), Error> {
+        let drawn = variables.iter().filter_map(|variable| Some((variable, variable.init?)));
+        let drawn: Vec<_> = drawn.filter(|(_, init)| *init != Init::zeros()).collect();
+        if drawn.is_empty() {
+            return Ok(());
+        }
         let graph = Graph::new(Mode::Infer);
-        for variable in variables {
-            let init = variable.init.unwrap_or(Init::zeros());
+        for (variable, init) in drawn {
             let target = graph.state(&variable.name, variable.desc.clone(), init);
             let value = graph.initial(&variable.name, &variable.desc, init, self.seed);
             graph.assign(&target, &value);
