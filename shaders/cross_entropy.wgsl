@@ -28,6 +28,10 @@ fn load_x(start: u32, k: u32) -> vec4<f32> {
     if ALIGNED {
         return vec4<f32>(x[(start + k) / 4u]);
     }
+    if CONTIGUOUS {
+        let at = row_first(start, k) / 4u;
+        return row_four(start, k, vec4<f32>(x[at]), vec4<f32>(x[at + 1u]));
+    }
     let i = row_indices(start, k);
     return vec4(
         f32(x[i.x / 4u][i.x % 4u]),
@@ -125,13 +129,13 @@ fn rows(
 }
 
 // LANES threads for each row.
-@compute @workgroup_size(64)
+@compute @workgroup_size(WIDTH)
 fn shared_rows(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let row = workgroup_index(group, groups) * (64u / LANES) + thread / LANES;
+    let row = workgroup_index(group, groups) * (WIDTH / LANES) + thread / LANES;
     let start = row_start(row);
     // Threads past the last row take no elements but meet the barriers.
     let first = select(p.n, thread % LANES * 4u, row < p.rows);

@@ -71,17 +71,13 @@ fn max_pool(
             place = select(place, here, better);
         }
     }
+    store_four(four, p.y, best);
     let to = row_index(four.plane, four.depth, four.row, p.y) + four.column;
     let inside = four.column < vec4(p.y.w);
-    if inside.x { store_maximum(to.x, best.x, place.x); }
-    if inside.y { store_maximum(to.y, best.y, place.y); }
-    if inside.z { store_maximum(to.z, best.z, place.z); }
-    if inside.w { store_maximum(to.w, best.w, place.w); }
-}
-
-fn store_maximum(i: u32, best: f32, place: u32) {
-    store(i, best);
-    index[i] = place;
+    if inside.x { index[to.x] = place.x; }
+    if inside.y { index[to.y] = place.y; }
+    if inside.z { index[to.z] = place.z; }
+    if inside.w { index[to.w] = place.w; }
 }
 
 // [planes, windows]
@@ -111,12 +107,7 @@ fn max_pool_grad(
             sum += select(vec4<f32>(), vec4(f32(dy[line + s])), place == vec4(chosen[line + s]));
         }
     }
-    let to = row_index(four.plane, four.depth, four.row, p.x) + four.column;
-    let inside = four.column < vec4(p.x.w);
-    if inside.x { store(to.x, sum.x); }
-    if inside.y { store(to.y, sum.y); }
-    if inside.z { store(to.z, sum.z); }
-    if inside.w { store(to.w, sum.w); }
+    store_four(four, p.x, sum);
 }
 
 // y[p, i] = x[p, index[p, i]]: the gradient of the gradient.

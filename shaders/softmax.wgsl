@@ -22,6 +22,10 @@ fn load_x(start: u32, k: u32) -> vec4<f32> {
     if ALIGNED {
         return vec4<f32>(x[(start + k) / 4u]);
     }
+    if CONTIGUOUS {
+        let at = row_first(start, k) / 4u;
+        return row_four(start, k, vec4<f32>(x[at]), vec4<f32>(x[at + 1u]));
+    }
     let i = row_indices(start, k);
     return vec4(
         f32(x[i.x / 4u][i.x % 4u]),
@@ -241,6 +245,10 @@ fn load_y(start: u32, k: u32) -> vec4<f32> {
     if ALIGNED {
         return vec4<f32>(result[(start + k) / 4u]);
     }
+    if CONTIGUOUS {
+        let at = row_first(start, k) / 4u;
+        return row_four(start, k, vec4<f32>(result[at]), vec4<f32>(result[at + 1u]));
+    }
     let i = row_indices(start, k);
     return vec4(
         f32(result[i.x / 4u][i.x % 4u]),
@@ -253,6 +261,10 @@ fn load_y(start: u32, k: u32) -> vec4<f32> {
 fn load_dy(start: u32, k: u32) -> vec4<f32> {
     if ALIGNED {
         return vec4<f32>(dy[(start + k) / 4u]);
+    }
+    if CONTIGUOUS {
+        let at = row_first(start, k) / 4u;
+        return row_four(start, k, vec4<f32>(dy[at]), vec4<f32>(dy[at + 1u]));
     }
     let i = row_indices(start, k);
     return vec4(

@@ -14,6 +14,8 @@ override OUTPUTS: u32 = 32;
 // What the source of a pixel with the next tap is: 1: that of the next pixel, 2: that of the last pixel, 0: neither.
 // Where it is one of these the four pixels lie in one row, and the innermost loop is over its taps.
 override SLIDE: u32 = 0;
+// Whether the four pixels of a thread are always a whole vector of y.
+override VECTORS: bool = false;
 const THREADS = 8u;
 
 // What a thread computes: sums of 4 outputs × 4 pixels each, and where they belong.
@@ -125,6 +127,10 @@ fn store_block(block: Block) {
 }
 
 fn store_pixels(i: vec4<u32>, values: vec4<f32>, pixels: u32) {
+    if VECTORS {
+        store4(i.x, values);
+        return;
+    }
     store(i.x, values.x);
     if pixels > 1u { store(i.y, values.y); }
     if pixels > 2u { store(i.z, values.z); }

@@ -2,6 +2,8 @@
 
 // Whether planes have a depth: if not, it is 1.
 override SOLID: bool = false;
+// Whether the four neighbours that a thread writes are always a whole vector.
+override WHOLE: bool = false;
 
 struct Four {
     plane: u32,
@@ -30,12 +32,13 @@ fn row_index(plane: u32, depth: u32, row: u32, sizes: vec4<u32>) -> u32 {
 
 fn store_four(four: Four, sizes: vec4<u32>, values: vec4<f32>) {
     let to = row_index(four.plane, four.depth, four.row, sizes) + four.column.x;
-    let count = min(4u, sizes.w - four.column.x);
-    if count == 4u {
+    if WHOLE {
         store4(to, values);
         return;
     }
-    for (var k = 0u; k < count; k++) {
-        store(to + k, values[k]);
-    }
+    let inside = four.column < vec4(sizes.w);
+    if inside.x { store(to, values.x); }
+    if inside.y { store(to + 1u, values.y); }
+    if inside.z { store(to + 2u, values.z); }
+    if inside.w { store(to + 3u, values.w); }
 }

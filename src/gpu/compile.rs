@@ -6,7 +6,7 @@
 //! over.
 
 use super::{
-    Context, Loads, Pipeline,
+    Context, Pipeline, Software,
     pipeline::{Entry, Texts},
 };
 use crate::{error::Error, kernel::Kernel};
@@ -40,8 +40,8 @@ pub struct Progress {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Use<'a> {
     pub kernel: &'a Kernel,
-    /// How it reads.
-    pub loads: Loads,
+    /// What becomes of it.
+    pub software: Software,
     /// Mesa's software driver takes a uniform's numbers for constants where that leaves less than half of a kernel: it
     /// has to see those that it will run with, or it compiles another kernel.
     #[cfg_attr(target_arch = "wasm32", expect(dead_code))]

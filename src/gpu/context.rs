@@ -5,7 +5,7 @@ use super::{
     buffer::{Account, STORAGE},
     cache::{self, PipelineCache},
     compile::{Use, compile},
-    loads::Loads,
+    software::Software,
 };
 use crate::{
     data::DType,
@@ -35,7 +35,7 @@ struct Inner {
     info: wgpu::AdapterInfo,
     target: Target,
     /// By how they read.
-    pipelines: Mutex<HashMap<Loads, HashMap<Kernel, Arc<Pipeline>>>>,
+    pipelines: Mutex<HashMap<Software, HashMap<Kernel, Arc<Pipeline>>>>,
     cache: OnceLock<PipelineCache>,
     /// The adapter of a device of the library whose driver compiles at the first dispatch.
     #[cfg_attr(target_arch = "wasm32", expect(dead_code))]
@@ -573,8 +573,8 @@ impl Context {
         {
             let known = self.0.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
             for of in uses {
-                let is_missing = |other: &Use<'_>| other.kernel == of.kernel && other.loads == of.loads;
-                let is_known = known.get(&of.loads).is_some_and(|known| known.contains_key(of.kernel));
+                let is_missing = |other: &Use<'_>| other.kernel == of.kernel && other.software == of.software;
+                let is_known = known.get(&of.software).is_some_and(|known| known.contains_key(of.kernel));
                 if !is_known && !missing.iter().any(is_missing) {
                     missing.push(*of);
                 }
@@ -583,12 +583,12 @@ impl Context {
         let compiled = if missing.is_empty() { Vec::new() } else { compile(self, &missing)? };
         let mut known = self.0.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
         for (of, pipeline) in missing.iter().zip(compiled) {
-            known.entry(of.loads).or_default().insert(of.kernel.clone(), Arc::new(pipeline));
+            known.entry(of.software).or_default().insert(of.kernel.clone(), Arc::new(pipeline));
         }
         if let Some(cache) = self.0.cache.get().filter(|_| !missing.is_empty()) {
             cache.changed();
         }
-        Ok(uses.iter().map(|of| known[&of.loads][of.kernel].clone()).collect())
+        Ok(uses.iter().map(|of| known[&of.software][of.kernel].clone()).collect())
     }
 
     /// Runs `body` and turns the device errors it causes into an error.

@@ -11,9 +11,9 @@ mod compile;
 mod context;
 #[cfg(not(target_arch = "wasm32"))]
 mod exit;
-mod loads;
 mod pipeline;
 mod readback;
+mod software;
 mod texture;
 
 pub(crate) use buffer::Buffer;
@@ -24,7 +24,7 @@ pub(crate) use compile::Use;
 #[cfg(feature = "cli")]
 pub(crate) use context::no_adapter;
 pub use context::{AdapterReport, Context, DriverMemory, adapters, required_features, required_limits};
-pub(crate) use loads::Loads;
 pub(crate) use pipeline::{Kind, Pipeline, parts};
 pub use readback::Readback;
 pub(crate) use readback::Staging;
+pub(crate) use software::Software;

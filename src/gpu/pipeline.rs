@@ -78,7 +78,7 @@ impl<'a> Entry<'a> {
         let Some((_source, read)) = text.get() else { return Err(refuse("was not read".to_owned())) };
         let (module, info) = read.as_ref().map_err(|error| refuse(error.clone()))?;
         let (mut module, mut bindings) = reflect(kernel, module, info, target).map_err(|what| what.locate(&refuse))?;
-        of.loads.apply(&mut module, &mut bindings);
+        of.software.apply(&mut module, &mut bindings);
         Ok(Entry {
             kernel,
             module,

@@ -40,7 +40,7 @@ impl Op for Argmax {
 
     fn emit(&self, io: &Io, target: &Target, out: &mut Emit) -> Result<(), Misfit> {
         io.fits(target)?;
-        let rows = Rows::along(io.x_shape(0), io.x_shape(0).axis(self.dim)?);
+        let rows = Rows::along(io.x_shape(0), io.x_shape(0).axis(self.dim)?).with_barriers();
         let mut dispatch = rows.dispatch(shader!("argmax"), ["rows", "shared_rows"], None, io.real(), target)?;
         dispatch.kernel = dispatch.kernel.constant("SMALLEST", self.smallest.into());
         dispatch = dispatch.read(io.x(0)).write(io.y(0)).params(rows.params());

@@ -1,6 +1,6 @@
 //! avg_pool: y[p, i] = Σ x[p, h] / divisor(i) over the h in window i, in one to three dimensions.
 
-use super::windows::{Windows, finishes, float_of, groups, images, planes};
+use super::windows::{Windows, finishes, float_of, images, planes, writing};
 use crate::{
     data::{Shape, TensorDesc},
     error::Misfit,
@@ -255,7 +255,7 @@ impl Op for Averages {
         finishes(target, &format!("window {:?}", &window[3 - dims..]), [window[0], window[1], columns])?;
         let elements = io.y_shape(0).numel() * window.iter().product::<usize>();
         let dispatch = Dispatch::new(self.kernel("avg_pool", io)).read(io.x(0)).write(io.y(0));
-        let dispatch = dispatch.params(self.params(x, y)).groups(groups(y));
+        let dispatch = writing(dispatch.params(self.params(x, y)), y);
         out.push(dispatch.cost(elements as u64, io.bytes()).finishing());
         Ok(())
     }
@@ -294,7 +294,7 @@ impl Op for AveragesGrad {
         finishes(target, &format!("an element in up to {:?} windows", &covering[3 - windows.dims..]), covering)?;
         let elements = io.y_shape(0).numel() * covering.iter().product::<usize>();
         let dispatch = Dispatch::new(self.averages.kernel("avg_pool_grad", io)).read(io.x(0)).write(io.y(0));
-        let dispatch = dispatch.params(self.averages.params(x, y)).groups(groups(x));
+        let dispatch = writing(dispatch.params(self.averages.params(x, y)), x);
         out.push(dispatch.cost(elements as u64, io.bytes()).finishing());
         Ok(())
     }

@@ -72,10 +72,10 @@ impl Op for Concat {
                 (y, skipped) = window(io.y(0), at..at + given, io.y_desc(0), target);
                 at -= skipped;
             }
+            let aligned = [given, length, at].iter().all(|size| size.is_multiple_of(4));
             let kernel = if is_index {
                 Kernel::new(shader!("concat"), "index", io.real())
             } else {
-                let aligned = [given, length, at].iter().all(|size| size.is_multiple_of(4));
                 Kernel::new(shader!("concat"), "main", io.real()).constant("ALIGNED", aligned.into())
             };
             let dispatch = Dispatch::new(kernel.constant("BLOCK", block as u32)).read(x).write(y);
@@ -83,7 +83,7 @@ impl Op for Concat {
             let threads = rows * given.div_ceil(block);
             let bytes = (2 * rows * given * io.y_desc(0).dtype.bytes()) as u64;
             let dispatch = dispatch.groups(threads.div_ceil(64) as u64).cost(0, bytes);
-            out.push(if is_index || cut { dispatch } else { dispatch.finishing() });
+            out.push(if is_index || cut { dispatch } else { dispatch.finishing().storing_vectors(aligned) });
             at = before + given;
         }
         Ok(())

@@ -51,7 +51,8 @@ impl Op for Embedding {
             let kernel = table.kernel("gather").constant("BLOCK", block as u32);
             let dispatch = Dispatch::new(kernel).read(part.slice).read(io.x(1)).write(io.y(0));
             let dispatch = dispatch.params(table.params(&part).u32(0)).groups(table.groups(block));
-            out.push(dispatch.cost(0, 2 * io.y_desc(0).bytes() + io.x_desc(1).bytes()).finishing());
+            let dispatch = dispatch.cost(0, 2 * io.y_desc(0).bytes() + io.x_desc(1).bytes());
+            out.push(dispatch.finishing().storing_vectors(table.is_aligned()));
         }
         Ok(())
     }
@@ -171,8 +172,12 @@ impl Table {
     }
 
     fn kernel(&self, entry: &'static str) -> Kernel {
-        let aligned = self.width.is_multiple_of(4);
-        Kernel::new(shader!("embedding"), entry, self.desc.dtype).constant("ALIGNED", aligned.into())
+        Kernel::new(shader!("embedding"), entry, self.desc.dtype).constant("ALIGNED", self.is_aligned().into())
+    }
+
+    /// Whether rows are whole vectors.
+    fn is_aligned(&self) -> bool {
+        self.width.is_multiple_of(4)
     }
 
     fn params(&self, part: &Part) -> Params {

@@ -1,6 +1,6 @@
 //! interpolate: y[j] = (1 − λ)·x[⌊s⌋] + λ·x[⌊s⌋ + 1] with s = scale·(j + ½) − ½ along each dimension, or the nearest x.
 
-use super::windows::{finishes, float_of, groups, images, kernel, planes};
+use super::windows::{finishes, float_of, images, kernel, planes, writing};
 use crate::{
     data::{Shape, TensorDesc},
     error::Misfit,
@@ -108,9 +108,10 @@ impl Op for Interpolate {
         io.fits(target)?;
         let (x, y) = (io.x_shape(0), io.y_shape(0));
         let dispatch = Dispatch::new(self.kernel("interpolate", io)).read(io.x(0)).write(io.y(0));
-        let dispatch = dispatch.params(self.params(x, y)).groups(groups(planes(y, self.dims())));
+        let dispatch = dispatch.params(self.params(x, y));
         let flops = if self.mode.number() < 2 { 0 } else { 3 << self.dims() };
-        out.push(dispatch.cost((flops * y.numel()) as u64, io.bytes()).finishing());
+        let dispatch = dispatch.cost((flops * y.numel()) as u64, io.bytes()).finishing();
+        out.push(writing(dispatch, planes(y, self.dims())));
         Ok(())
     }
 
@@ -152,9 +153,10 @@ impl Op for InterpolateGrad {
         let takers = [0, 1, 2].map(takers);
         finishes(target, &format!("an element in up to {:?} others", &takers[3 - dims..]), takers)?;
         let dispatch = Dispatch::new(self.forward.kernel("interpolate_grad", io)).read(io.x(0)).write(io.y(0));
-        let dispatch = dispatch.params(self.forward.params(io.y_shape(0), io.x_shape(0))).groups(groups(planes(io.y_shape(0), dims)));
+        let dispatch = dispatch.params(self.forward.params(io.y_shape(0), io.x_shape(0)));
         let flops = if self.forward.mode.number() < 2 { 1 } else { 2 << dims };
-        out.push(dispatch.cost((flops * io.x_shape(0).numel()) as u64, io.bytes()).finishing());
+        let dispatch = dispatch.cost((flops * io.x_shape(0).numel()) as u64, io.bytes()).finishing();
+        out.push(writing(dispatch, planes(io.y_shape(0), dims)));
         Ok(())
     }
 

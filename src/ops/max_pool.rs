@@ -1,6 +1,6 @@
 //! max_pool: y[p, i] = max x[p, i·stride − padding + r·dilation] over the window r, in one to three dimensions.
 
-use super::windows::{Windows, finishes, float_of, groups, planes};
+use super::windows::{Windows, finishes, float_of, planes, writing};
 use crate::{
     data::{DType, Shape, TensorDesc},
     error::Misfit,
@@ -257,10 +257,9 @@ impl Op for Maxima {
             .write(io.y(0))
             .write(io.y(1))
             .params(self.windows.params(x, y))
-            .groups(groups(y))
             .cost(elements as u64, io.bytes())
             .finishing();
-        out.push(dispatch);
+        out.push(writing(dispatch, y));
         Ok(())
     }
 
@@ -302,10 +301,9 @@ impl Op for MaximaGrad {
             .read(io.x(1))
             .write(io.y(0))
             .params(self.windows.params(x, y))
-            .groups(groups(x))
             .cost(elements as u64, io.bytes())
             .finishing();
-        out.push(dispatch);
+        out.push(writing(dispatch, x));
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! pad: y[j] = x[source(j − before)]; what lies outside is a value, a mirror image, the edge or the other end.
 
-use super::windows::{finishes, float_of, groups, kernel};
+use super::windows::{finishes, float_of, kernel, writing};
 use crate::{
     data::{Shape, TensorDesc},
     error::Misfit,
@@ -119,9 +119,9 @@ impl Op for Pad {
         let [depth, height, width] = before;
         let params = Params::new().all(x).all(y).i32(depth).i32(height).i32(width).f32(value);
         let kernel = kernel(shader!("pad"), "pad", io, 3).constant("MODE", self.mode.number());
-        let dispatch = Dispatch::new(kernel).read(io.x(0)).write(io.y(0)).params(params).groups(groups(y));
+        let dispatch = Dispatch::new(kernel).read(io.x(0)).write(io.y(0)).params(params);
         let bytes = io.x_desc(0).bytes().min(io.y_desc(0).bytes()) + io.y_desc(0).bytes();
-        out.push(dispatch.cost(0, bytes).finishing());
+        out.push(writing(dispatch.cost(0, bytes).finishing(), y));
         Ok(())
     }
 

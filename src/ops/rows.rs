@@ -6,14 +6,14 @@ use crate::{
     graph::{Tensor, ValueId},
     kernel::{Dispatch, Kernel, Params, Shader, Slice, Target},
 };
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 /// Elements of a row that one thread of a software driver may go through, several times: Mesa's ends
 /// the loops of a thread after 65,535 rounds in all, without a word.
 pub(super) const LONG: usize = 8192;
 
 /// Elements of a row that eight threads of a software driver share, which together read and write neighbours.
-const EIGHT: usize = 128;
+const EIGHTS: RangeInclusive<usize> = 128..=16 * LONG;
 
 /// Vectors of a row that one thread keeps in registers, as in `lib/held.wgsl`.
 const HELD: usize = 8;
@@ -25,18 +25,24 @@ pub(super) struct Rows {
     /// Elements of a row.
     pub n: usize,
     inner: usize,
+    barriers: bool,
 }
 
 impl Rows {
     /// The rows along a dimension of a shape.
     pub fn along(shape: &Shape, axis: usize) -> Rows {
         let [outer, n, inner] = shape.split_at_axis(axis);
-        Rows { outer, n, inner }
+        Rows { outer, n, inner, barriers: false }
     }
 
     /// `outer` contiguous rows.
     pub fn contiguous(outer: usize, n: usize) -> Rows {
-        Rows { outer, n, inner: 1 }
+        Rows { outer, n, inner: 1, barriers: false }
+    }
+
+    /// The same for a kernel that needs barriers where threads share a row.
+    pub fn with_barriers(self) -> Rows {
+        Rows { barriers: true, ..self }
     }
 
     /// How many rows there are.
@@ -61,13 +67,14 @@ impl Rows {
 
     /// A kernel that imports `rows`.
     pub fn kernel(&self, shader: &'static Shader, entry: &'static str, real: DType) -> Kernel {
-        Kernel::new(shader, entry, real).constant("ALIGNED", self.is_aligned().into())
+        let kernel = Kernel::new(shader, entry, real).constant("ALIGNED", self.is_aligned().into());
+        kernel.constant("CONTIGUOUS", self.is_contiguous().into())
     }
 
     /// A dispatch of one of three entry points: a thread for each row on software drivers and for rows
     /// whose elements are apart or few, else as many threads as leave each about eight elements, which
     /// keep rows that are not too long where the third is given. There eight threads of a software driver share a row
-    /// of whole vectors that is neither short nor long.
+    /// that is neither short nor long.
     pub fn dispatch(
         &self,
         shader: &'static Shader,
@@ -77,8 +84,7 @@ impl Rows {
         target: &Target,
     ) -> Result<Dispatch, Misfit> {
         let (software, lanes) = (target.class.is_software(), lanes(self.n));
-        if software && target.subgroups && held_rows.is_some() && self.is_aligned() && (EIGHT..=LONG).contains(&self.n)
-        {
+        if software && target.subgroups && !self.barriers && self.is_contiguous() && EIGHTS.contains(&self.n) {
             let kernel = self.kernel(shader, shared_rows, real).constant("LANES", 8).constant("WIDTH", 8);
             return Ok(Dispatch::new(kernel.importing_from("lanes")).groups(self.count() as u64));
         }

@@ -140,7 +140,7 @@ impl Ranges {
         let written = self.rows * self.length;
         let bytes = ((written.min(io.x_shape(0).numel()) + written) * io.y_desc(0).dtype.bytes()) as u64;
         let dispatch = Dispatch::new(kernel).read(x).write(y).params(params);
-        dispatch.groups(threads.div_ceil(64) as u64).cost(0, bytes)
+        dispatch.groups(threads.div_ceil(64) as u64).cost(0, bytes).storing_vectors(aligned)
     }
 }
 

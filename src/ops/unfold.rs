@@ -1,7 +1,7 @@
 //! unfold: y[(c, r, s), (i, j)] = x[c, i·stride − padding + r·dilation, …], the elements of every window as a column;
 //! fold adds the columns up again.
 
-use super::windows::{Windows, finishes, float_of, groups, images, kernel};
+use super::windows::{Windows, finishes, float_of, images, kernel, writing};
 use crate::{
     data::{Shape, TensorDesc},
     error::Misfit,
@@ -89,7 +89,7 @@ impl Unfold {
             (kernel, y, 0)
         };
         let dispatch = Dispatch::new(kernel).read(io.x(0)).write(io.y(0)).params(windows.params(x, y));
-        out.push(dispatch.groups(groups(over)).cost(terms as u64, io.bytes()).finishing());
+        out.push(writing(dispatch.cost(terms as u64, io.bytes()).finishing(), over));
         Ok(())
     }
 }

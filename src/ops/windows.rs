@@ -4,7 +4,7 @@ use crate::{
     data::{DType, Shape, TensorDesc},
     error::Misfit,
     graph::Io,
-    kernel::{Kernel, Params, Shader, Target},
+    kernel::{Dispatch, Kernel, Params, Shader, Target},
 };
 
 /// Iterations of all its loops that one thread may make on Mesa's software driver, which stops them without a word.
@@ -22,9 +22,12 @@ fn three(values: &[usize], missing: usize) -> [usize; 3] {
     std::array::from_fn(|i| (i + values.len()).checked_sub(3).map_or(missing, |at| values[at]))
 }
 
-/// Workgroups of 64 threads that each compute four neighbours in a row.
-pub(super) fn groups([planes, depth, height, width]: [usize; 4]) -> u64 {
-    (planes * depth * height * width.div_ceil(4)).div_ceil(64) as u64
+/// The dispatch with a thread for each four neighbours in the planes that it writes by `store_four`.
+pub(super) fn writing(mut dispatch: Dispatch, [planes, depth, height, width]: [usize; 4]) -> Dispatch {
+    let whole = width.is_multiple_of(4);
+    dispatch.kernel = dispatch.kernel.constant("WHOLE", whole.into());
+    let threads = planes * depth * height * width.div_ceil(4);
+    dispatch.groups(threads.div_ceil(64) as u64).storing_vectors(whole)
 }
 
 /// A kernel that imports `planes`, for planes of so many dimensions.

@@ -323,7 +323,10 @@ impl Chain {
         if !dims.is_empty() {
             body.push_str("    var rest = e;\n");
             for (d, size) in dims.iter().enumerate().skip(1).rev() {
-                let _ = writeln!(body, "    let k{d} = rest % {size};\n    rest /= {size};");
+                let _ = writeln!(
+                    body,
+                    "    let q{d} = rest / {size};\n    let k{d} = rest - q{d} * {size};\n    rest = q{d};"
+                );
             }
             body.push_str("    let k0 = rest;\n");
         }

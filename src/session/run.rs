@@ -4,7 +4,7 @@ use super::Weights;
 use crate::{
     data::{Array, TensorDesc},
     error::{Error, ErrorKind},
-    gpu::{Buffer, Context, Kind, Loads, Pipeline, Readback, Staging, Use, parts},
+    gpu::{Buffer, Context, Kind, Pipeline, Readback, Software, Staging, Use, parts},
     graph::{Role, Variable},
     plan::{Bound, Home, Plan, Step, padded},
 };
@@ -122,14 +122,15 @@ impl Session {
             Bound::Buffer { .. } => None,
         };
         // A plan for GPUs runs as GPUs get it, also where a software driver stands in for one.
-        let words = self.plan.target().class.is_software() && self.context.target().int64;
+        let software = self.plan.target().class.is_software();
+        let words = software && self.context.target().int64;
         let uses = steps.map(|step| {
             let step = &self.plan.steps[step];
             let through = |place: &usize| self.with_textures(&step.bindings[*place]).is_some();
             let textures = (0..step.bindings.len().min(32)).filter(through).fold(0, |bits, place| bits | 1 << place);
             Use {
                 kernel: &step.kernel,
-                loads: Loads { words, textures },
+                software: Software { words, quotients: software, textures },
                 uniform: step.bindings.iter().find_map(uniform).unwrap_or_default(),
             }
         });

@@ -207,6 +207,8 @@ struct Variant {
     columns_inside: bool,
     /// Whether it has one way to store, which parts of a sum replace, instead of two entry points.
     stores_once: bool,
+    /// Whether all it stores of whole sums are vectors.
+    stores_vectors: bool,
     constants: Vec<(&'static str, u32)>,
 }
 
@@ -231,6 +233,7 @@ impl Variant {
                 packed: false,
                 columns_inside: true,
                 stores_once: false,
+                stores_vectors: false,
                 constants,
             };
         }
@@ -253,6 +256,7 @@ impl Variant {
                 // Neighbouring threads load neighbouring weights.
                 columns_inside: true,
                 stores_once: side.is_some(),
+                stores_vectors: false,
                 constants: vec![general],
             };
         }
@@ -273,7 +277,13 @@ impl Variant {
             // The longer loop is inside, as those around it cost extra, unless that saves loads, which cost more.
             columns_inside: slide != 0 || columns.most_taps() > correlation.inputs,
             stores_once: false,
-            constants: vec![general, ("OUTPUTS", outputs as u32), ("SLIDE", slide)],
+            stores_vectors: correlation.has_whole_vectors(),
+            constants: vec![
+                general,
+                ("OUTPUTS", outputs as u32),
+                ("SLIDE", slide),
+                ("VECTORS", correlation.has_whole_vectors().into()),
+            ],
         }
     }
 
@@ -306,6 +316,12 @@ impl Correlation {
     /// Whether the kernels need what `GENERAL` switches on in `shaders/lib/correlation.wgsl`.
     fn is_general(&self) -> bool {
         !self.axes[0].is_single() || self.axes.iter().any(|axis| axis.spread > 1)
+    }
+
+    /// Whether four pixels that begin at a multiple of four are always a whole vector of y.
+    fn has_whole_vectors(&self) -> bool {
+        let columns = &self.axes[2];
+        columns.spread == 1 && columns.size.is_multiple_of(4) && self.y_strides.iter().all(|step| step.is_multiple_of(4))
     }
 
     /// Whether its outputs, its pixels and its sums would each be at least half a square of a side.
@@ -344,7 +360,7 @@ impl Correlation {
             .groups((blocks * parts.count()).div_ceil(variant.blocks) as u64)
             .cost(self.flops(), io.bytes());
         if whole {
-            out.push(dispatch.finishing());
+            out.push(dispatch.finishing().storing_vectors(variant.stores_vectors));
         } else {
             out.push(dispatch);
             out.push(self.combine(io, sums, parts.count()));

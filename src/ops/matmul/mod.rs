@@ -4,7 +4,7 @@ mod kernels;
 mod product;
 
 use crate::{
-    data::{Shape, TensorDesc},
+    data::{DType, Shape, TensorDesc},
     error::Misfit,
     graph::{Backward, Emit, Gradients, Io, Op, Precision, Tensor},
     kernel::Target,
@@ -12,6 +12,10 @@ use crate::{
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use kernels::choices;
 use product::Product;
+
+/// The length from which on the product of two vectors is a sum of products: kernels for matrices have a thread for each
+/// number of the result, and here there is one.
+const LONG_VECTOR: usize = 4096;
 
 /// Either factor may be stored with its last two dimensions exchanged.
 #[derive(Debug)]
@@ -152,6 +156,10 @@ impl Tensor {
         if (a.rank() == 1 || b.rank() == 1) && columns != rows {
             self.graph().fail(clash(&a, &b, columns, rows).of("matmul"));
             return self.graph().failed();
+        }
+        if a.rank() == 1 && b.rank() == 1 && a[0] > LONG_VECTOR && self.dtype().is_float() && self.dtype() == other.dtype() {
+            let product = self.cast(DType::F32).mul(&other.cast(DType::F32));
+            return product.sum_all().cast(self.dtype());
         }
         let (x, transposed_x) = if a.rank() == 1 { (self.unsqueeze(0), false) } else { self.untransposed() };
         let (y, transposed_y) = if b.rank() == 1 { (other.unsqueeze(1), false) } else { other.untransposed() };

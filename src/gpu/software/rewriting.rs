@@ -1,6 +1,9 @@
 //! A function written anew, expression by expression, with other loads and stores.
 
-use super::{Array, Part, each_store, part};
+use super::{
+    Array, Part, each_store, part,
+    quotient::{BELOW_ONE, Quotients},
+};
 use crate::kernel::TEXTURE_ROW;
 use naga::{
     Arena, BinaryOperator, Block, Expression, Function, GlobalVariable, Handle, ImageClass, ImageDimension, Literal,
@@ -59,6 +62,9 @@ pub(super) struct Rewriting<'a> {
     beside: HashMap<Handle<GlobalVariable>, Handle<Expression>>,
     /// Pointers through which something is stored.
     stored: HashSet<Handle<Expression>>,
+    quotients: &'a Quotients,
+    /// A literal that they need, in front of everything.
+    pub below_one: Handle<Expression>,
 }
 
 impl<'a> Rewriting<'a> {
@@ -67,6 +73,7 @@ impl<'a> Rewriting<'a> {
         arrays: &'a [Option<Array>],
         types: &'a Types,
         beside: &HashMap<Handle<GlobalVariable>, Handle<GlobalVariable>>,
+        quotients: &'a Quotients,
     ) -> Rewriting<'a> {
         let mut new = Arena::new();
         let mut textures: Vec<_> = beside.iter().map(|(&variable, &texture)| (variable, texture)).collect();
@@ -77,7 +84,9 @@ impl<'a> Rewriting<'a> {
         let mut stored = HashSet::new();
         each_store(&old.body, &mut |pointer| _ = stored.insert(pointer));
         let (places, literals) = (Vec::new(), HashMap::new());
-        let mut rewriting = Rewriting { old, arrays, types, new, places, literals, beside, stored };
+        let below_one = new.append(Expression::Literal(Literal::F32(BELOW_ONE)), Span::UNDEFINED);
+        let mut rewriting =
+            Rewriting { old, arrays, types, new, places, literals, beside, stored, quotients, below_one };
         for number in [0, 1, 2, 3, HALF_BITS, HALF_BITS_LOG, TEXTURE_ROW - 1, TEXTURE_ROW.ilog2()] {
             rewriting.add_literal(number);
         }
@@ -99,7 +108,7 @@ impl<'a> Rewriting<'a> {
         self.literals.entry(number).or_insert_with(literal);
     }
 
-    fn literal(&self, number: u32) -> Option<Handle<Expression>> {
+    pub fn literal(&self, number: u32) -> Option<Handle<Expression>> {
         self.literals.get(&number).copied()
     }
 
@@ -128,15 +137,15 @@ impl<'a> Rewriting<'a> {
     }
 
     /// Where the value of an old expression is now.
-    fn at(&self, old: Handle<Expression>) -> Handle<Expression> {
+    pub fn at(&self, old: Handle<Expression>) -> Handle<Expression> {
         self.places[old.index()].1
     }
 
-    fn add(&mut self, expression: Expression) -> Handle<Expression> {
+    pub fn add(&mut self, expression: Expression) -> Handle<Expression> {
         self.new.append(expression, Span::UNDEFINED)
     }
 
-    fn binary(
+    pub fn binary(
         &mut self,
         op: BinaryOperator,
         left: Handle<Expression>,
@@ -145,7 +154,7 @@ impl<'a> Rewriting<'a> {
         self.add(Expression::Binary { op, left, right })
     }
 
-    fn cast(&mut self, expr: Handle<Expression>, kind: ScalarKind, convert: Option<u8>) -> Handle<Expression> {
+    pub fn cast(&mut self, expr: Handle<Expression>, kind: ScalarKind, convert: Option<u8>) -> Handle<Expression> {
         self.add(Expression::As { expr, kind, convert })
     }
 
@@ -170,6 +179,11 @@ impl<'a> Rewriting<'a> {
                 Part::Number(_) => return self.word_of_number(expression),
                 Part::Whole(_) | Part::Vector(_) => {}
             }
+        }
+        if let Expression::Binary { op, left, right } = *expression
+            && let Some(size) = self.quotients.get(&handle)
+        {
+            return self.quotient(op, self.at(left), self.at(right), *size);
         }
         if let Expression::Load { pointer } = *expression
             && let Some((part, array)) = self.part_of_array(pointer)

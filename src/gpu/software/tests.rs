@@ -1,13 +1,20 @@
 //! What becomes of modules, and that it is valid.
 
-use super::*;
+use super::{Kind, Software, array};
+use crate::{
+    data::{Array, DType, TensorDesc},
+    error::Misfit,
+    graph::{Emit, Graph, Io, Mode, Op},
+    kernel::{Dispatch, Kernel, Shader, Target},
+    testing::run,
+};
 use naga::{
-    StorageAccess,
+    AddressSpace, Module, StorageAccess,
     valid::{Capabilities, ValidationFlags, Validator},
 };
 
-const WORDS: Loads = Loads { words: true, textures: 0 };
-const TEXTURES: Loads = Loads { words: true, textures: u32::MAX };
+const WORDS: Software = Software { words: true, quotients: true, textures: 0 };
+const TEXTURES: Software = Software { words: true, quotients: true, textures: u32::MAX };
 
 /// What a module binds.
 fn bindings(module: &Module) -> Vec<(u32, Kind)> {
@@ -25,7 +32,7 @@ fn bindings(module: &Module) -> Vec<(u32, Kind)> {
 }
 
 /// The module that reads in another way, valid, in WGSL.
-fn rewritten(text: &str, loads: Loads) -> String {
+fn rewritten(text: &str, loads: Software) -> String {
     let mut module = naga::front::wgsl::parse_str(text).unwrap();
     let mut bindings = bindings(&module);
     loads.apply(&mut module, &mut bindings);
@@ -173,5 +180,81 @@ fn every_kernel_for_software_drivers_is_known() {
             });
             assert!(loads == WORDS || !left, "{buffers:?} stay buffers in {text}");
         }
+    }
+}
+
+/// n / d and n % d, of numbers and of vectors.
+#[derive(Debug)]
+struct Divide;
+
+static DIVIDE: Shader = Shader {
+    name: "divide",
+    source: "// y = n / d, rest = n % d
+    @group(0) @binding(0) var<storage, read> n: array<u32>;
+    @group(0) @binding(1) var<storage, read> d: array<u32>;
+    @group(0) @binding(2) var<storage, read_write> y: array<u32>;
+    @group(0) @binding(3) var<storage, read_write> rest: array<u32>;
+    @compute @workgroup_size(64)
+    fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+        let i = id.x;
+        if i >= arrayLength(&y) { return; }
+        if i % 2u == 0u {
+            y[i] = n[i] / d[i];
+            rest[i] = n[i] % d[i];
+        } else {
+            y[i] = (vec3(7u, n[i], 9u) / vec3(2u, d[i], d[i])).y;
+            rest[i] = (vec2(n[i], 9u) % vec2(d[i], n[i])).x;
+        }
+    }",
+};
+
+impl Op for Divide {
+    fn name(&self) -> &'static str {
+        "divide"
+    }
+
+    fn outputs(&self) -> usize {
+        2
+    }
+
+    fn infer(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>, Misfit> {
+        Ok(vec![inputs[0].clone(), inputs[1].clone()])
+    }
+
+    fn emit(&self, io: &Io, _target: &Target, out: &mut Emit) -> Result<(), Misfit> {
+        let dispatch = Dispatch::new(Kernel::new(&DIVIDE, "main", DType::F32)).read(io.x(0)).read(io.x(1));
+        out.push(dispatch.write(io.y(0)).write(io.y(1)).groups(io.x_shape(0).numel().div_ceil(64) as u64));
+        Ok(())
+    }
+}
+
+#[test]
+fn quotients_are_exact() {
+    let edges = (0..32).flat_map(|bits| [(1u32 << bits).wrapping_sub(1), 1 << bits, (1 << bits) + 1]);
+    let edges: Vec<u32> = edges.chain([6, 7, 9, 10, 11, 1000, 0x00ff_fffd, u32::MAX - 1]).collect();
+    // A linear congruence: Numerical Recipes' constants.
+    let mut state = 1u32;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state
+    };
+    let mut pairs: Vec<(u32, u32)> = edges.iter().flat_map(|&n| edges.iter().map(move |&d| (n, d))).collect();
+    for _ in 0..100_000 {
+        let (n, d) = (next(), next());
+        pairs.push((n, d >> (next() >> 27)));
+        // Just below and at a multiple.
+        let multiple = n / d.max(1) * d;
+        pairs.extend([(multiple, d), (multiple.wrapping_sub(1), d)]);
+    }
+    let (n, d): (Vec<u32>, Vec<u32>) = pairs.iter().copied().unzip();
+    let graph = Graph::new(Mode::Infer);
+    let inputs = ["n", "d"].map(|name| graph.input_of(name, [n.len()], DType::U32));
+    let outputs = graph.apply(Divide, &[&inputs[0], &inputs[1]]);
+    let arrays = [("n", &n), ("d", &d)].map(|(name, x)| (name, Array::from_u32([x.len()], x).unwrap()));
+    let found = run(&graph, &[("y", &outputs[0]), ("rest", &outputs[1])], &arrays).unwrap();
+    let (quotients, rests) = (found[0].to_u32(), found[1].to_u32());
+    for (i, (n, d)) in pairs.into_iter().enumerate() {
+        let expected = (n.checked_div(d).unwrap_or(n), n.checked_rem(d).unwrap_or(0));
+        assert_eq!((quotients[i], rests[i]), expected, "{n} / {d}");
     }
 }

@@ -1,4 +1,4 @@
-//! How software drivers read buffers soonest: as textures, or as 64-bit words with two numbers in each.
+//! What kernels become for software drivers, for speed alone: other loads and stores, and other divisions.
 //!
 //! Mesa's software driver runs eight threads in the lanes of a processor's vectors. From a buffer it loads for one lane
 //! after another and puts each number in its place by way of memory, which costs more than anything that is then
@@ -6,7 +6,10 @@
 //! fast. What it stores goes lane by lane as well, and a word costs as much as a number, so half as many stores do.
 //! Kernels stay as they are written: `array<vec4<f32>>` becomes `texture_storage_2d<rgba32float, read>` or
 //! `array<vec2<u64>>` in what the driver is given. The textures lie over the buffers' memory: see `block.rs`.
+//!
+//! It divides integers lane by lane, too: see `quotient`.
 
+mod quotient;
 mod rewriting;
 #[cfg(test)]
 mod tests;
@@ -16,19 +19,22 @@ use naga::{
     AddressSpace, Arena, ArraySize, Block, Expression, Function, GlobalVariable, Handle, Module, ResourceBinding,
     Scalar, ScalarKind, Span, Statement, StorageAccess, Type, TypeInner, UniqueArena, VectorSize,
 };
+use quotient::Quotients;
 use rewriting::{Rewriting, Types};
 use std::collections::{HashMap, HashSet};
 
-/// How a kernel reads.
+/// What becomes of a kernel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Loads {
+pub(crate) struct Software {
     /// Whether vectors are read as words.
     pub words: bool,
+    /// Whether quotients of integers are computed in floats.
+    pub quotients: bool,
     /// Which of what the kernel binds it reads by way of a texture, by its place among them: a bit each.
     pub textures: u32,
 }
 
-impl Loads {
+impl Software {
     /// Rewrites a module, and says in its bindings what has become a texture, or has one beside it.
     ///
     /// What is read by a texture and also written is read as it was before: a thread must not read there what it, or
@@ -77,14 +83,22 @@ impl Loads {
                 *array = vectors(variable, &module.types).filter(|_| self.words);
             }
         }
-        if arrays.iter().all(Option::is_none) {
+        let divided =
+            |function: &Function| if self.quotients { quotient::find(module, function) } else { HashMap::new() };
+        let in_functions: Vec<_> = module.functions.iter().map(|(_, function)| divided(function)).collect();
+        let in_points: Vec<_> = module.entry_points.iter().map(|point| divided(&point.function)).collect();
+        if arrays.iter().all(Option::is_none) && in_functions.iter().chain(&in_points).all(HashMap::is_empty) {
             return;
         }
         let types = Types::new(&mut module.types, &arrays);
         let beside = lay_beside(module, &arrays, types.image);
-        let rewritten = |function: &Function| Rewriting::new(function, &arrays, &types, &beside).function();
-        let functions: Option<Vec<_>> = module.functions.iter().map(|(_, function)| rewritten(function)).collect();
-        let points: Option<Vec<_>> = module.entry_points.iter().map(|point| rewritten(&point.function)).collect();
+        let rewritten = |(function, quotients): (&Function, &Quotients)| {
+            Rewriting::new(function, &arrays, &types, &beside, quotients).function()
+        };
+        let functions: Option<Vec<_>> =
+            module.functions.iter().map(|(_, function)| function).zip(&in_functions).map(rewritten).collect();
+        let points = module.entry_points.iter().map(|point| &point.function);
+        let points: Option<Vec<_>> = points.zip(&in_points).map(rewritten).collect();
         let (Some(functions), Some(points)) = (functions, points) else { return };
         for ((_, function), new) in module.functions.iter_mut().zip(functions) {
             *function = new;
