@@ -22,7 +22,10 @@ use crate::{
 };
 #[cfg(not(target_arch = "wasm32"))]
 use std::{
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -121,8 +124,6 @@ fn dispatch_each(
     compiled: &[(Entry<'_>, Pipeline, &[u8])],
     report: &(impl Fn() + Sync),
 ) -> Result<(), Error> {
-    /// What comes from the driver's disk cache is there sooner.
-    const COLD: Duration = Duration::from_millis(30);
     const MOST_HELPERS: usize = 15;
 
     // Large ones first, so that none is left over when the others are done.
@@ -130,12 +131,15 @@ fn dispatch_each(
     order.sort_by_key(|&i| std::cmp::Reverse(compiled[i].0.size()));
     let next = AtomicUsize::new(0);
     let take = || order.get(next.fetch_add(1, Ordering::Relaxed)).copied();
-    let cold = AtomicBool::new(false);
+    let watch = Watch::default();
     let own = Dispatcher::new(context.device(), context.queue())?;
     let mut left: Vec<usize> = Vec::new();
     thread::scope(|scope| {
         let help = || {
             let mut done = Vec::new();
+            if !watch.is_slow() {
+                return done;
+            }
             let helper = Dispatcher::beside(context, adapter);
             match helper {
                 Err(error) => log::debug!("no second device to compile on: {error}"),
@@ -154,23 +158,59 @@ fn dispatch_each(
             }
             done
         };
-        let mut helpers = Vec::new();
-        while let Some(i) = take() {
+        // Opening a device takes about as long as a kernel.
+        let free = thread::available_parallelism().map_or(1, usize::from) - 1;
+        let helpers: Vec<_> = (0..free.min(order.len() / 2).min(MOST_HELPERS)).map(|_| scope.spawn(help)).collect();
+        let dispatched = std::iter::from_fn(take).try_for_each(|i| {
             let begin = Instant::now();
+            watch.begin();
             own.dispatch(&compiled[i].1, compiled[i].2)?;
             report();
             log::trace!("{}: {:.3} s", compiled[i].0.label(), begin.elapsed().as_secs_f64());
-            if begin.elapsed() > COLD && !cold.swap(true, Ordering::Relaxed) {
-                let free = thread::available_parallelism().map_or(1, usize::from) - 1;
-                let waiting = order.len().saturating_sub(next.load(Ordering::Relaxed));
-                // Opening a device takes about as long as a kernel.
-                helpers.extend((0..free.min(waiting / 2).min(MOST_HELPERS)).map(|_| scope.spawn(help)));
-            }
+            Ok::<(), Error>(())
+        });
+        watch.end();
+        for helper in &helpers {
+            helper.thread().unpark();
         }
         left.extend(helpers.into_iter().flat_map(|helper| helper.join().unwrap_or_default()));
-        Ok::<(), Error>(())
+        dispatched
     })?;
     left.iter().try_for_each(|&i| own.dispatch(&compiled[i].1, compiled[i].2))
+}
+
+/// Tells helpers whether a dispatch takes longer than one of a kernel from the driver's disk cache.
+#[cfg(not(target_arch = "wasm32"))]
+#[derive(Default)]
+struct Watch {
+    /// When the dispatch began that runs now.
+    since: Mutex<Option<Instant>>,
+    ended: AtomicBool,
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl Watch {
+    const COLD: Duration = Duration::from_millis(30);
+
+    fn begin(&self) {
+        *self.since.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    fn end(&self) {
+        self.ended.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits until a dispatch takes long, or until there are no more.
+    fn is_slow(&self) -> bool {
+        while !self.ended.load(Ordering::Relaxed) {
+            let since = *self.since.lock().unwrap_or_else(PoisonError::into_inner);
+            if since.is_some_and(|since| since.elapsed() > Watch::COLD) {
+                return true;
+            }
+            thread::park_timeout(Watch::COLD / 3);
+        }
+        false
+    }
 }
 
 /// A device with something to bind.
