@@ -34,7 +34,7 @@ struct Inner {
     queue: wgpu::Queue,
     info: wgpu::AdapterInfo,
     target: Target,
-    /// By how they read.
+    /// By what becomes of kernels.
     pipelines: Mutex<HashMap<Software, HashMap<Kernel, Arc<Pipeline>>>>,
     cache: OnceLock<PipelineCache>,
     /// The adapter of a device of the library whose driver compiles at the first dispatch.

@@ -395,6 +395,9 @@ mod tests {
         check(&[4200, 10], &options, (-2.0, 2.0));
         check(&[70, 1001], &options, (-2.0, 2.0));
         check(&[3, 5000], &options.clone().reduction(Reduction::None), (-2.0, 2.0));
+        // The rows of vocabularies, shared by threads of one subgroup on software drivers, and longer ones by more.
+        check(&[2, 30_522], &options.clone().reduction(Reduction::None), (-2.0, 2.0));
+        check(&[2, 131_075], &options.clone().reduction(Reduction::None), (-2.0, 2.0));
         check(&[5, 40, 60], &options, (-2.0, 2.0));
     }
 

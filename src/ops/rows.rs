@@ -25,6 +25,7 @@ pub(super) struct Rows {
     /// Elements of a row.
     pub n: usize,
     inner: usize,
+    /// Whether threads that share a row need barriers.
     barriers: bool,
 }
 

@@ -32,10 +32,10 @@ fn bindings(module: &Module) -> Vec<(u32, Kind)> {
 }
 
 /// The module that reads in another way, valid, in WGSL.
-fn rewritten(text: &str, loads: Software) -> String {
+fn rewritten(text: &str, software: Software) -> String {
     let mut module = naga::front::wgsl::parse_str(text).unwrap();
     let mut bindings = bindings(&module);
-    loads.apply(&mut module, &mut bindings);
+    software.apply(&mut module, &mut bindings);
     let info = Validator::new(ValidationFlags::all(), Capabilities::all()).validate(&module);
     let info = info.unwrap_or_else(|error| panic!("{}", error.emit_to_string(text)));
     naga::back::wgsl::write_string(&module, &info, naga::back::wgsl::WriterFlags::empty()).unwrap()
@@ -74,9 +74,9 @@ fn vectors_become_words() {
         3
     );
     // How long an array is does not change.
-    let lengths = |loads| rewritten(&module("if i < arrayLength(&x) { y[i] = x[i]; }"), loads);
-    for loads in [WORDS, TEXTURES] {
-        assert!(lengths(loads).contains("arrayLength((&x))"), "{}", lengths(loads));
+    let lengths = |software| rewritten(&module("if i < arrayLength(&x) { y[i] = x[i]; }"), software);
+    for software in [WORDS, TEXTURES] {
+        assert!(lengths(software).contains("arrayLength((&x))"), "{}", lengths(software));
     }
 }
 
@@ -164,9 +164,9 @@ fn every_kernel_for_software_drivers_is_known() {
     for text in &seen {
         let module = naga::front::wgsl::parse_str(text).unwrap();
         let before = bindings(&module);
-        for loads in [WORDS, TEXTURES] {
+        for software in [WORDS, TEXTURES] {
             let (mut other, mut after) = (module.clone(), before.clone());
-            loads.apply(&mut other, &mut after);
+            software.apply(&mut other, &mut after);
             let info = Validator::new(ValidationFlags::all(), Capabilities::all()).validate(&other);
             info.unwrap_or_else(|error| panic!("{}", error.emit_to_string(text)));
             let reads = text.lines().any(|line| line.contains("var<storage, read>") && line.contains("array<vec4<"));
@@ -178,7 +178,7 @@ fn every_kernel_for_software_drivers_is_known() {
                 let number = variable.binding.as_ref().map(|binding| binding.binding);
                 number.is_some_and(|number| buffers.contains(&number)) && array(variable, &module.types).is_some()
             });
-            assert!(loads == WORDS || !left, "{buffers:?} stay buffers in {text}");
+            assert!(software == WORDS || !left, "{buffers:?} stay buffers in {text}");
         }
     }
 }
