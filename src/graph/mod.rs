@@ -8,7 +8,7 @@ mod tensor;
 
 pub(crate) use build::{Continuing, GraphData, Node, Source};
 pub use build::{Graph, Init, Mode, Role, Variable};
-pub use op::{Backward, Emit, Gradients, Io, Op, Pointwise, Precision, Scalar};
+pub use op::{Backward, Draws, Emit, Gradients, Io, Op, Pointwise, Precision, Scalar};
 pub(crate) use op::{fit, too_large};
 pub use summary::LayerSummary;
 pub use tensor::Tensor;

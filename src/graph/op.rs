@@ -7,7 +7,7 @@ use crate::{
     kernel::{Dispatch, Shader, Target},
 };
 use smallvec::SmallVec;
-use std::{any::Any, fmt::Debug};
+use std::{any::Any, fmt::Debug, ops::Range};
 
 /// One operation: one file under `src/ops`, one WGSL file of the same name.
 ///
@@ -115,12 +115,28 @@ pub struct Pointwise {
     pub scalars: SmallVec<[Scalar; 4]>,
     /// Whether it wants the element's index in its output as last argument.
     pub index: bool,
+    /// The random words it wants as last arguments, instead of the inputs they follow from.
+    pub draws: Option<Draws>,
+}
+
+/// Four random words, which four neighbouring elements share: the result of a function of the file, called with some of
+/// the operation's inputs, scalars, and the number of the four.
+///
+/// The operation's own function takes the words and which of the four elements is its own, from 0 to 3.
+#[derive(Clone, Debug)]
+pub struct Draws {
+    /// The function's name.
+    pub function: &'static str,
+    /// Which of the operation's inputs it takes.
+    pub inputs: Range<usize>,
+    /// The scalars.
+    pub scalars: SmallVec<[Scalar; 4]>,
 }
 
 impl Pointwise {
     /// The function `function` of a file.
     pub fn new(shader: &'static Shader, function: &'static str) -> Pointwise {
-        Pointwise { shader, function, scalars: SmallVec::new(), index: false }
+        Pointwise { shader, function, scalars: SmallVec::new(), index: false, draws: None }
     }
 
     /// The same with one more `f32` argument.
@@ -138,6 +154,12 @@ impl Pointwise {
     /// The same with the element's index as last argument.
     pub fn indexed(mut self) -> Pointwise {
         self.index = true;
+        self
+    }
+
+    /// The same with the words that `function` draws.
+    pub fn drawing(mut self, function: &'static str, inputs: Range<usize>, scalars: &[u32]) -> Pointwise {
+        self.draws = Some(Draws { function, inputs, scalars: scalars.iter().map(|&word| Scalar::U32(word)).collect() });
         self
     }
 

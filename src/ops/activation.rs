@@ -79,18 +79,6 @@ impl Tensor {
         self * self.hardsigmoid()
     }
 
-    /// x·tanh(softplus(x)), `torch.nn.functional.mish` (Misra 2019).
-    ///
-    /// # Gradient
-    /// That of its parts.
-    ///
-    /// # Errors
-    /// Recorded in the graph: an index tensor.
-    #[track_caller]
-    pub fn mish(&self) -> Tensor {
-        self * self.softplus().tanh()
-    }
-
     /// ln σ(x), `torch.nn.functional.logsigmoid`.
     ///
     /// # Gradient
@@ -133,7 +121,6 @@ mod tests {
         let hard = |x: f64| (x + 3.0).clamp(0.0, 6.0) / 6.0;
         check_unary((-4.0, 4.0), |[x]| x.hardsigmoid(), hard);
         check_unary((-4.0, 4.0), |[x]| x.hardswish(), |x| x * hard(x));
-        check_unary((-4.0, 4.0), |[x]| x.mish(), |x| x * x.exp().ln_1p().tanh());
         check_unary((-4.0, 4.0), |[x]| x.logsigmoid(), |x| -(-x).exp().ln_1p());
         check_unary((-4.0, 4.0), |[x]| x.softsign(), |x| x / (1.0 + x.abs()));
     }

@@ -93,6 +93,7 @@ ops! {
     max_pool
     maximum
     minimum
+    mish
     moments
     movedim
     mul

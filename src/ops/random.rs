@@ -2,7 +2,7 @@
 //! integer numbers that are others in every step.
 //!
 //! A number depends on the seed, a stream, the step and the element's index, on nothing else (Salmon et al.,
-//! "Parallel random numbers: as easy as 1, 2, 3", 2011). Its words are computed with integers and so are the same on
+//! "Parallel random numbers: as easy as 1, 2, 3", 2011); four neighbours share four words. The words are computed with integers and so are the same on
 //! every driver, and with them what comparisons and integers are made of them: dropout, Bernoulli numbers, integers.
 //! Uniform numbers are the same where their lower end is 0 or their span a power of two, else up to the last bit,
 //! as drivers may fuse a product and a sum; normal ones differ by the rounding of their logarithm and root.
@@ -51,10 +51,10 @@ impl Op for Random {
     fn pointwise(&self) -> Option<Pointwise> {
         let (function, a, b) = match self.distribution {
             Distribution::Uniform { center, half } => ("random_uniform_element", center, half),
-            Distribution::Normal { mean, std } => ("random_normal_element", mean, std),
+            Distribution::Normal { mean, std } => ("draw_normal", mean, std),
         };
-        let drawn = Pointwise::new(shader!("random"), function).scalar(a).scalar(b);
-        Some(drawn.scalar_u32(self.seed as u32).scalar_u32((self.seed >> 32) as u32).scalar_u32(self.stream).indexed())
+        let words = [self.seed as u32, (self.seed >> 32) as u32, self.stream];
+        Some(Pointwise::new(shader!("random"), function).scalar(a).scalar(b).drawing("initial_words", 0..0, &words))
     }
 }
 
@@ -148,7 +148,7 @@ impl Op for Draw {
             Kind::Bernoulli => drawn("draw_bernoulli"),
             Kind::Integer { low, count } => drawn("draw_integer").scalar_u32(low).scalar_u32(count),
         };
-        Some(drawn.scalar_u32(self.stream).indexed())
+        Some(drawn.drawing("draw_words", 0..3, &[self.stream]))
     }
 
     // No gradient flows through a draw.
@@ -284,9 +284,10 @@ pub(super) mod tests {
         found[0].to_f32().into_iter().map(f64::from).collect()
     }
 
-    fn words(i: usize) -> [f64; 2] {
-        let words = philox([i as u32, stream_of("layer.weight"), 0, 0], [SEED as u32, (SEED >> 32) as u32]);
-        [words[0], words[1]].map(|word| f64::from(word >> 8) / f64::from(1 << 24))
+    /// The four words that element i shares with its neighbours, as numbers from 0 to 1.
+    fn words(i: usize) -> [f64; 4] {
+        let words = philox([i as u32 / 4, stream_of("layer.weight"), 0, 0], [SEED as u32, (SEED >> 32) as u32]);
+        words.map(|word| f64::from(word >> 8) / f64::from(1 << 24))
     }
 
     #[test]
@@ -304,7 +305,7 @@ pub(super) mod tests {
     fn uniform_numbers_are_the_generators() {
         for class in [DeviceClass::Software, DeviceClass::Portable] {
             for (i, y) in draw(Init::Uniform { bound: 0.3 }, DType::F32, class).into_iter().enumerate() {
-                let expected = 0.3_f32 * (2.0 * words(i)[0] - 1.0) as f32;
+                let expected = 0.3_f32 * (2.0 * words(i)[i % 4] - 1.0) as f32;
                 assert_eq!(y, f64::from(expected), "element {i}");
             }
         }
@@ -314,8 +315,10 @@ pub(super) mod tests {
     fn normal_numbers_are_the_generators() {
         let found = draw(Init::Normal { mean: 1.0, std: 2.0 }, DType::F32, DeviceClass::Portable);
         for (i, y) in found.iter().enumerate() {
-            let [u, v] = words(i);
-            let expected = (-2.0 * (u + 2.0_f64.powi(-24)).ln()).sqrt() * (std::f64::consts::TAU * v).cos();
+            let two = i % 4 / 2 * 2;
+            let (u, v) = (words(i)[two], std::f64::consts::TAU * words(i)[two + 1]);
+            let direction = if i % 2 == 0 { v.cos() } else { v.sin() };
+            let expected = (-2.0 * (u + 2.0_f64.powi(-24)).ln()).sqrt() * direction;
             assert!((y - (1.0 + 2.0 * expected)).abs() < 1e-4, "element {i}: {y}, not {}", 1.0 + 2.0 * expected);
         }
         let mean = found.iter().sum::<f64>() / LEN as f64;
@@ -388,8 +391,8 @@ pub(super) mod tests {
                 let integers = found[2].to_u32();
                 for i in 0..3003 {
                     let word = |stream: u32| {
-                        let counter = [i as u32, stream, step as u32, 1];
-                        philox(counter, [SEED as u32, (SEED >> 32) as u32])[0]
+                        let counter = [i as u32 / 4, stream, step as u32, 1];
+                        philox(counter, [SEED as u32, (SEED >> 32) as u32])[i % 4]
                     };
                     let share = |stream| (word(stream) >> 8) as f32 / (1 << 24) as f32;
                     assert_eq!(numbers[0][i], 5.0 * share(1), "step {step}, element {i}");

@@ -7,7 +7,7 @@
 
 use crate::{
     data::{DType, Shape, TensorDesc},
-    graph::{Pointwise, Scalar, ValueId},
+    graph::{Draws, Pointwise, Scalar, ValueId},
     kernel::{Arg, ChainText, Dispatch, Kernel, Params, Shader, Slice, Target},
 };
 use smallvec::SmallVec;
@@ -131,6 +131,37 @@ impl Words {
         self.words.push(word);
         format!("c_u[{}].{}", i / 4, ["x", "y", "z", "w"][i % 4])
     }
+
+    fn scalar(&mut self, scalar: Scalar) -> String {
+        match scalar {
+            Scalar::F32(value) => format!("bitcast<f32>({})", self.push(value.to_bits())),
+            Scalar::U32(value) => self.push(value),
+        }
+    }
+}
+
+fn operand_name(operand: Operand) -> String {
+    match operand {
+        Operand::Input(i) => format!("x{i}"),
+        Operand::Call(i) => format!("t{i}"),
+        Operand::Anchor => "value".to_owned(),
+    }
+}
+
+/// Whether the words a call draws follow from what four elements have in common.
+fn draws_for_four(call: &Call, access: &[Access]) -> bool {
+    call.function.draws.as_ref().is_some_and(|draws| {
+        let mut operands = call.operands[draws.inputs.clone()].iter();
+        operands.all(|operand| matches!(operand, Operand::Input(i) if access[*i] == Access::Scalar))
+    })
+}
+
+/// The call that draws the words of the four elements that `e` belongs to.
+fn drawn_words(call: &Call, draws: &Draws, words: &mut Words) -> String {
+    let mut list: Vec<String> = call.operands[draws.inputs.clone()].iter().map(|&operand| operand_name(operand)).collect();
+    list.extend(draws.scalars.iter().map(|&scalar| words.scalar(scalar)));
+    list.push("e / 4u".to_owned());
+    format!("{}({})", draws.function, list.join(", "))
 }
 
 /// A chain's text, uniform words and buffers.
@@ -288,7 +319,13 @@ impl Chain {
                 shaders.push(call.function.shader);
             }
         }
-        let element = self.element_function(&mut words, behind);
+        let draws = self.calls.iter().any(|call| call.function.draws.is_some());
+        // The calls that draw words for four elements at once, and what draws them.
+        let hoisted: Vec<(usize, String)> = (self.calls.iter().enumerate())
+            .filter(|(_, call)| width == 4 && draws_for_four(call, &indexing.access))
+            .filter_map(|(j, call)| Some((j, drawn_words(call, call.function.draws.as_ref()?, &mut words))))
+            .collect();
+        let element = self.element_function(&mut words, behind, &hoisted);
 
         // Buffers.
         let mut binding = FIRST_BINDING;
@@ -354,6 +391,10 @@ impl Chain {
             let _ = writeln!(body, "    let x{i} = {load};");
         }
 
+        for (j, drawn) in &hoisted {
+            let _ = writeln!(body, "    let w{j} = {drawn};");
+        }
+
         // The calls, and the results.
         let arguments = |lane: Option<usize>| {
             let lane = lane.map(|lane| (lane, ["x", "y", "z", "w"][lane]));
@@ -367,6 +408,10 @@ impl Chain {
                 list.push(lane.map_or("value".to_owned(), |(_, name)| format!("value.{name}")));
             }
             list.push(lane.map_or("e".to_owned(), |(lane, _)| format!("e + {lane}u")));
+            if draws {
+                list.push(lane.map_or("e % 4u".to_owned(), |(lane, _)| format!("{lane}u")));
+            }
+            list.extend(hoisted.iter().map(|(j, _)| format!("w{j}")));
             list.join(", ")
         };
         let lanes: Vec<Option<usize>> = if width == 4 { (0..4).map(Some).collect() } else { vec![None] };
@@ -408,7 +453,9 @@ impl Chain {
     }
 
     /// The function that makes all calls for one element and returns what is stored.
-    fn element_function(&self, words: &mut Words, behind: bool) -> String {
+    ///
+    /// Words that are drawn for four elements at once, `hoisted`, are arguments.
+    fn element_function(&self, words: &mut Words, behind: bool, hoisted: &[(usize, String)]) -> String {
         let stored: Vec<(usize, DType)> = (self.inputs.iter())
             .filter_map(|input| input.update.map(|(call, _)| (call, input.desc.dtype)))
             .chain(self.outputs.iter().map(|&(call, _, dtype)| (call, dtype)))
@@ -426,19 +473,25 @@ impl Chain {
         if behind {
             text.push_str("value: f32, ");
         }
-        text.push_str("e: u32) -> ChainResult {\n");
+        text.push_str("e: u32");
+        if self.calls.iter().any(|call| call.function.draws.is_some()) {
+            text.push_str(", lane: u32");
+        }
+        for (j, _) in hoisted {
+            let _ = write!(text, ", w{j}: vec4<u32>");
+        }
+        text.push_str(") -> ChainResult {\n");
         for (j, call) in self.calls.iter().enumerate() {
-            let operands = call.operands.iter().map(|operand| match operand {
-                Operand::Input(i) => format!("x{i}"),
-                Operand::Call(i) => format!("t{i}"),
-                Operand::Anchor => "value".to_owned(),
-            });
-            let mut list: Vec<String> = operands.collect();
-            for scalar in &call.function.scalars {
-                list.push(match scalar {
-                    Scalar::F32(value) => format!("bitcast<f32>({})", words.push(value.to_bits())),
-                    Scalar::U32(value) => words.push(*value),
-                });
+            let draws = call.function.draws.as_ref();
+            if let Some(draws) = draws.filter(|_| hoisted.iter().all(|(i, _)| *i != j)) {
+                let _ = writeln!(text, "    let w{j} = {};", drawn_words(call, draws, words));
+            }
+            let taken = draws.map_or(0..0, |draws| draws.inputs.clone());
+            let operands = call.operands.iter().enumerate().filter(|(i, _)| !taken.contains(i));
+            let mut list: Vec<String> = operands.map(|(_, &operand)| operand_name(operand)).collect();
+            list.extend(call.function.scalars.iter().map(|&scalar| words.scalar(scalar)));
+            if draws.is_some() {
+                list.extend([format!("w{j}"), "lane".to_owned()]);
             }
             if call.function.index {
                 list.push("e".to_owned());
