@@ -173,13 +173,30 @@ fn shared_rows(
 }
 
 fn held_d(start: u32, lane: u32, j: u32, x0: f32) -> vec4<f32> {
-    return load_d(start, min(held_at(lane, j), p.n - 4u), x0);
+    return load_d(start, held_from(lane, j), x0);
+}
+
+fn eight_d(start: u32, lane: u32, j: u32, x0: f32) -> Eight {
+    return Eight(
+        held_d(start, lane, j, x0), held_d(start, lane, j + 1u, x0),
+        held_d(start, lane, j + 2u, x0), held_d(start, lane, j + 3u, x0),
+        held_d(start, lane, j + 4u, x0), held_d(start, lane, j + 5u, x0),
+        held_d(start, lane, j + 6u, x0), held_d(start, lane, j + 7u, x0));
 }
 
 fn hold_d(start: u32, lane: u32, x0: f32) -> Held {
-    return Held(
-        held_d(start, lane, 0u, x0), held_d(start, lane, 1u, x0), held_d(start, lane, 2u, x0), held_d(start, lane, 3u, x0),
-        held_d(start, lane, 4u, x0), held_d(start, lane, 5u, x0), held_d(start, lane, 6u, x0), held_d(start, lane, 7u, x0));
+    var d = Held();
+    d.a = eight_d(start, lane, 0u, x0);
+    if HELD > 8u {
+        d.b = eight_d(start, lane, 8u, x0);
+    }
+    if HELD > 16u {
+        d.c = eight_d(start, lane, 16u, x0);
+    }
+    if HELD > 24u {
+        d.d = eight_d(start, lane, 24u, x0);
+    }
+    return d;
 }
 
 fn put_y(start: u32, lane: u32, j: u32, normalised: vec4<f32>) {
@@ -187,6 +204,17 @@ fn put_y(start: u32, lane: u32, j: u32, normalised: vec4<f32>) {
         let k = held_at(lane, j);
         store4(start + k, load_weight(k) * normalised + load_bias(k));
     }
+}
+
+fn put_eight(start: u32, lane: u32, j: u32, y: Eight) {
+    put_y(start, lane, j, y[0]);
+    put_y(start, lane, j + 1u, y[1]);
+    put_y(start, lane, j + 2u, y[2]);
+    put_y(start, lane, j + 3u, y[3]);
+    put_y(start, lane, j + 4u, y[4]);
+    put_y(start, lane, j + 5u, y[5]);
+    put_y(start, lane, j + 6u, y[6]);
+    put_y(start, lane, j + 7u, y[7]);
 }
 
 // LANES threads for each row, which keep it.
@@ -209,14 +237,16 @@ fn held_rows(
     let r = 1.0 / sqrt(tree(SUM, thread, held_sum(lane, held_product(c, c))) / f32(p.n) + p.eps);
     let y = held_times(c, r);
     if row < p.rows {
-        put_y(start, lane, 0u, y[0]);
-        put_y(start, lane, 1u, y[1]);
-        put_y(start, lane, 2u, y[2]);
-        put_y(start, lane, 3u, y[3]);
-        put_y(start, lane, 4u, y[4]);
-        put_y(start, lane, 5u, y[5]);
-        put_y(start, lane, 6u, y[6]);
-        put_y(start, lane, 7u, y[7]);
+        put_eight(start, lane, 0u, y.a);
+        if HELD > 8u {
+            put_eight(start, lane, 8u, y.b);
+        }
+        if HELD > 16u {
+            put_eight(start, lane, 16u, y.c);
+        }
+        if HELD > 24u {
+            put_eight(start, lane, 24u, y.d);
+        }
         if lane == 0u {
             mean[row] = m;
             rstd[row] = r;
@@ -320,13 +350,37 @@ fn backward_rows(
 }
 
 fn held_g(start: u32, lane: u32, j: u32) -> vec4<f32> {
-    return load_g(start, min(held_at(lane, j), p.n - 4u));
+    return load_g(start, held_from(lane, j));
 }
 
-fn put_dx(start: u32, lane: u32, j: u32, value: vec4<f32>) {
+fn hold_g(start: u32, lane: u32, j: u32) -> Eight {
+    return Eight(
+        held_g(start, lane, j), held_g(start, lane, j + 1u), held_g(start, lane, j + 2u), held_g(start, lane, j + 3u),
+        held_g(start, lane, j + 4u), held_g(start, lane, j + 5u), held_g(start, lane, j + 6u), held_g(start, lane, j + 7u));
+}
+
+// What a row's threads know of dx = factor·(g − shift − x̂·along).
+struct Slope {
+    factor: f32,
+    shift: f32,
+    along: f32,
+}
+
+fn put_dx(start: u32, lane: u32, j: u32, slope: Slope, g: vec4<f32>, x: vec4<f32>) {
     if held_has(lane, j) {
-        dx[(start + held_at(lane, j)) / 4u] = vec4<real>(value);
+        dx[(start + held_at(lane, j)) / 4u] = vec4<real>(slope.factor * (g - slope.shift - x * slope.along));
     }
+}
+
+fn put_eight_dx(start: u32, lane: u32, j: u32, slope: Slope, g: Eight, x: Eight) {
+    put_dx(start, lane, j, slope, g[0], x[0]);
+    put_dx(start, lane, j + 1u, slope, g[1], x[1]);
+    put_dx(start, lane, j + 2u, slope, g[2], x[2]);
+    put_dx(start, lane, j + 3u, slope, g[3], x[3]);
+    put_dx(start, lane, j + 4u, slope, g[4], x[4]);
+    put_dx(start, lane, j + 5u, slope, g[5], x[5]);
+    put_dx(start, lane, j + 6u, slope, g[6], x[6]);
+    put_dx(start, lane, j + 7u, slope, g[7], x[7]);
 }
 
 @compute @workgroup_size(WIDTH)
@@ -339,23 +393,34 @@ fn backward_held_rows(
     let lane = thread % LANES;
     let own = row_of(min(row, p.rows - 1u));
     let x = held_times(held_minus(hold_d(own.start, lane, own.x0), own.m), own.r);
-    let g = Held(
-        held_g(own.start, lane, 0u), held_g(own.start, lane, 1u), held_g(own.start, lane, 2u), held_g(own.start, lane, 3u),
-        held_g(own.start, lane, 4u), held_g(own.start, lane, 5u), held_g(own.start, lane, 6u), held_g(own.start, lane, 7u));
+    var g = Held();
+    g.a = hold_g(own.start, lane, 0u);
+    if HELD > 8u {
+        g.b = hold_g(own.start, lane, 8u);
+    }
+    if HELD > 16u {
+        g.c = hold_g(own.start, lane, 16u);
+    }
+    if HELD > 24u {
+        g.d = hold_g(own.start, lane, 24u);
+    }
     var mean_g = 0.0;
     if CENTERED {
         mean_g = tree(SUM, thread, held_sum(lane, g)) / f32(p.n);
     }
     let along = tree(SUM, thread, held_sum(lane, held_product(g, x))) / f32(p.n);
     if row < p.rows {
-        put_dx(own.start, lane, 0u, own.r * (g[0] - mean_g - x[0] * along));
-        put_dx(own.start, lane, 1u, own.r * (g[1] - mean_g - x[1] * along));
-        put_dx(own.start, lane, 2u, own.r * (g[2] - mean_g - x[2] * along));
-        put_dx(own.start, lane, 3u, own.r * (g[3] - mean_g - x[3] * along));
-        put_dx(own.start, lane, 4u, own.r * (g[4] - mean_g - x[4] * along));
-        put_dx(own.start, lane, 5u, own.r * (g[5] - mean_g - x[5] * along));
-        put_dx(own.start, lane, 6u, own.r * (g[6] - mean_g - x[6] * along));
-        put_dx(own.start, lane, 7u, own.r * (g[7] - mean_g - x[7] * along));
+        let slope = Slope(own.r, mean_g, along);
+        put_eight_dx(own.start, lane, 0u, slope, g.a, x.a);
+        if HELD > 8u {
+            put_eight_dx(own.start, lane, 8u, slope, g.b, x.b);
+        }
+        if HELD > 16u {
+            put_eight_dx(own.start, lane, 16u, slope, g.c, x.c);
+        }
+        if HELD > 24u {
+            put_eight_dx(own.start, lane, 24u, slope, g.d, x.d);
+        }
     }
 }
 

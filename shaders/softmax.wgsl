@@ -138,23 +138,34 @@ fn shared_rows(
 }
 
 fn held_x(start: u32, lane: u32, j: u32) -> vec4<f32> {
-    return load_x(start, min(held_at(lane, j), p.n - 4u));
+    return load_x(start, held_from(lane, j));
 }
 
-fn hold_x(start: u32, lane: u32) -> Held {
-    return Held(
-        held_x(start, lane, 0u), held_x(start, lane, 1u), held_x(start, lane, 2u), held_x(start, lane, 3u),
-        held_x(start, lane, 4u), held_x(start, lane, 5u), held_x(start, lane, 6u), held_x(start, lane, 7u));
+fn hold_x(start: u32, lane: u32, j: u32) -> Eight {
+    return Eight(
+        held_x(start, lane, j), held_x(start, lane, j + 1u), held_x(start, lane, j + 2u), held_x(start, lane, j + 3u),
+        held_x(start, lane, j + 4u), held_x(start, lane, j + 5u), held_x(start, lane, j + 6u), held_x(start, lane, j + 7u));
 }
 
-fn held_exp(x: Held) -> Held {
-    return Held(exp(x[0]), exp(x[1]), exp(x[2]), exp(x[3]), exp(x[4]), exp(x[5]), exp(x[6]), exp(x[7]));
+fn eight_exp(x: Eight) -> Eight {
+    return Eight(exp(x[0]), exp(x[1]), exp(x[2]), exp(x[3]), exp(x[4]), exp(x[5]), exp(x[6]), exp(x[7]));
 }
 
 fn put_y(start: u32, lane: u32, j: u32, y: vec4<f32>) {
     if held_has(lane, j) {
         store4(start + held_at(lane, j), y);
     }
+}
+
+fn put_eight(start: u32, lane: u32, j: u32, y: Eight) {
+    put_y(start, lane, j, y[0]);
+    put_y(start, lane, j + 1u, y[1]);
+    put_y(start, lane, j + 2u, y[2]);
+    put_y(start, lane, j + 3u, y[3]);
+    put_y(start, lane, j + 4u, y[4]);
+    put_y(start, lane, j + 5u, y[5]);
+    put_y(start, lane, j + 6u, y[6]);
+    put_y(start, lane, j + 7u, y[7]);
 }
 
 // LANES threads for each row, which keep it.
@@ -168,23 +179,45 @@ fn held_rows(
     let lane = thread % LANES;
     // Threads past the last row compute it again.
     let start = row_start(min(row, p.rows - 1u));
-    let x = hold_x(start, lane);
+    var x = Held();
+    x.a = hold_x(start, lane, 0u);
+    if HELD > 8u {
+        x.b = hold_x(start, lane, 8u);
+    }
+    if HELD > 16u {
+        x.c = hold_x(start, lane, 16u);
+    }
+    if HELD > 24u {
+        x.d = hold_x(start, lane, 24u);
+    }
     let d = held_minus(x, tree(MAX, thread, held_maximum(lane, x)));
-    let e = held_exp(d);
+    var e = Held();
+    e.a = eight_exp(d.a);
+    if HELD > 8u {
+        e.b = eight_exp(d.b);
+    }
+    if HELD > 16u {
+        e.c = eight_exp(d.c);
+    }
+    if HELD > 24u {
+        e.d = eight_exp(d.d);
+    }
     let sum = tree(SUM, thread, held_sum(lane, e));
     var y = held_times(e, 1.0 / sum);
     if LOG {
         y = held_minus(d, log(sum));
     }
     if row < p.rows {
-        put_y(start, lane, 0u, y[0]);
-        put_y(start, lane, 1u, y[1]);
-        put_y(start, lane, 2u, y[2]);
-        put_y(start, lane, 3u, y[3]);
-        put_y(start, lane, 4u, y[4]);
-        put_y(start, lane, 5u, y[5]);
-        put_y(start, lane, 6u, y[6]);
-        put_y(start, lane, 7u, y[7]);
+        put_eight(start, lane, 0u, y.a);
+        if HELD > 8u {
+            put_eight(start, lane, 8u, y.b);
+        }
+        if HELD > 16u {
+            put_eight(start, lane, 16u, y.c);
+        }
+        if HELD > 24u {
+            put_eight(start, lane, 24u, y.d);
+        }
     }
 }
 
@@ -326,17 +359,40 @@ fn backward_rows(
 }
 
 fn held_y(start: u32, lane: u32, j: u32) -> vec4<f32> {
-    return load_y(start, min(held_at(lane, j), p.n - 4u));
+    return load_y(start, held_from(lane, j));
+}
+
+fn hold_y(start: u32, lane: u32, j: u32) -> Eight {
+    return Eight(
+        held_y(start, lane, j), held_y(start, lane, j + 1u), held_y(start, lane, j + 2u), held_y(start, lane, j + 3u),
+        held_y(start, lane, j + 4u), held_y(start, lane, j + 5u), held_y(start, lane, j + 6u), held_y(start, lane, j + 7u));
 }
 
 fn held_dy(start: u32, lane: u32, j: u32) -> vec4<f32> {
-    return load_dy(start, min(held_at(lane, j), p.n - 4u));
+    return load_dy(start, held_from(lane, j));
+}
+
+fn hold_dy(start: u32, lane: u32, j: u32) -> Eight {
+    return Eight(
+        held_dy(start, lane, j), held_dy(start, lane, j + 1u), held_dy(start, lane, j + 2u), held_dy(start, lane, j + 3u),
+        held_dy(start, lane, j + 4u), held_dy(start, lane, j + 5u), held_dy(start, lane, j + 6u), held_dy(start, lane, j + 7u));
 }
 
 fn put_dx(start: u32, lane: u32, j: u32, y: vec4<f32>, dy: vec4<f32>, sum: f32) {
     if held_has(lane, j) {
         dx[(start + held_at(lane, j)) / 4u] = vec4<real>(select(y * (dy - sum), dy - exp(y) * sum, LOG));
     }
+}
+
+fn put_eight_dx(start: u32, lane: u32, j: u32, y: Eight, dy: Eight, sum: f32) {
+    put_dx(start, lane, j, y[0], dy[0], sum);
+    put_dx(start, lane, j + 1u, y[1], dy[1], sum);
+    put_dx(start, lane, j + 2u, y[2], dy[2], sum);
+    put_dx(start, lane, j + 3u, y[3], dy[3], sum);
+    put_dx(start, lane, j + 4u, y[4], dy[4], sum);
+    put_dx(start, lane, j + 5u, y[5], dy[5], sum);
+    put_dx(start, lane, j + 6u, y[6], dy[6], sum);
+    put_dx(start, lane, j + 7u, y[7], dy[7], sum);
 }
 
 @compute @workgroup_size(WIDTH)
@@ -348,12 +404,22 @@ fn backward_held_rows(
     let row = workgroup_index(group, groups) * (WIDTH / LANES) + thread / LANES;
     let lane = thread % LANES;
     let start = row_start(min(row, p.rows - 1u));
-    let y = Held(
-        held_y(start, lane, 0u), held_y(start, lane, 1u), held_y(start, lane, 2u), held_y(start, lane, 3u),
-        held_y(start, lane, 4u), held_y(start, lane, 5u), held_y(start, lane, 6u), held_y(start, lane, 7u));
-    let dy = Held(
-        held_dy(start, lane, 0u), held_dy(start, lane, 1u), held_dy(start, lane, 2u), held_dy(start, lane, 3u),
-        held_dy(start, lane, 4u), held_dy(start, lane, 5u), held_dy(start, lane, 6u), held_dy(start, lane, 7u));
+    var y = Held();
+    var dy = Held();
+    y.a = hold_y(start, lane, 0u);
+    dy.a = hold_dy(start, lane, 0u);
+    if HELD > 8u {
+        y.b = hold_y(start, lane, 8u);
+        dy.b = hold_dy(start, lane, 8u);
+    }
+    if HELD > 16u {
+        y.c = hold_y(start, lane, 16u);
+        dy.c = hold_dy(start, lane, 16u);
+    }
+    if HELD > 24u {
+        y.d = hold_y(start, lane, 24u);
+        dy.d = hold_dy(start, lane, 24u);
+    }
     var part = 0.0;
     if LOG {
         part = held_sum(lane, dy);
@@ -362,14 +428,16 @@ fn backward_held_rows(
     }
     let sum = tree(SUM, thread, part);
     if row < p.rows {
-        put_dx(start, lane, 0u, y[0], dy[0], sum);
-        put_dx(start, lane, 1u, y[1], dy[1], sum);
-        put_dx(start, lane, 2u, y[2], dy[2], sum);
-        put_dx(start, lane, 3u, y[3], dy[3], sum);
-        put_dx(start, lane, 4u, y[4], dy[4], sum);
-        put_dx(start, lane, 5u, y[5], dy[5], sum);
-        put_dx(start, lane, 6u, y[6], dy[6], sum);
-        put_dx(start, lane, 7u, y[7], dy[7], sum);
+        put_eight_dx(start, lane, 0u, y.a, dy.a, sum);
+        if HELD > 8u {
+            put_eight_dx(start, lane, 8u, y.b, dy.b, sum);
+        }
+        if HELD > 16u {
+            put_eight_dx(start, lane, 16u, y.c, dy.c, sum);
+        }
+        if HELD > 24u {
+            put_eight_dx(start, lane, 24u, y.d, dy.d, sum);
+        }
     }
 }
 

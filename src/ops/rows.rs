@@ -18,6 +18,9 @@ const EIGHTS: RangeInclusive<usize> = 128..=16 * LONG;
 /// Vectors of a row that one thread keeps in registers, as in `lib/held.wgsl`.
 const HELD: usize = 8;
 
+/// The same for the lanes of a processor, whose compilers keep what does not fit in memory at hand.
+const MOST_HELD: usize = 32;
+
 /// The rows along one dimension of a tensor: `[outer, n, inner]`, a row for each pair of outer and inner.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rows {
@@ -86,7 +89,12 @@ impl Rows {
     ) -> Result<Dispatch, Misfit> {
         let (software, lanes) = (target.class.is_software(), lanes(self.n));
         if software && target.subgroups && !self.barriers && self.is_contiguous() && EIGHTS.contains(&self.n) {
-            let kernel = self.kernel(shader, shared_rows, real).constant("LANES", 8).constant("WIDTH", 8);
+            let held = held_rows.filter(|_| self.is_aligned() && self.n <= 4 * 8 * MOST_HELD);
+            let kernel = match held {
+                Some(entry) => self.held(entry, 8, shader, real),
+                None => self.kernel(shader, shared_rows, real),
+            };
+            let kernel = kernel.constant("LANES", 8).constant("WIDTH", 8);
             return Ok(Dispatch::new(kernel.importing_from("lanes")).groups(self.count() as u64));
         }
         if software && self.n > LONG {
@@ -97,12 +105,19 @@ impl Rows {
         } else {
             let held = self.n.div_ceil(4 * lanes);
             let kernel = match held_rows.filter(|_| self.is_aligned() && held <= HELD) {
-                Some(entry) => self.kernel(shader, entry, real).constant("HELD", held as u32),
+                Some(entry) => self.held(entry, lanes, shader, real),
                 None => self.kernel(shader, shared_rows, real),
             };
             let kernel = with_lanes(kernel, lanes, target);
             Dispatch::new(kernel).groups(self.count().div_ceil(64 / lanes) as u64)
         })
+    }
+
+    /// A kernel that keeps rows of whole vectors in the registers of so many threads.
+    fn held(&self, entry: &'static str, lanes: usize, shader: &'static Shader, real: DType) -> Kernel {
+        let held = self.n.div_ceil(4 * lanes);
+        let kernel = self.kernel(shader, entry, real).constant("HELD", held as u32);
+        kernel.constant("FULL", (held * 4 * lanes == self.n).into())
     }
 
     /// Refuses rows that so many threads cannot go through on a software driver.

@@ -9,6 +9,7 @@
 //!
 //! It divides integers lane by lane, too: see `quotient`.
 
+mod pruning;
 mod quotient;
 mod rewriting;
 #[cfg(test)]
@@ -44,6 +45,9 @@ impl Software {
     /// `vec4<u32>` and `vec4<i32>`. What has a number written by itself is left alone, and the whole module where there is
     /// something this does not know.
     pub(super) fn apply(self, module: &mut Module, bindings: &mut [(u32, Kind)]) {
+        if self != Software::default() {
+            pruning::prune(module);
+        }
         let chosen = (0..32).filter(|place| self.textures >> place & 1 == 1).filter_map(|place| bindings.get(place));
         let textures: Vec<u32> = chosen.filter(|(_, kind)| *kind != Kind::Uniform).map(|(number, _)| *number).collect();
         let mut arrays: Vec<Option<Array>> = (module.global_variables.iter())
