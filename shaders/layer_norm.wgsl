@@ -199,10 +199,59 @@ fn hold_d(start: u32, lane: u32, x0: f32) -> Held {
     return d;
 }
 
-fn put_y(start: u32, lane: u32, j: u32, normalised: vec4<f32>) {
+fn held_weight(lane: u32, j: u32) -> vec4<f32> {
+    return load_weight(held_from(lane, j));
+}
+
+fn held_bias(lane: u32, j: u32) -> vec4<f32> {
+    return load_bias(held_from(lane, j));
+}
+
+fn eight_weights(lane: u32, j: u32) -> Eight {
+    return Eight(
+        held_weight(lane, j), held_weight(lane, j + 1u), held_weight(lane, j + 2u), held_weight(lane, j + 3u),
+        held_weight(lane, j + 4u), held_weight(lane, j + 5u), held_weight(lane, j + 6u), held_weight(lane, j + 7u));
+}
+
+fn eight_biases(lane: u32, j: u32) -> Eight {
+    return Eight(
+        held_bias(lane, j), held_bias(lane, j + 1u), held_bias(lane, j + 2u), held_bias(lane, j + 3u),
+        held_bias(lane, j + 4u), held_bias(lane, j + 5u), held_bias(lane, j + 6u), held_bias(lane, j + 7u));
+}
+
+fn hold_weights(lane: u32) -> Held {
+    var weights = Held();
+    weights.a = eight_weights(lane, 0u);
+    if HELD > 8u {
+        weights.b = eight_weights(lane, 8u);
+    }
+    if HELD > 16u {
+        weights.c = eight_weights(lane, 16u);
+    }
+    if HELD > 24u {
+        weights.d = eight_weights(lane, 24u);
+    }
+    return weights;
+}
+
+fn hold_biases(lane: u32) -> Held {
+    var biases = Held();
+    biases.a = eight_biases(lane, 0u);
+    if HELD > 8u {
+        biases.b = eight_biases(lane, 8u);
+    }
+    if HELD > 16u {
+        biases.c = eight_biases(lane, 16u);
+    }
+    if HELD > 24u {
+        biases.d = eight_biases(lane, 24u);
+    }
+    return biases;
+}
+
+fn put_y(start: u32, lane: u32, j: u32, y: vec4<f32>) {
     if held_has(lane, j) {
-        let k = held_at(lane, j);
-        store4(start + k, load_weight(k) * normalised + load_bias(k));
+        store4(start + held_at(lane, j), y);
     }
 }
 
@@ -217,6 +266,9 @@ fn put_eight(start: u32, lane: u32, j: u32, y: Eight) {
     put_y(start, lane, j + 7u, y[7]);
 }
 
+// How many rows the threads of a row take, one after the other, for which they keep γ and β.
+override EACH: u32 = 1u;
+
 // LANES threads for each row, which keep it.
 @compute @workgroup_size(WIDTH)
 fn held_rows(
@@ -224,32 +276,37 @@ fn held_rows(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let row = workgroup_index(group, groups) * (WIDTH / LANES) + thread / LANES;
+    let first = (workgroup_index(group, groups) * (WIDTH / LANES) + thread / LANES) * EACH;
     let lane = thread % LANES;
-    // Threads past the last row compute it again.
-    let start = row_start(min(row, p.rows - 1u));
-    let d = hold_d(start, lane, origin(start));
-    var m = 0.0;
-    if CENTERED {
-        m = tree(SUM, thread, held_sum(lane, d)) / f32(p.n);
-    }
-    let c = held_minus(d, m);
-    let r = 1.0 / sqrt(tree(SUM, thread, held_sum(lane, held_product(c, c))) / f32(p.n) + p.eps);
-    let y = held_times(c, r);
-    if row < p.rows {
-        put_eight(start, lane, 0u, y.a);
-        if HELD > 8u {
-            put_eight(start, lane, 8u, y.b);
+    let weights = hold_weights(lane);
+    let biases = hold_biases(lane);
+    for (var i = 0u; i < EACH; i++) {
+        let row = first + i;
+        // Threads past the last row compute it again.
+        let start = row_start(min(row, p.rows - 1u));
+        let d = hold_d(start, lane, origin(start));
+        var m = 0.0;
+        if CENTERED {
+            m = tree(SUM, thread, held_sum(lane, d)) / f32(p.n);
         }
-        if HELD > 16u {
-            put_eight(start, lane, 16u, y.c);
-        }
-        if HELD > 24u {
-            put_eight(start, lane, 24u, y.d);
-        }
-        if lane == 0u {
-            mean[row] = m;
-            rstd[row] = r;
+        let c = held_minus(d, m);
+        let r = 1.0 / sqrt(tree(SUM, thread, held_sum(lane, held_product(c, c))) / f32(p.n) + p.eps);
+        let y = held_plus(held_product(weights, held_times(c, r)), biases);
+        if row < p.rows {
+            put_eight(start, lane, 0u, y.a);
+            if HELD > 8u {
+                put_eight(start, lane, 8u, y.b);
+            }
+            if HELD > 16u {
+                put_eight(start, lane, 16u, y.c);
+            }
+            if HELD > 24u {
+                put_eight(start, lane, 24u, y.d);
+            }
+            if lane == 0u {
+                mean[row] = m;
+                rstd[row] = r;
+            }
         }
     }
 }
@@ -293,8 +350,12 @@ fn normalised(row: Row, k: u32) -> vec4<f32> {
 }
 
 // g = γ·dy, rounded in all places alike: where a row is one number, what is subtracted from it has to be itself.
+fn scaled(weight: vec4<f32>, gradient: vec4<f32>) -> vec4<f32> {
+    return rounded(weight * gradient, p.n >> 31u);
+}
+
 fn load_g(start: u32, k: u32) -> vec4<f32> {
-    return rounded(load_weight(k) * load_dy(start, k), p.n >> 31u);
+    return scaled(load_weight(k), load_dy(start, k));
 }
 
 // Σ g and Σ g·x̂
@@ -349,14 +410,16 @@ fn backward_rows(
     }
 }
 
-fn held_g(start: u32, lane: u32, j: u32) -> vec4<f32> {
-    return load_g(start, held_from(lane, j));
+fn held_g(start: u32, lane: u32, j: u32, weight: vec4<f32>) -> vec4<f32> {
+    return scaled(weight, load_dy(start, held_from(lane, j)));
 }
 
-fn hold_g(start: u32, lane: u32, j: u32) -> Eight {
+fn hold_g(start: u32, lane: u32, j: u32, weights: Eight) -> Eight {
     return Eight(
-        held_g(start, lane, j), held_g(start, lane, j + 1u), held_g(start, lane, j + 2u), held_g(start, lane, j + 3u),
-        held_g(start, lane, j + 4u), held_g(start, lane, j + 5u), held_g(start, lane, j + 6u), held_g(start, lane, j + 7u));
+        held_g(start, lane, j, weights[0]), held_g(start, lane, j + 1u, weights[1]),
+        held_g(start, lane, j + 2u, weights[2]), held_g(start, lane, j + 3u, weights[3]),
+        held_g(start, lane, j + 4u, weights[4]), held_g(start, lane, j + 5u, weights[5]),
+        held_g(start, lane, j + 6u, weights[6]), held_g(start, lane, j + 7u, weights[7]));
 }
 
 // What a row's threads know of dx = factor·(g − shift − x̂·along).
@@ -389,37 +452,41 @@ fn backward_held_rows(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let row = workgroup_index(group, groups) * (WIDTH / LANES) + thread / LANES;
+    let first = (workgroup_index(group, groups) * (WIDTH / LANES) + thread / LANES) * EACH;
     let lane = thread % LANES;
-    let own = row_of(min(row, p.rows - 1u));
-    let x = held_times(held_minus(hold_d(own.start, lane, own.x0), own.m), own.r);
-    var g = Held();
-    g.a = hold_g(own.start, lane, 0u);
-    if HELD > 8u {
-        g.b = hold_g(own.start, lane, 8u);
-    }
-    if HELD > 16u {
-        g.c = hold_g(own.start, lane, 16u);
-    }
-    if HELD > 24u {
-        g.d = hold_g(own.start, lane, 24u);
-    }
-    var mean_g = 0.0;
-    if CENTERED {
-        mean_g = tree(SUM, thread, held_sum(lane, g)) / f32(p.n);
-    }
-    let along = tree(SUM, thread, held_sum(lane, held_product(g, x))) / f32(p.n);
-    if row < p.rows {
-        let slope = Slope(own.r, mean_g, along);
-        put_eight_dx(own.start, lane, 0u, slope, g.a, x.a);
+    let weights = hold_weights(lane);
+    for (var i = 0u; i < EACH; i++) {
+        let row = first + i;
+        let own = row_of(min(row, p.rows - 1u));
+        let x = held_times(held_minus(hold_d(own.start, lane, own.x0), own.m), own.r);
+        var g = Held();
+        g.a = hold_g(own.start, lane, 0u, weights.a);
         if HELD > 8u {
-            put_eight_dx(own.start, lane, 8u, slope, g.b, x.b);
+            g.b = hold_g(own.start, lane, 8u, weights.b);
         }
         if HELD > 16u {
-            put_eight_dx(own.start, lane, 16u, slope, g.c, x.c);
+            g.c = hold_g(own.start, lane, 16u, weights.c);
         }
         if HELD > 24u {
-            put_eight_dx(own.start, lane, 24u, slope, g.d, x.d);
+            g.d = hold_g(own.start, lane, 24u, weights.d);
+        }
+        var mean_g = 0.0;
+        if CENTERED {
+            mean_g = tree(SUM, thread, held_sum(lane, g)) / f32(p.n);
+        }
+        let along = tree(SUM, thread, held_sum(lane, held_product(g, x))) / f32(p.n);
+        if row < p.rows {
+            let slope = Slope(own.r, mean_g, along);
+            put_eight_dx(own.start, lane, 0u, slope, g.a, x.a);
+            if HELD > 8u {
+                put_eight_dx(own.start, lane, 8u, slope, g.b, x.b);
+            }
+            if HELD > 16u {
+                put_eight_dx(own.start, lane, 16u, slope, g.c, x.c);
+            }
+            if HELD > 24u {
+                put_eight_dx(own.start, lane, 24u, slope, g.d, x.d);
+            }
         }
     }
 }

@@ -89,7 +89,9 @@ impl Rows {
     ) -> Result<Dispatch, Misfit> {
         let (software, lanes) = (target.class.is_software(), lanes(self.n));
         if software && target.subgroups && !self.barriers && self.is_contiguous() && EIGHTS.contains(&self.n) {
-            let held = held_rows.filter(|_| self.is_aligned() && self.n <= 4 * 8 * MOST_HELD);
+            // The longest kernels are worth their compilation where there is much to do.
+            let most = if self.count() * self.n >= 1 << 20 { MOST_HELD } else { MOST_HELD / 2 };
+            let held = held_rows.filter(|_| self.is_aligned() && self.n <= 4 * 8 * most);
             let kernel = match held {
                 Some(entry) => self.held(entry, 8, shader, real),
                 None => self.kernel(shader, shared_rows, real),

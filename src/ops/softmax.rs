@@ -281,6 +281,10 @@ mod tests {
                 .run();
         }
         Check::new(|[x]: [Tensor; 1]| x.softmax(0), |[x]| softmax(&x, 0)).shapes([[5003]]).shapes([[1]]).run();
+        // Rows that lanes of a processor keep, some of them not to the last vector.
+        Check::new(|[x]: [Tensor; 1]| x.softmax(1), |[x]| softmax(&x, 1)).shapes([[5, 144]]).shapes([[3, 512]]).run();
+        Check::new(|[x]: [Tensor; 1]| x.softmax(1), |[x]| softmax(&x, 1)).shapes([[1031, 1020]]).run();
+        Check::new(|[x]: [Tensor; 1]| x.log_softmax(1), |[x]| log_softmax(&x, 1)).shapes([[5, 396]]).run();
     }
 
     #[test]

@@ -158,7 +158,8 @@ fn draws_for_four(call: &Call, access: &[Access]) -> bool {
 
 /// The call that draws the words of the four elements that `e` belongs to.
 fn drawn_words(call: &Call, draws: &Draws, words: &mut Words) -> String {
-    let mut list: Vec<String> = call.operands[draws.inputs.clone()].iter().map(|&operand| operand_name(operand)).collect();
+    let mut list: Vec<String> =
+        call.operands[draws.inputs.clone()].iter().map(|&operand| operand_name(operand)).collect();
     list.extend(draws.scalars.iter().map(|&scalar| words.scalar(scalar)));
     list.push("e / 4u".to_owned());
     format!("{}({})", draws.function, list.join(", "))
