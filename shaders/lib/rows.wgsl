@@ -1,5 +1,6 @@
 // Rows of `p.n` elements that are `p.inner` apart, taken four at a time; `p` is the file's uniform.
 // Sums go through blocks of 16 fours, so that their rounding errors stay those of short sums.
+//#import turned
 const BLOCK = 16u;
 
 // Whether every four is a whole vector: rows are contiguous and n is a multiple of 4.
@@ -16,13 +17,6 @@ fn row_indices(start: u32, k: u32) -> vec4<u32> {
     return start + min(k + vec4(0u, 1u, 2u, 3u), vec4(p.n - 1u)) * p.inner;
 }
 
-// The four numbers from the by-th of eight on.
-fn row_turned(a: vec4<f32>, b: vec4<f32>, by: u32) -> vec4<f32> {
-    let two = (by & 2u) != 0u;
-    let c = select(a, vec4(a.zw, b.xy), two);
-    return select(c, vec4(c.yzw, select(b.x, b.z, two)), (by & 1u) != 0u);
-}
-
 // Where the first of the four elements from k on is; past the end, the last element.
 fn row_first(start: u32, k: u32) -> u32 {
     return start + min(k, p.n - 1u);
@@ -30,7 +24,7 @@ fn row_first(start: u32, k: u32) -> u32 {
 
 // The four values from k on of a row of neighbours, of the vector the first one lies in and the next; past the end, the first.
 fn row_four(start: u32, k: u32, a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
-    let four = row_turned(a, b, row_first(start, k) % 4u);
+    let four = turned(a, b, row_first(start, k) % 4u);
     return select(four.xxxx, four, row_has(k));
 }
 

@@ -68,6 +68,9 @@ fn vectors_become_words() {
     // What is read and written is read and written in words, unless a number is written by itself.
     assert_eq!(arrays_of_words(&module("y[i] = y[i] + 1.0;")), 1);
     assert_eq!(arrays_of_words(&module("for (var j = 0u; j < 4u; j++) { if i > j { y[i][j] = y[i].x; } }")), 0);
+    // What is never done decides nothing.
+    assert_eq!(arrays_of_words(&module("const PARTS = false; if PARTS { y[i].x = 1.0; return; } y[i] = x[i];")), 2);
+    assert_eq!(arrays_of_words(&module("const PARTS = true; if PARTS { y[i].x = 1.0; return; } y[i] = x[i];")), 0);
     // Workgroup memory is memory like any other there.
     assert_eq!(
         arrays_of_words(&module("kept[i] = vec4<i32>(x[i]); workgroupBarrier(); y[i] = vec4<f32>(kept[63u - i]);")),
