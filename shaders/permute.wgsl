@@ -3,9 +3,9 @@
 //#import index
 
 struct Params {
-    // Threads, and how many coordinates each has.
+    // Threads.
     count: u32,
-    rank: u32,
+    pad3: u32,
     // Elements of y along its last coordinate, and how far apart they are in x.
     last: u32,
     stride: u32,
@@ -34,6 +34,9 @@ override BLOCK: u32 = 4u;
 // Whether x and y are bound in pieces.
 override WINDOW: bool = false;
 
+// How many coordinates a thread has.
+override RANK: u32 = 8u;
+
 // Where a thread begins in x and in y, and its last coordinate.
 struct Place {
     x: u32,
@@ -44,14 +47,15 @@ struct Place {
 fn place(thread: u32) -> Place {
     var rest = thread;
     var at = Place(0u, 0u, 0u);
-    for (var d = p.rank; d > 0u; d--) {
-        let i = (d - 1u) / 4u;
-        let j = (d - 1u) % 4u;
-        let quotient = rest / p.sizes[i][j];
-        let coordinate = rest - quotient * p.sizes[i][j];
-        at.x += coordinate * p.x_steps[i][j];
-        at.y += coordinate * p.y_steps[i][j];
-        if d == p.rank {
+    for (var k = 0u; k < RANK; k++) {
+        let d = RANK - 1u - k;
+        let size = p.sizes[d / 4u][d % 4u];
+        // The first coordinate is what is left.
+        let quotient = select(0u, rest / size, d > 0u);
+        let coordinate = rest - quotient * size;
+        at.x += coordinate * p.x_steps[d / 4u][d % 4u];
+        at.y += coordinate * p.y_steps[d / 4u][d % 4u];
+        if k == 0u {
             at.last = coordinate;
         }
         rest = quotient;
@@ -86,7 +90,10 @@ fn copy(
     }
 }
 
-// A thread for a square of four by four: four neighbours in y at each of four neighbours in x.
+// Squares of four by four that a thread of `exchange` takes, side by side in x.
+override SQUARES: u32 = 1u;
+
+// A thread for squares of four by four: four neighbours in y at each of four neighbours in x.
 @compute @workgroup_size(64)
 fn exchange(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -98,14 +105,18 @@ fn exchange(
         return;
     }
     let at = place(number);
-    let a = vec4<f32>(x[at.x / 4u]);
-    let b = vec4<f32>(x[(at.x + p.stride) / 4u]);
-    let c = vec4<f32>(x[(at.x + 2u * p.stride) / 4u]);
-    let d = vec4<f32>(x[(at.x + 3u * p.stride) / 4u]);
-    store4(at.y, vec4(a.x, b.x, c.x, d.x));
-    store4(at.y + p.across, vec4(a.y, b.y, c.y, d.y));
-    store4(at.y + 2u * p.across, vec4(a.z, b.z, c.z, d.z));
-    store4(at.y + 3u * p.across, vec4(a.w, b.w, c.w, d.w));
+    for (var s = 0u; s < SQUARES; s++) {
+        let source = at.x + 4u * s;
+        let sink = at.y + 4u * s * p.across;
+        let a = vec4<f32>(x[source / 4u]);
+        let b = vec4<f32>(x[(source + p.stride) / 4u]);
+        let c = vec4<f32>(x[(source + 2u * p.stride) / 4u]);
+        let d = vec4<f32>(x[(source + 3u * p.stride) / 4u]);
+        store4(sink, vec4(a.x, b.x, c.x, d.x));
+        store4(sink + p.across, vec4(a.y, b.y, c.y, d.y));
+        store4(sink + 2u * p.across, vec4(a.z, b.z, c.z, d.z));
+        store4(sink + 3u * p.across, vec4(a.w, b.w, c.w, d.w));
+    }
 }
 
 // `copy` for index tensors.

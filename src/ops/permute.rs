@@ -45,14 +45,16 @@ impl Op for Permute {
             copy_in_pieces(&dims, is_index, io, target, out);
             return Ok(());
         }
-        let (entry, grid) = match Grid::exchange(&dims) {
+        let (entry, grid) = match Grid::exchange(&dims, neighbours(target)) {
             Some(grid) if !is_index => ("exchange", grid),
             _ => (if is_index { "copy_index" } else { "copy" }, Grid::copy(&dims, 4 * neighbours(target))),
         };
-        let mut kernel = Kernel::new(shader!("permute"), entry, io.real());
-        if entry != "exchange" {
-            kernel = kernel.constant("BLOCK", 4 * neighbours(target) as u32);
-        }
+        let mut kernel = grid.kernel(entry, io);
+        kernel = if entry == "exchange" {
+            kernel.constant("SQUARES", grid.squares as u32)
+        } else {
+            kernel.constant("BLOCK", 4 * neighbours(target) as u32)
+        };
         let mut vectors = entry == "exchange";
         if entry == "copy" {
             let inner = &dims[dims.len() - 1];
@@ -93,7 +95,7 @@ fn copy_in_pieces(dims: &[Dim], is_index: bool, io: &Io, target: &Target, out: &
     let begin = |thread: usize| thread / across * grid.last + thread % across * block;
     let most = pieces(count, wide, target).first().map_or(0, |piece| piece.len());
     let threads = most / block.min(grid.last).max(1);
-    let kernel = Kernel::new(shader!("permute"), if is_index { "copy_index" } else { "copy" }, io.real());
+    let kernel = grid.kernel(if is_index { "copy_index" } else { "copy" }, io);
     let kernel = kernel.constant("BLOCK", block as u32).constant("WINDOW", true.into());
     for first in (0..grid.threads()).step_by(threads.max(1)) {
         let last = grid.threads().min(first + threads.max(1));
@@ -137,6 +139,7 @@ struct Grid {
     last: usize,
     stride: usize,
     across: usize,
+    squares: usize,
 }
 
 impl Grid {
@@ -146,12 +149,12 @@ impl Grid {
         let last = dims[dims.len() - 1];
         own[dims.len() - 1] =
             Dim { size: last.size.div_ceil(block), stride: last.stride * block, y_stride: last.y_stride * block };
-        Grid { dims: own, last: last.size, stride: last.stride, across: 0 }
+        Grid { dims: own, last: last.size, stride: last.stride, across: 0, squares: 0 }
     }
 
-    /// A thread for every four by four, where neighbours in the argument are no neighbours in the result
-    /// and all steps are whole vectors.
-    fn exchange(dims: &[Dim]) -> Option<Grid> {
+    /// A thread for every four by four, or for so many of them side by side in the argument, where neighbours in the
+    /// argument are no neighbours in the result and all steps are whole vectors.
+    fn exchange(dims: &[Dim], most: usize) -> Option<Grid> {
         let last = dims.len() - 1;
         let inner = dims.iter().position(|dim| dim.stride == 1).filter(|&inner| inner != last)?;
         let whole = |i: usize| i == inner || dims[i].stride.is_multiple_of(4);
@@ -160,10 +163,15 @@ impl Grid {
             return None;
         }
         let mut own: SmallVec<[Dim; MOST]> = dims.into();
-        for i in sides {
-            own[i] = Dim { size: dims[i].size / 4, stride: dims[i].stride * 4, y_stride: dims[i].y_stride * 4 };
+        let squares = if dims[inner].size.is_multiple_of(4 * most) { most } else { 1 };
+        for (i, step) in [(last, 4), (inner, 4 * squares)] {
+            own[i] = Dim { size: dims[i].size / step, stride: dims[i].stride * step, y_stride: dims[i].y_stride * step };
         }
-        Some(Grid { dims: own, last: dims[last].size, stride: dims[last].stride, across: dims[inner].y_stride })
+        Some(Grid { dims: own, last: dims[last].size, stride: dims[last].stride, across: dims[inner].y_stride, squares })
+    }
+
+    fn kernel(&self, entry: &'static str, io: &Io) -> Kernel {
+        Kernel::new(shader!("permute"), entry, io.real()).constant("RANK", self.dims.len() as u32)
     }
 
     fn threads(&self) -> usize {
@@ -177,7 +185,7 @@ impl Grid {
             let values: SmallVec<[usize; MOST]> = self.dims.iter().map(of).chain([0; MOST]).take(MOST).collect();
             values
         };
-        let params = Params::new().all([count, self.dims.len(), self.last, self.stride, self.across, 0, 0, 0]);
+        let params = Params::new().all([count, 0, self.last, self.stride, self.across, 0, 0, 0]);
         params.all(column(|dim| dim.size)).all(column(|dim| dim.stride)).all(column(|dim| dim.y_stride)).all(window)
     }
 }
