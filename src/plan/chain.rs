@@ -108,15 +108,32 @@ impl Indexing {
         })
     }
 
+    /// What four neighbouring outputs need of an input.
+    fn four(&self, access: &Access) -> Four {
+        let Access::Strided(strides) = access else {
+            return if *access == Access::Same { Four::Vector } else { Four::One };
+        };
+        let (last, outer) = strides.split_last().map_or((0, &[][..]), |(&last, outer)| (last, outer));
+        match last {
+            _ if !self.dims.last().is_some_and(|inner| inner.is_multiple_of(4)) => Four::Each,
+            0 => Four::One,
+            1 if outer.iter().all(|stride| stride.is_multiple_of(4)) => Four::Vector,
+            _ => Four::Each,
+        }
+    }
+
     /// Whether four neighbouring outputs need four neighbouring (or one) elements of every input.
     fn allows_vectors(&self, numel: usize) -> bool {
-        let inner = self.dims.last().copied().unwrap_or(1);
-        numel.is_multiple_of(4)
-            && self.strided().all(|strides| {
-                let (last, outer) = strides.split_last().map_or((0, &[][..]), |(&last, outer)| (last, outer));
-                inner.is_multiple_of(4) && (last == 0 || (last == 1 && outer.iter().all(|s| s.is_multiple_of(4))))
-            })
+        numel.is_multiple_of(4) && self.access.iter().all(|access| self.four(access) != Four::Each)
     }
+}
+
+/// What four neighbouring outputs need of an input: one vector, one number, or four numbers that lie anywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Four {
+    Vector,
+    One,
+    Each,
 }
 
 /// The uniform words of a chain, by name in the text.
@@ -146,6 +163,30 @@ fn operand_name(operand: Operand) -> String {
         Operand::Call(i) => format!("t{i}"),
         Operand::Anchor => "value".to_owned(),
     }
+}
+
+/// The name of a coordinate of the j-th of four elements.
+fn coordinate(d: usize, j: usize) -> String {
+    if j == 0 { format!("k{d}") } else { format!("k{d}_{j}") }
+}
+
+/// The coordinates of the three elements that follow one, each one further than the one before it.
+fn following_coordinates(sizes: &[String]) -> String {
+    let mut text = String::new();
+    for j in 1..4 {
+        for d in (0..sizes.len()).rev() {
+            let step = if d + 1 == sizes.len() { "1u".to_owned() } else { format!("select(0u, 1u, w{}_{j})", d + 1) };
+            let (before, own) = (coordinate(d, j - 1), coordinate(d, j));
+            if d == 0 {
+                let _ = writeln!(text, "    let {own} = {before} + {step};");
+            } else {
+                let size = &sizes[d];
+                let _ = writeln!(text, "    let n{d}_{j} = {before} + {step};\n    let w{d}_{j} = n{d}_{j} == {size};");
+                let _ = writeln!(text, "    let {own} = select(n{d}_{j}, 0u, w{d}_{j});");
+            }
+        }
+    }
+    text
 }
 
 /// Whether the words a call draws follow from what four elements have in common.
@@ -207,7 +248,9 @@ impl Chain {
     pub fn dispatches(&self, target: &Target) -> Result<Vec<Dispatch>, u64> {
         let numel = self.shape.numel();
         let indexing = Indexing::new(&self.shape, &self.inputs);
-        let width = if indexing.allows_vectors(numel) { 4 } else { 1 };
+        // Software drivers store numbers one by one; what they read may lie anywhere.
+        let vectors = indexing.allows_vectors(numel) || (target.class.is_software() && numel.is_multiple_of(4));
+        let width = if vectors { 4 } else { 1 };
         for (input, access) in self.inputs.iter().zip(&indexing.access) {
             if *access != Access::Same && input.desc.bytes() > target.max_binding_bytes {
                 return Err(input.desc.bytes());
@@ -304,14 +347,9 @@ impl Chain {
                 _ => Vec::new(),
             })
             .collect();
-        let vector = |access: &Access| {
-            width == 4
-                && match access {
-                    Access::Same => true,
-                    Access::Scalar => false,
-                    Access::Strided(strides) => strides.last() == Some(&1),
-                }
-        };
+        let four = |access: &Access| if width == 4 { indexing.four(access) } else { Four::One };
+        let vector = |access: &Access| four(access) == Four::Vector;
+        let each = indexing.access.iter().any(|access| four(access) == Four::Each);
 
         let mut text = String::from("\n");
         let mut shaders: Vec<&'static Shader> = Vec::new();
@@ -368,27 +406,35 @@ impl Chain {
             }
             body.push_str("    let k0 = rest;\n");
         }
+        if each {
+            body.push_str(&following_coordinates(&dims));
+        }
         // `chain` counts vectors, who stores counts elements.
         let own = if behind && width == 4 { "i / 4u" } else { "i" };
         for (i, input) in self.inputs.iter().enumerate() {
             let access = &indexing.access[i];
-            let index = match access {
+            // The index for the j-th of four elements.
+            let index = |j: usize| match access {
                 Access::Same => own.to_owned(),
                 Access::Scalar => "0u".to_owned(),
                 Access::Strided(values) => {
                     let terms = values.iter().zip(&strides[i]).enumerate().filter_map(|(d, (&value, name))| {
-                        name.as_ref().map(|name| if value == 1 { format!("k{d}") } else { format!("k{d} * {name}") })
+                        let k = coordinate(d, j);
+                        name.as_ref().map(|name| if value == 1 { k } else { format!("{k} * {name}") })
                     });
                     terms.collect::<Vec<_>>().join(" + ")
                 }
             };
-            let index = match access {
-                Access::Strided(_) if vector(access) => format!("({index}) / 4u"),
-                _ => index,
-            };
-            let load = format!("c_x{i}[{index}]");
             let kind = if input.desc.dtype == DType::U32 { "u32" } else { "f32" };
-            let load = if vector(access) { format!("vec4<{kind}>({load})") } else { format!("{kind}({load})") };
+            let load = match (four(access), access) {
+                (Four::Vector, Access::Strided(_)) => format!("vec4<{kind}>(c_x{i}[({}) / 4u])", index(0)),
+                (Four::Vector, _) => format!("vec4<{kind}>(c_x{i}[{}])", index(0)),
+                (Four::One, _) => format!("{kind}(c_x{i}[{}])", index(0)),
+                (Four::Each, _) => {
+                    let list: Vec<String> = (0..4).map(|j| format!("{kind}(c_x{i}[{}])", index(j))).collect();
+                    format!("vec4<{kind}>({})", list.join(", "))
+                }
+            };
             let _ = writeln!(body, "    let x{i} = {load};");
         }
 
@@ -401,7 +447,7 @@ impl Chain {
             let lane = lane.map(|lane| (lane, ["x", "y", "z", "w"][lane]));
             let mut list: Vec<String> = (0..self.inputs.len())
                 .map(|i| match lane {
-                    Some((_, name)) if vector(&indexing.access[i]) => format!("x{i}.{name}"),
+                    Some((_, name)) if four(&indexing.access[i]) != Four::One => format!("x{i}.{name}"),
                     _ => format!("x{i}"),
                 })
                 .collect();

@@ -1,0 +1,6 @@
+// The four numbers from the by-th of eight on.
+fn turned(a: vec4<f32>, b: vec4<f32>, by: u32) -> vec4<f32> {
+    let two = (by & 2u) != 0u;
+    let c = select(a, vec4(a.zw, b.xy), two);
+    return select(c, vec4(c.yzw, select(b.x, b.z, two)), (by & 1u) != 0u);
+}
