@@ -23,6 +23,8 @@ struct Sizes {
 
 // Whether four neighbours have one index and lie in one vector.
 override ALIGNED: bool = false;
+// Whether y has a multiple of 4 elements.
+override WHOLE: bool = false;
 // Neighbours that a thread takes: a multiple of 4.
 override BLOCK: u32 = 4u;
 // Whether a missing element is 0.
@@ -77,18 +79,28 @@ fn gather(
     let first = (workgroup_index(group, groups) * 64u + thread) * BLOCK;
     let end = min(first + BLOCK, sizes.count);
     var element = element_of(first);
-    for (var e = first; e < end; e += select(1u, 4u, ALIGNED)) {
-        let id = index_of(element);
-        let at = source(element, id);
-        let exists = id < sizes.n;
+    for (var e = first; e < end; e += select(1u, 4u, ALIGNED || WHOLE)) {
         if ALIGNED {
-            store4(e, select(vec4(missing()), vec4<f32>(x[at / 4u]), exists));
+            let id = index_of(element);
+            store4(e, select(vec4(missing()), vec4<f32>(x[source(element, id) / 4u]), id < sizes.n));
             element = following(element, 4u);
+        } else if WHOLE {
+            let b = following(element, 1u);
+            let c = following(b, 1u);
+            let d = following(c, 1u);
+            store4(e, vec4(taken(element), taken(b), taken(c), taken(d)));
+            element = following(d, 1u);
         } else {
-            store(e, select(missing(), f32(x[at / 4u][at % 4u]), exists));
+            store(e, taken(element));
             element = following(element, 1u);
         }
     }
+}
+
+fn taken(element: Element) -> f32 {
+    let id = index_of(element);
+    let at = source(element, id);
+    return select(missing(), f32(x[at / 4u][at % 4u]), id < sizes.n);
 }
 
 @compute @workgroup_size(64)

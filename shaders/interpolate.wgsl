@@ -59,10 +59,17 @@ fn interpolate(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let four = find_four(workgroup_index(group, groups) * THREADS + thread, sizes.y);
+    var four = find_four(workgroup_index(group, groups) * THREADS + thread, sizes.y);
     if four.plane >= sizes.y.x {
         return;
     }
+    for (var n = 0u; n < FOURS && four.column.x < sizes.y.w; n++) {
+        interpolate_four(four);
+        four.column += 4u;
+    }
+}
+
+fn interpolate_four(four: Four) {
     let depth = taps(0u, vec4(four.depth));
     var value = between_rows(four, select(0u, depth.first.x, SOLID));
     if SOLID && is_linear() {
@@ -117,10 +124,17 @@ fn interpolate_grad(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let four = find_four(workgroup_index(group, groups) * THREADS + thread, sizes.x);
+    var four = find_four(workgroup_index(group, groups) * THREADS + thread, sizes.x);
     if four.plane >= sizes.x.x {
         return;
     }
+    for (var n = 0u; n < FOURS && four.column.x < sizes.x.w; n++) {
+        interpolate_grad_four(four);
+        four.column += 4u;
+    }
+}
+
+fn interpolate_grad_four(four: Four) {
     let depths = select(vec2(0u, 1u), takers(0u, four.depth, four.depth), SOLID);
     let rows = takers(1u, four.row, four.row);
     let columns = takers(2u, four.column.x, four.column.w);

@@ -2,6 +2,7 @@
 //#import chain
 //#import index
 //#import planes
+//#import turned
 
 struct Sizes {
     // Planes, depth, height and width.
@@ -13,7 +14,7 @@ struct Sizes {
 }
 
 // [planes, depth, height, width]
-@group(0) @binding(0) var<storage, read> x: array<real>;
+@group(0) @binding(0) var<storage, read> x: array<vec4<real>>;
 // y [planes, depth, height, width]; below dx [outer, length, inner].
 @group(0) @binding(1) var<storage, read_write> y: array<real>;
 @group(0) @binding(2) var<uniform> sizes: Sizes;
@@ -48,20 +49,34 @@ fn pad(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let four = find_four(workgroup_index(group, groups) * THREADS + thread, sizes.y);
+    var four = find_four(workgroup_index(group, groups) * THREADS + thread, sizes.y);
     if four.plane >= sizes.y.x {
         return;
     }
+    for (var n = 0u; n < FOURS && four.column.x < sizes.y.w; n++) {
+        pad_four(four);
+        four.column += 4u;
+    }
+}
+
+fn pad_four(four: Four) {
     let depth = source(0u, vec4(four.depth)).x;
     let row = source(1u, vec4(four.row)).x;
     let column = source(2u, four.column);
     let i = row_index(four.plane, depth, row, sizes.x) + column;
-    var value = vec4<f32>(f32(x[i.x]), f32(x[i.y]), f32(x[i.z]), f32(x[i.w]));
     if MODE == CONSTANT {
+        // Neighbours in y are neighbours in x.
+        let v = vector_of(i.x);
         let inside = vec4(depth < sizes.x.y && row < sizes.x.z) & (column < vec4(sizes.x.w));
-        value = select(vec4(sizes.value), value, inside);
+        let value = turned(vec4<f32>(x[v]), vec4<f32>(x[v + 1u]), i.x % 4u);
+        store_four(four, sizes.y, select(vec4(sizes.value), value, inside));
+    } else {
+        store_four(four, sizes.y, vec4(number(i.x), number(i.y), number(i.z), number(i.w)));
     }
-    store_four(four, sizes.y, value);
+}
+
+fn number(i: u32) -> f32 {
+    return f32(x[i / 4u][i % 4u]);
 }
 
 struct Rows {
@@ -93,7 +108,7 @@ fn pad_grad(
     let first = outer * rows.padded * rows.inner + to % rows.inner;
 
     let middle = u32(i + rows.before);
-    var sum = select(0.0, f32(x[first + middle * rows.inner]), middle < rows.padded);
+    var sum = select(0.0, number(first + middle * rows.inner), middle < rows.padded);
     // From `begin` up to `end`.
     var begin = vec2(0);
     var end = vec2(0);
@@ -109,10 +124,10 @@ fn pad_grad(
         end = vec2(select(0, rows.before, i == 0), select(behind, i32(rows.padded), i == n - 1));
     }
     for (var j = begin.x; j < end.x; j++) {
-        sum += f32(x[first + u32(j) * rows.inner]);
+        sum += number(first + u32(j) * rows.inner);
     }
     for (var j = begin.y; j < min(end.y, i32(rows.padded)); j++) {
-        sum += f32(x[first + u32(j) * rows.inner]);
+        sum += number(first + u32(j) * rows.inner);
     }
     store(to, sum);
 }

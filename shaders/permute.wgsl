@@ -28,6 +28,8 @@ struct Params {
 
 // Whether four neighbours in y are an aligned vector of x.
 override ALIGNED: bool = false;
+// Whether four neighbours in y are there where the first of them is.
+override WHOLE: bool = false;
 // Elements of y that a thread of `copy` computes: a multiple of 4.
 override BLOCK: u32 = 4u;
 
@@ -79,6 +81,12 @@ fn copy(
     if ALIGNED {
         for (var j = 0u; j < count; j += 4u) {
             store4(at.y + j, vec4<f32>(x[(at.x + j) / 4u]));
+        }
+    } else if WHOLE {
+        for (var j = 0u; j < count; j += 4u) {
+            let i = at.x + (j + vec4(0u, 1u, 2u, 3u)) * p.stride;
+            let first = vec2(f32(x[i.x / 4u][i.x % 4u]), f32(x[i.y / 4u][i.y % 4u]));
+            store4(at.y + j, vec4(first, f32(x[i.z / 4u][i.z % 4u]), f32(x[i.w / 4u][i.w % 4u])));
         }
     } else {
         for (var j = 0u; j < count; j++) {

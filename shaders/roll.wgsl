@@ -20,6 +20,10 @@ struct Sizes {
 override FLIP: bool = false;
 // Whether inner is a multiple of 4.
 override ALIGNED: bool = false;
+// Whether there are a multiple of 4 elements.
+override WHOLE: bool = false;
+// Whether four neighbours are a vector of x from its end.
+override TURNED: bool = false;
 // Neighbours that a thread takes: a multiple of 4.
 override BLOCK: u32 = 4u;
 
@@ -67,16 +71,30 @@ fn main(
 ) {
     let first = (workgroup_index(group, groups) * 64u + thread) * BLOCK;
     var element = element_of(first);
-    for (var e = first; e < min(first + BLOCK, sizes.count); e += select(1u, 4u, ALIGNED)) {
-        let at = source(element);
+    for (var e = first; e < min(first + BLOCK, sizes.count); e += select(1u, 4u, ALIGNED || TURNED || WHOLE)) {
         if ALIGNED {
-            store4(e, vec4<f32>(x[at / 4u]));
+            store4(e, vec4<f32>(x[source(element) / 4u]));
             element = following(element, 4u);
+        } else if TURNED {
+            store4(e, vec4<f32>(x[source(element) / 4u].wzyx));
+            let last = Element(element.begin, element.k + 3u, 0u);
+            element = following(last, 1u);
+        } else if WHOLE {
+            let b = following(element, 1u);
+            let c = following(b, 1u);
+            let d = following(c, 1u);
+            store4(e, vec4(taken(element), taken(b), taken(c), taken(d)));
+            element = following(d, 1u);
         } else {
-            store(e, f32(x[at / 4u][at % 4u]));
+            store(e, taken(element));
             element = following(element, 1u);
         }
     }
+}
+
+fn taken(element: Element) -> f32 {
+    let at = source(element);
+    return f32(x[at / 4u][at % 4u]);
 }
 
 // The same for index tensors.

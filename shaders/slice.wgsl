@@ -1,6 +1,7 @@
 // y[o, j] = x[o, begin + j]: a range of each row of x. Backward: dx is dy in that range and zero elsewhere.
 //#import chain
 //#import index
+//#import turned
 
 struct Params {
     // Rows, and elements of a row of the result and of the argument.
@@ -17,6 +18,8 @@ struct Params {
 
 // Whether all of the sizes are multiples of 4.
 override ALIGNED: bool = false;
+// Whether rows of the result are whole vectors.
+override WHOLE: bool = false;
 // Elements of a row that a thread computes: a multiple of 4.
 override BLOCK: u32 = 4u;
 
@@ -46,6 +49,11 @@ fn take(
     if ALIGNED {
         for (var j = 0u; j < block.count; j += 4u) {
             store4(to + j, vec4<f32>(x[(at + j) / 4u]));
+        }
+    } else if WHOLE {
+        for (var j = 0u; j < block.count; j += 4u) {
+            let v = (at + j) / 4u;
+            store4(to + j, turned(vec4<f32>(x[v]), vec4<f32>(x[v + 1u]), at % 4u));
         }
     } else {
         for (var j = 0u; j < block.count; j++) {
@@ -84,12 +92,16 @@ fn pad(
 ) {
     let block = block_of(workgroup_index(group, groups) * 64u + thread);
     let to = block.row * p.length + block.k;
-    for (var j = 0u; j < block.count; j += select(1u, 4u, ALIGNED)) {
+    for (var j = 0u; j < block.count; j += select(1u, 4u, ALIGNED || WHOLE)) {
         // Elements before the range wrap around to numbers past its end.
         let k = block.k + j - p.begin;
         let i = block.row * p.given + k;
         if ALIGNED {
             dx[(to + j) / 4u] = select(vec4<real>(0.0), dy[i / 4u], k < p.given);
+        } else if WHOLE {
+            let v = vector_of(i);
+            let four = turned(vec4<f32>(dy[v]), vec4<f32>(dy[v + 1u]), i % 4u);
+            dx[(to + j) / 4u] = vec4<real>(select(vec4<f32>(), four, k + vec4(0u, 1u, 2u, 3u) < vec4(p.given)));
         } else {
             dx[(to + j) / 4u][(to + j) % 4u] = select(real(0.0), dy[i / 4u][i % 4u], k < p.given);
         }

@@ -1,14 +1,22 @@
 // y[p, (r, s), (i, j)] = x[p, i·stride − padding + r·dilation, j·stride − padding + s·dilation], 0 outside.
 //#import chain
 //#import index
+//#import turned
 //#import windows
 
 // [planes, height, width]
-@group(0) @binding(0) var<storage, read> x: array<real>;
+@group(0) @binding(0) var<storage, read> x: array<vec4<real>>;
 // y [planes, taps, rows, columns], the taps (r, s) in row-major order; below [planes, height, width].
 @group(0) @binding(1) var<storage, read_write> y: array<real>;
 
 const THREADS = 64u;
+
+// Whether windows side by side are neighbours.
+override STEP_BY_STEP: bool = false;
+
+fn number(i: u32) -> f32 {
+    return f32(x[i / 4u][i % 4u]);
+}
 
 @compute @workgroup_size(THREADS)
 fn unfold(
@@ -16,18 +24,31 @@ fn unfold(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let four = find_four(workgroup_index(group, groups) * THREADS + thread, p.y);
+    var four = find_four(workgroup_index(group, groups) * THREADS + thread, p.y);
     if four.plane >= p.y.x {
         return;
     }
+    for (var n = 0u; n < FOURS && four.column.x < p.y.w; n++) {
+        unfold_four(four);
+        four.column += 4u;
+    }
+}
+
+fn unfold_four(four: Four) {
     let r = four.depth / p.window.z;
     let s = four.depth - r * p.window.z;
     let row = four.row * p.stride.y + r * p.dilation.y - p.padding.y;
     let column = four.column * p.stride.z + s * p.dilation.z - p.padding.z;
     let i = row_index(four.plane, 0u, row, p.x) + column;
-    let value = vec4<f32>(f32(x[i.x]), f32(x[i.y]), f32(x[i.z]), f32(x[i.w]));
     let inside = vec4(row < p.x.z) & (column < vec4(p.x.w));
-    store_four(four, p.y, select(vec4<f32>(), value, inside));
+    if STEP_BY_STEP {
+        let v = vector_of(i.x);
+        let value = turned(vec4<f32>(x[v]), vec4<f32>(x[v + 1u]), i.x % 4u);
+        store_four(four, p.y, select(vec4<f32>(), value, inside));
+    } else {
+        let value = vec4(number(i.x), number(i.y), number(i.z), number(i.w));
+        store_four(four, p.y, select(vec4<f32>(), value, inside));
+    }
 }
 
 // Whether the elements of a window are apart.
@@ -49,10 +70,17 @@ fn fold(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let four = find_four(workgroup_index(group, groups) * THREADS + thread, p.x);
+    var four = find_four(workgroup_index(group, groups) * THREADS + thread, p.x);
     if four.plane >= p.x.x {
         return;
     }
+    for (var n = 0u; n < FOURS && four.column.x < p.x.w; n++) {
+        fold_four(four);
+        four.column += 4u;
+    }
+}
+
+fn fold_four(four: Four) {
     let row = four.row + p.padding.y;
     let column = four.column + p.padding.z;
     let first = vec2(first_window(1u, row), first_window(2u, column.x));
@@ -65,7 +93,7 @@ fn fold(
         for (var j = first.y; j < last_window(2u, first.y); j++) {
             let s = tap(2u, column - j * p.stride.z);
             let at = row_index(four.plane, r * p.window.z, i, p.y) + s * p.y.z * p.y.w + j;
-            let value = vec4<f32>(f32(x[at.x]), f32(x[at.y]), f32(x[at.z]), f32(x[at.w]));
+            let value = vec4(number(at.x), number(at.y), number(at.z), number(at.w));
             sum += select(vec4<f32>(), value, s < vec4(p.window.z));
         }
     }

@@ -1,9 +1,12 @@
-// Planes of depth × height × width, one behind the other: a thread computes four neighbours in a row.
+// Planes of depth × height × width, one behind the other: a thread computes four neighbours in a row, or several fours.
 
 // Whether planes have a depth: if not, it is 1.
 override SOLID: bool = false;
 // Whether the four neighbours that a thread writes are always a whole vector.
 override WHOLE: bool = false;
+
+// How many times four neighbours a thread computes, one after the other.
+override FOURS: u32 = 1u;
 
 struct Four {
     plane: u32,
@@ -12,9 +15,10 @@ struct Four {
     column: vec4<u32>,
 }
 
-// The neighbours that belong to a thread; `sizes` are planes, depth, height and width.
+// The first four that belong to a thread; `sizes` are planes, depth, height and width.
 fn find_four(id: u32, sizes: vec4<u32>) -> Four {
-    let spans = (sizes.w + 3u) / 4u;
+    let width = 4u * FOURS;
+    let spans = (sizes.w + width - 1u) / width;
     let line = id / spans;
     let slice = line / sizes.z;
     var plane = slice;
@@ -22,7 +26,7 @@ fn find_four(id: u32, sizes: vec4<u32>) -> Four {
         plane = slice / sizes.y;
     }
     let depth = select(0u, slice - plane * sizes.y, SOLID);
-    return Four(plane, depth, line - slice * sizes.z, (id - line * spans) * 4u + vec4(0u, 1u, 2u, 3u));
+    return Four(plane, depth, line - slice * sizes.z, (id - line * spans) * width + vec4(0u, 1u, 2u, 3u));
 }
 
 // The index of the first element of a row.

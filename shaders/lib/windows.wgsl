@@ -1,6 +1,5 @@
 // Windows that slide over padded planes, or that share each plane out among a number of outputs.
 //#import planes
-//#import turned
 
 struct Windows {
     // Planes, depth, height and width of the elements and of the windows.

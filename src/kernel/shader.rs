@@ -73,6 +73,7 @@ static LIBRARY: &[&Shader] = library![
     "tanh"
     "tree"
     "trig"
+    "turned"
     "windows"
 ];
 

@@ -255,7 +255,7 @@ impl Op for Averages {
         finishes(target, &format!("window {:?}", &window[3 - dims..]), [window[0], window[1], columns])?;
         let elements = io.y_shape(0).numel() * window.iter().product::<usize>();
         let dispatch = Dispatch::new(self.kernel("avg_pool", io)).read(io.x(0)).write(io.y(0));
-        let dispatch = writing(dispatch.params(self.params(x, y)), y);
+        let dispatch = writing(dispatch.params(self.params(x, y)), y, 1);
         out.push(dispatch.cost(elements as u64, io.bytes()).finishing());
         Ok(())
     }
@@ -294,7 +294,7 @@ impl Op for AveragesGrad {
         finishes(target, &format!("an element in up to {:?} windows", &covering[3 - windows.dims..]), covering)?;
         let elements = io.y_shape(0).numel() * covering.iter().product::<usize>();
         let dispatch = Dispatch::new(self.averages.kernel("avg_pool_grad", io)).read(io.x(0)).write(io.y(0));
-        let dispatch = writing(dispatch.params(self.averages.params(x, y)), x);
+        let dispatch = writing(dispatch.params(self.averages.params(x, y)), x, 1);
         out.push(dispatch.cost(elements as u64, io.bytes()).finishing());
         Ok(())
     }

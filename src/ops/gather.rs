@@ -62,9 +62,11 @@ impl Op for Gather {
         } else {
             let aligned = self.indices == Indices::Rows && grid.inner.is_multiple_of(4);
             let kernel = Grid::kernel("gather", io, target);
-            let kernel = kernel.constant("ALIGNED", aligned.into()).constant("ZERO", self.zero.into());
-            let dispatch = grid.dispatch(kernel, grid.count, target);
-            out.push(dispatch(&[io.x(0).into(), io.x(1).into()], io.y(0)).cost(0, bytes).finishing());
+            let whole = aligned || grid.count.is_multiple_of(4);
+            let kernel = kernel.constant("ALIGNED", aligned.into()).constant("WHOLE", whole.into());
+            let dispatch = grid.dispatch(kernel.constant("ZERO", self.zero.into()), grid.count, target);
+            let dispatch = dispatch(&[io.x(0).into(), io.x(1).into()], io.y(0)).cost(0, bytes);
+            out.push(dispatch.finishing().storing_vectors(whole));
         }
         Ok(())
     }

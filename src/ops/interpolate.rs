@@ -1,5 +1,6 @@
 //! interpolate: y[j] = (1 − λ)·x[⌊s⌋] + λ·x[⌊s⌋ + 1] with s = scale·(j + ½) − ½ along each dimension, or the nearest x.
 
+use super::rows::neighbours;
 use super::windows::{finishes, float_of, images, kernel, planes, writing};
 use crate::{
     data::{Shape, TensorDesc},
@@ -111,7 +112,7 @@ impl Op for Interpolate {
         let dispatch = dispatch.params(self.params(x, y));
         let flops = if self.mode.number() < 2 { 0 } else { 3 << self.dims() };
         let dispatch = dispatch.cost((flops * y.numel()) as u64, io.bytes()).finishing();
-        out.push(writing(dispatch, planes(y, self.dims())));
+        out.push(writing(dispatch, planes(y, self.dims()), neighbours(target)));
         Ok(())
     }
 
@@ -156,7 +157,7 @@ impl Op for InterpolateGrad {
         let dispatch = dispatch.params(self.forward.params(io.y_shape(0), io.x_shape(0)));
         let flops = if self.forward.mode.number() < 2 { 1 } else { 2 << dims };
         let dispatch = dispatch.cost((flops * io.x_shape(0).numel()) as u64, io.bytes()).finishing();
-        out.push(writing(dispatch, planes(io.y_shape(0), dims)));
+        out.push(writing(dispatch, planes(io.y_shape(0), dims), 1));
         Ok(())
     }
 

@@ -259,7 +259,7 @@ impl Op for Maxima {
             .params(self.windows.params(x, y))
             .cost(elements as u64, io.bytes())
             .finishing();
-        out.push(writing(dispatch, y));
+        out.push(writing(dispatch, y, 1));
         Ok(())
     }
 
@@ -303,7 +303,7 @@ impl Op for MaximaGrad {
             .params(self.windows.params(x, y))
             .cost(elements as u64, io.bytes())
             .finishing();
-        out.push(writing(dispatch, x));
+        out.push(writing(dispatch, x, 1));
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! pad: y[j] = x[source(j − before)]; what lies outside is a value, a mirror image, the edge or the other end.
 
+use super::rows::neighbours;
 use super::windows::{finishes, float_of, kernel, writing};
 use crate::{
     data::{Shape, TensorDesc},
@@ -121,7 +122,7 @@ impl Op for Pad {
         let kernel = kernel(shader!("pad"), "pad", io, 3).constant("MODE", self.mode.number());
         let dispatch = Dispatch::new(kernel).read(io.x(0)).write(io.y(0)).params(params);
         let bytes = io.x_desc(0).bytes().min(io.y_desc(0).bytes()) + io.y_desc(0).bytes();
-        out.push(writing(dispatch.cost(0, bytes).finishing(), y));
+        out.push(writing(dispatch.cost(0, bytes).finishing(), y, neighbours(target)));
         Ok(())
     }
 

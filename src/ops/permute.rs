@@ -59,8 +59,9 @@ impl Op for Permute {
         if entry == "copy" {
             let inner = &dims[dims.len() - 1];
             let mut others = dims[..dims.len() - 1].iter().map(|dim| dim.stride).chain([inner.size]);
-            vectors = inner.stride == 1 && others.all(|step| step.is_multiple_of(4));
-            kernel = kernel.constant("ALIGNED", vectors.into());
+            let aligned = inner.stride == 1 && others.all(|step| step.is_multiple_of(4));
+            vectors = inner.size.is_multiple_of(4);
+            kernel = kernel.constant("ALIGNED", aligned.into()).constant("WHOLE", vectors.into());
         }
         let dispatch = Dispatch::new(kernel).read(io.x(0)).write(io.y(0)).params(grid.params(grid.threads(), [0; 4]));
         let dispatch = dispatch.groups(grid.threads().div_ceil(64) as u64).cost(0, io.bytes());

@@ -47,14 +47,16 @@ impl Op for Roll {
         let is_index = io.x_desc(0).dtype == DType::U32;
         let mut kernel = Kernel::new(shader!("roll"), if is_index { "index" } else { "main" }, io.real());
         kernel = kernel.constant("FLIP", flip.into()).constant("BLOCK", block as u32);
-        let aligned = inner.is_multiple_of(4);
+        let (aligned, whole) = (inner.is_multiple_of(4), count.is_multiple_of(4));
         if !is_index {
-            kernel = kernel.constant("ALIGNED", aligned.into());
+            let turned = flip && inner == 1 && n.is_multiple_of(4);
+            let kinds = [("ALIGNED", aligned), ("TURNED", turned), ("WHOLE", whole)];
+            kernel = kinds.into_iter().fold(kernel, |kernel, (kind, set)| kernel.constant(kind, set.into()));
         }
         let dispatch = Dispatch::new(kernel).read(io.x(0)).write(io.y(0));
         let dispatch = dispatch.params(Params::new().all([count, n, inner, shift]));
         let dispatch = dispatch.groups(count.div_ceil(64 * block) as u64).cost(0, io.bytes());
-        out.push(if is_index { dispatch } else { dispatch.finishing().storing_vectors(aligned) });
+        out.push(if is_index { dispatch } else { dispatch.finishing().storing_vectors(whole) });
         Ok(())
     }
 

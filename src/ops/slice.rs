@@ -130,17 +130,17 @@ struct Ranges {
 impl Ranges {
     fn dispatch(&self, entry: &'static str, [x, y]: [kernel::Slice; 2], io: &Io, target: &Target) -> Dispatch {
         let aligned = [self.length, self.given, self.begin].iter().all(|size| size.is_multiple_of(4));
-        let block = 4 * neighbours(target);
+        let (whole, block) = (self.length.is_multiple_of(4), 4 * neighbours(target));
         let mut kernel = Kernel::new(shader!("slice"), entry, io.real()).constant("BLOCK", block as u32);
         if entry != "take_index" {
-            kernel = kernel.constant("ALIGNED", aligned.into());
+            kernel = kernel.constant("ALIGNED", aligned.into()).constant("WHOLE", whole.into());
         }
         let threads = self.rows * self.length.div_ceil(block);
         let params = Params::new().all([self.rows, self.length, self.given, self.begin]);
         let written = self.rows * self.length;
         let bytes = ((written.min(io.x_shape(0).numel()) + written) * io.y_desc(0).dtype.bytes()) as u64;
         let dispatch = Dispatch::new(kernel).read(x).write(y).params(params);
-        dispatch.groups(threads.div_ceil(64) as u64).cost(0, bytes).storing_vectors(aligned)
+        dispatch.groups(threads.div_ceil(64) as u64).cost(0, bytes).storing_vectors(whole)
     }
 }
 

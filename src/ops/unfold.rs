@@ -1,6 +1,7 @@
 //! unfold: y[(c, r, s), (i, j)] = x[c, i·stride − padding + r·dilation, …], the elements of every window as a column;
 //! fold adds the columns up again.
 
+use super::rows::neighbours;
 use super::windows::{Windows, finishes, float_of, images, kernel, writing};
 use crate::{
     data::{Shape, TensorDesc},
@@ -81,15 +82,15 @@ impl Unfold {
         // The elements of a window are the depth of its planes.
         let kernel = kernel(shader!("unfold"), entry, io, 3);
         let covering = windows.covering([1, height, width]);
-        let (kernel, over, terms) = if entry == "fold" {
+        let (kernel, over, terms, fours) = if entry == "fold" {
             finishes(target, &format!("an element in up to {:?} windows", &covering[1..]), covering)?;
             let terms = covering.iter().product::<usize>() * io.y_shape(0).numel();
-            (kernel.constant("DILATED", (self.dilation != [1, 1]).into()), x, terms)
+            (kernel.constant("DILATED", (self.dilation != [1, 1]).into()), x, terms, 1)
         } else {
-            (kernel, y, 0)
+            (kernel.constant("STEP_BY_STEP", (self.stride[1] == 1).into()), y, 0, neighbours(target))
         };
         let dispatch = Dispatch::new(kernel).read(io.x(0)).write(io.y(0)).params(windows.params(x, y));
-        out.push(writing(dispatch.cost(terms as u64, io.bytes()).finishing(), over));
+        out.push(writing(dispatch.cost(terms as u64, io.bytes()).finishing(), over, fours));
         Ok(())
     }
 }

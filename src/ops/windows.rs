@@ -22,11 +22,11 @@ fn three(values: &[usize], missing: usize) -> [usize; 3] {
     std::array::from_fn(|i| (i + values.len()).checked_sub(3).map_or(missing, |at| values[at]))
 }
 
-/// The dispatch with a thread for each four neighbours in the planes that it writes by `store_four`.
-pub(super) fn writing(mut dispatch: Dispatch, [planes, depth, height, width]: [usize; 4]) -> Dispatch {
+/// The dispatch with a thread for each `fours` times four neighbours in the planes that it writes by `store_four`.
+pub(super) fn writing(mut dispatch: Dispatch, [planes, depth, height, width]: [usize; 4], fours: usize) -> Dispatch {
     let whole = width.is_multiple_of(4);
-    dispatch.kernel = dispatch.kernel.constant("WHOLE", whole.into());
-    let threads = planes * depth * height * width.div_ceil(4);
+    dispatch.kernel = dispatch.kernel.constant("WHOLE", whole.into()).constant("FOURS", fours as u32);
+    let threads = planes * depth * height * width.div_ceil(4 * fours);
     dispatch.groups(threads.div_ceil(64) as u64).storing_vectors(whole)
 }
 
