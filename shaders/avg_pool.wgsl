@@ -1,10 +1,12 @@
 // y[p, i] = Σ x[p, h] / divisor(i) over the h in window i.
 //#import chain
 //#import index
+//#import near
+//#import turned
 //#import windows
 
 // [planes, depth, height, width]
-@group(0) @binding(0) var<storage, read> x: array<real>;
+@group(0) @binding(0) var<storage, read> x: array<vec4<real>>;
 // y [planes, windows]; below dx [planes, depth, height, width].
 @group(0) @binding(1) var<storage, read_write> y: array<real>;
 
@@ -45,6 +47,15 @@ fn divisor(depth: u32, row: u32, column: vec4<u32>) -> vec4<f32> {
     return plane;
 }
 
+fn number(i: u32) -> f32 {
+    return f32(x[i / 4u][i % 4u]);
+}
+
+// The value for the windows that hold a column, else 0.
+fn inside(value: f32, column: u32, begin: vec4<u32>, end: vec4<u32>) -> vec4<f32> {
+    return select(vec4<f32>(), vec4(value), (vec4(column) >= begin) & (vec4(column) < end));
+}
+
 @compute @workgroup_size(THREADS)
 fn avg_pool(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -65,7 +76,6 @@ fn avg_pool(
     }
     let begin = begin_inside(2u, four.column);
     let end = end_inside(2u, four.column);
-    let count = select(p.window.z, end.w - begin.x, TOGETHER);
     var sum = vec4<f32>();
     // One loop over the lines of a window, whether they lie in one plane or several.
     for (var n = 0u; n < lines; n++) {
@@ -74,14 +84,31 @@ fn avg_pool(
         let row = row_begin + n - d * rows - p.padding.y;
         // Columns count from the padding's first element.
         let line = row_index(four.plane, depth, row, p.x) - p.padding.z;
-        for (var s = 0u; s < count; s++) {
-            let column = select(begin, vec4(begin.x), TOGETHER) + s;
-            let i = line + column;
-            var value = vec4(f32(x[i.x]));
-            if !TOGETHER {
-                value = vec4<f32>(value.x, f32(x[i.y]), f32(x[i.z]), f32(x[i.w]));
+        if STEP > 0u {
+            let near = line_near(line + p.padding.z + four.column.x * STEP);
+            for (var s = 0u; s < COLUMNS; s++) {
+                let column = window_begin(2u, four.column) + s;
+                sum += select(vec4<f32>(), column_of(near, s), (column >= begin) & (column < end));
             }
-            sum += select(vec4<f32>(), value, (column >= begin) & (column < end));
+            continue;
+        }
+        if TOGETHER {
+            for (var column = begin.x; column < end.w; column += 4u) {
+                let i = line + column;
+                let v = i / 4u;
+                let value = turned(vec4<f32>(x[v]), vec4<f32>(x[v + 1u]), i % 4u);
+                sum += inside(value.x, column, begin, end);
+                sum += inside(value.y, column + 1u, begin, end);
+                sum += inside(value.z, column + 2u, begin, end);
+                sum += inside(value.w, column + 3u, begin, end);
+            }
+            continue;
+        }
+        for (var s = 0u; s < p.window.z; s++) {
+            let column = begin + s;
+            let i = line + column;
+            let value = vec4(number(i.x), number(i.y), number(i.z), number(i.w));
+            sum += select(vec4<f32>(), value, column < end);
         }
     }
     store_four(four, p.y, sum / divisor(four.depth, four.row, four.column));
@@ -112,7 +139,7 @@ fn avg_pool_grad(
         }
         let line = line_index(lines, n, four.plane);
         for (var s = first; s < last; s++) {
-            let share = f32(x[line + s]) / divisor(place.x, place.y, vec4(s)).x;
+            let share = number(line + s) / divisor(place.x, place.y, vec4(s)).x;
             sum += select(vec4<f32>(), vec4(share), lies_in(2u, s, column));
         }
     }

@@ -2,20 +2,25 @@
 //#import chain
 //#import index
 //#import nan
+//#import near
+//#import turned
 //#import windows
 
 // [planes, depth, height, width]
-@group(0) @binding(0) var<storage, read> x: array<real>;
+@group(0) @binding(0) var<storage, read> x: array<vec4<real>>;
 // y [planes, windows]; below also dx [planes, depth, height, width].
 @group(0) @binding(2) var<storage, read_write> y: array<real>;
 // [planes, windows]
-@group(0) @binding(3) var<storage, read_write> index: array<u32>;
+@group(0) @binding(3) var<storage, read_write> index: array<vec4<u32>>;
 
 const THREADS = 64u;
 const NOWHERE = 0xffffffffu;
-// The sides of a small window in a plane, so that drivers unroll its loops; 0 where `p.window` says them.
+// The rows of a small window in a plane, so that drivers unroll its loops, as COLUMNS are; 0 where `p.window` says them.
 override ROWS: u32 = 0u;
-override COLUMNS: u32 = 0u;
+
+fn number(i: u32) -> f32 {
+    return f32(x[i / 4u][i % 4u]);
+}
 
 // The maximum is the first one in row-major order, or the last NaN, as in PyTorch. A window without any element
 // gives −∞ and no place.
@@ -54,6 +59,10 @@ fn max_pool(
             first += source_depth * p.x.z * p.x.w;
             line_inside &= source_depth < p.x.y;
         }
+        var near = array<vec4<f32>, 4>();
+        if STEP > 0u {
+            near = line_near(plane + first + four.column.x * STEP);
+        }
         for (var s = 0u; s < count.z; s++) {
             let source_column = column + s * p.dilation.z - p.padding.z;
             var inside = vec4(line_inside) & (source_column < vec4(p.x.w));
@@ -62,7 +71,12 @@ fn max_pool(
             }
             let here = first + source_column;
             let i = plane + here;
-            let value = vec4<f32>(f32(x[i.x]), f32(x[i.y]), f32(x[i.z]), f32(x[i.w]));
+            var value = vec4<f32>();
+            if STEP > 0u {
+                value = column_of(near, s);
+            } else {
+                value = vec4(number(i.x), number(i.y), number(i.z), number(i.w));
+            }
             let value_is_nan = vec4<bool>(is_nan(value.x), is_nan(value.y), is_nan(value.z), is_nan(value.w));
             let larger = (value > best) & !best_is_nan;
             let better = inside & (larger | value_is_nan | (place == vec4(NOWHERE)));
@@ -73,16 +87,23 @@ fn max_pool(
     }
     store_four(four, p.y, best);
     let to = row_index(four.plane, four.depth, four.row, p.y) + four.column;
+    if WHOLE {
+        index[to.x / 4u] = place;
+        return;
+    }
     let inside = four.column < vec4(p.y.w);
-    if inside.x { index[to.x] = place.x; }
-    if inside.y { index[to.y] = place.y; }
-    if inside.z { index[to.z] = place.z; }
-    if inside.w { index[to.w] = place.w; }
+    if inside.x { index[to.x / 4u][to.x % 4u] = place.x; }
+    if inside.y { index[to.y / 4u][to.y % 4u] = place.y; }
+    if inside.z { index[to.z / 4u][to.z % 4u] = place.z; }
+    if inside.w { index[to.w / 4u][to.w % 4u] = place.w; }
 }
 
 // [planes, windows]
-@group(0) @binding(0) var<storage, read> dy: array<real>;
-@group(0) @binding(1) var<storage, read> chosen: array<u32>;
+@group(0) @binding(0) var<storage, read> dy: array<vec4<real>>;
+@group(0) @binding(1) var<storage, read> chosen: array<vec4<u32>>;
+
+// Whether at most four windows side by side cover four neighbours.
+override CLOSE: bool = false;
 
 // dx[p, h] = Σ dy[p, i] over the windows whose maximum is at h. Every element of dx looks at the windows it lies in,
 // so no two threads add to one element and the order of the sum is fixed.
@@ -103,8 +124,21 @@ fn max_pool_grad(
     var sum = vec4<f32>();
     for (var n = 0u; n < lines.count; n++) {
         let line = line_index(lines, n, four.plane);
+        if CLOSE {
+            let i = line + column;
+            let v = i / 4u;
+            let slope = turned(vec4<f32>(dy[v]), vec4<f32>(dy[v + 1u]), i % 4u);
+            let there = column + vec4(0u, 1u, 2u, 3u) < vec4(column_end);
+            let largest = select(vec4(NOWHERE), turned_words(chosen[v], chosen[v + 1u], i % 4u), there);
+            sum += select(vec4<f32>(), slope.xxxx, place == largest.xxxx);
+            sum += select(vec4<f32>(), slope.yyyy, place == largest.yyyy);
+            sum += select(vec4<f32>(), slope.zzzz, place == largest.zzzz);
+            sum += select(vec4<f32>(), slope.wwww, place == largest.wwww);
+            continue;
+        }
         for (var s = column; s < column_end; s++) {
-            sum += select(vec4<f32>(), vec4(f32(dy[line + s])), place == vec4(chosen[line + s]));
+            let i = line + s;
+            sum += select(vec4<f32>(), vec4(f32(dy[i / 4u][i % 4u])), place == vec4(chosen[i / 4u][i % 4u]));
         }
     }
     store_four(four, p.x, sum);
@@ -122,7 +156,7 @@ fn max_pool_take(
     if i >= p.y.x * windows {
         return;
     }
-    let place = chosen[i];
+    let place = chosen[i / 4u][i % 4u];
     let plane = row_index(i / windows, 0u, 0u, p.x);
-    store(i, select(f32(x[plane + place]), 0.0, place == NOWHERE));
+    store(i, select(number(plane + place), 0.0, place == NOWHERE));
 }

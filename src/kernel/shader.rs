@@ -62,6 +62,7 @@ static LIBRARY: &[&Shader] = library![
     "index"
     "matrix"
     "nan"
+    "near"
     "planes"
     "random"
     "recurrent"

@@ -254,7 +254,8 @@ impl Op for Averages {
         let columns = if self.windows.touch() { four } else { window[2] };
         finishes(target, &format!("window {:?}", &window[3 - dims..]), [window[0], window[1], columns])?;
         let elements = io.y_shape(0).numel() * window.iter().product::<usize>();
-        let dispatch = Dispatch::new(self.kernel("avg_pool", io)).read(io.x(0)).write(io.y(0));
+        let kernel = self.windows.reading_near(self.kernel("avg_pool", io), x, target);
+        let dispatch = Dispatch::new(kernel).read(io.x(0)).write(io.y(0));
         let dispatch = writing(dispatch.params(self.params(x, y)), y, 1);
         out.push(dispatch.cost(elements as u64, io.bytes()).finishing());
         Ok(())

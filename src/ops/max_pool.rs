@@ -248,8 +248,9 @@ impl Op for Maxima {
         finishes(target, &format!("window {:?}", &window[3 - dims..]), window)?;
         let elements = io.y_shape(0).numel() * window.iter().product::<usize>();
         let kernel = self.windows.kernel(shader!("max_pool"), "max_pool", io);
-        let kernel = match self.windows.small() {
-            Some([rows, columns]) => kernel.constant("ROWS", rows as u32).constant("COLUMNS", columns as u32),
+        let kernel = self.windows.reading_near(kernel, x, target);
+        let kernel = match self.windows.small_rows() {
+            Some(rows) => kernel.constant("ROWS", rows as u32),
             None => kernel,
         };
         let dispatch = Dispatch::new(kernel)
@@ -296,7 +297,8 @@ impl Op for MaximaGrad {
         let covering = self.windows.covering([x[1], x[2], x[3]]);
         finishes(target, &format!("an element in up to {:?} windows", &covering[3 - dims..]), covering)?;
         let elements = io.y_shape(0).numel() * covering.iter().product::<usize>();
-        let dispatch = Dispatch::new(self.windows.kernel(shader!("max_pool"), "max_pool_grad", io))
+        let kernel = self.windows.kernel(shader!("max_pool"), "max_pool_grad", io);
+        let dispatch = Dispatch::new(kernel.constant("CLOSE", (covering[2] <= 4).into()))
             .read(io.x(0))
             .read(io.x(1))
             .write(io.y(0))

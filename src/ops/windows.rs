@@ -81,15 +81,34 @@ enum Kind {
 }
 
 impl Windows {
-    /// The rows and columns of windows in a plane that slide and have few elements: worth a pipeline of their own,
+    /// The rows of windows in a plane that slide and have few elements: worth a pipeline of their own,
     /// because a software driver runs their loops ten times as fast when it can unroll them.
-    pub fn small(&self) -> Option<[usize; 2]> {
+    pub fn small_rows(&self) -> Option<usize> {
         match self.kind {
-            Kind::Sliding { kernel: [_, rows, columns], .. } if self.dims < 3 && rows * columns <= 9 => {
-                Some([rows, columns])
-            }
+            Kind::Sliding { kernel: [_, rows, columns], .. } if self.dims < 3 && rows * columns <= 9 => Some(rows),
             _ => None,
         }
+    }
+
+    /// A kernel that imports `near`: it reads lines as vectors on software drivers where four windows side by side lie
+    /// within four elements before the first one and twelve from it on, and knows the columns of small windows.
+    pub fn reading_near(&self, kernel: Kernel, [.., width]: [usize; 4], target: &Target) -> Kernel {
+        let Kind::Sliding { kernel: [.., columns], stride: [.., step], padding: [.., before], dilation, .. } =
+            self.kind
+        else {
+            return kernel;
+        };
+        let is_near = before <= 4 && before < columns && 3 * step + columns - before <= 12 && dilation[2] == 1;
+        let is_near = is_near && target.class.is_software();
+        let kernel = match is_near || self.small_rows().is_some() {
+            true => kernel.constant("COLUMNS", columns as u32),
+            false => kernel,
+        };
+        if !is_near {
+            return kernel;
+        }
+        let kernel = kernel.constant("STEP", step as u32).constant("BEFORE", before as u32);
+        kernel.constant("WHOLE_ROWS", width.is_multiple_of(4).into())
     }
 
     /// Windows that slide over padded planes; [`checked`](Windows::checked) says whether the numbers fit.
