@@ -4,9 +4,10 @@
 //#import index
 
 const THREADS = 64u;
-// Vectors per thread: neighbours where a thread is a processor lane, strided where threads load together.
+// Vectors of a thread of a GPU; those of a software driver's are `chain_vectors`.
 const VECTORS = 4u;
-override NEIGHBOURS: bool = false;
+// Whether threads are the lanes of a processor, eight of which read and write neighbours.
+override LANES: bool = false;
 
 @compute @workgroup_size(64)
 fn main(
@@ -14,18 +15,19 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let block = workgroup_index(group, groups) * THREADS * VECTORS;
-    let first = block + select(thread, thread * VECTORS, NEIGHBOURS);
+    let number = workgroup_index(group, groups);
     let length = chain_length();
-    if NEIGHBOURS {
-        // Mesa's software driver would copy what is in a loop whose length it knows.
-        for (var i = first; i < min(first + VECTORS, length); i++) {
+    if LANES {
+        // To begin costs a lane as much as a vector or two. Mesa's driver would copy what is in a loop whose length it knows.
+        let vectors = chain_vectors();
+        let first = (number * THREADS + thread / 8u * 8u) * vectors + thread % 8u;
+        for (var i = first; i < min(first + 8u * vectors, length); i += 8u) {
             chain(i);
         }
         return;
     }
     for (var v = 0u; v < VECTORS; v++) {
-        let i = first + v * THREADS;
+        let i = (number * VECTORS + v) * THREADS + thread;
         if i < length {
             chain(i);
         }

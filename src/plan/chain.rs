@@ -257,9 +257,8 @@ impl Chain {
             }
         }
         let written = self.write(&indexing, width, false);
-        let neighbours = u32::from(target.class.is_software());
-        let mut kernel =
-            Kernel::new(crate::shader!("pointwise"), "main", DType::F32).constant("NEIGHBOURS", neighbours);
+        let lanes = target.class.is_software();
+        let mut kernel = Kernel::new(crate::shader!("pointwise"), "main", DType::F32).constant("LANES", lanes.into());
         kernel.chain = Some(written.text);
 
         // A part ends on a multiple of 1024 elements, which every binding alignment divides.
@@ -278,10 +277,13 @@ impl Chain {
                 Slice { value, offset: (base * dtype.bytes()) as u64, bytes: (parts > 1).then_some(bytes) }
             };
             let mut words = written.words.clone();
+            // Lanes of a processor take many vectors each, where that leaves work for many processors.
+            let vectors = if lanes { (count / width / (64 * 32)).clamp(4, 32) } else { 4 };
             words[0] = (count / width) as u32;
             words[1] = base as u32;
+            words[2] = vectors as u32;
             let mut dispatch = Dispatch::new(kernel.clone())
-                .groups((count / width).div_ceil(64 * 4) as u64)
+                .groups((count / width).div_ceil(64 * vectors) as u64)
                 .cost(self.flops() / parts, self.bytes() / parts);
             dispatch.args = self.args(
                 &words,
@@ -333,7 +335,8 @@ impl Chain {
     fn write(&self, indexing: &Indexing, width: usize, behind: bool) -> Written {
         let mut words = Words { words: Vec::new() };
         // A chain behind another kernel is told its element; on its own it counts from a part's base.
-        let (length, base) = if behind { Default::default() } else { (words.push(0), words.push(0)) };
+        let [length, base, vectors] =
+            if behind { Default::default() } else { [words.push(0), words.push(0), words.push(0)] };
         // Sizes are only asked for where an input is strided; a uniform nobody reads has no binding.
         let sizes = if indexing.strided().next().is_some() { &indexing.dims[..] } else { &[] };
         let dims: Vec<String> = sizes.iter().map(|&size| words.push(size as u32)).collect();
@@ -394,6 +397,7 @@ impl Chain {
         } else {
             let scale = if width == 4 { " * 4u" } else { "" };
             let _ = writeln!(body, "fn chain_length() -> u32 {{ return {length}; }}");
+            let _ = writeln!(body, "fn chain_vectors() -> u32 {{ return {vectors}; }}");
             let _ = writeln!(body, "fn chain(i: u32) {{\n    let e = {base} + i{scale};");
         }
         if !dims.is_empty() {
