@@ -133,7 +133,7 @@ mod tests {
 
     /// What a dropout with this stream keeps at a step.
     fn keeps(probability: f64, stream: u32, step: u32, i: usize) -> bool {
-        let word = philox([i as u32 / 4, stream, step, 1], [SEED as u32, (SEED >> 32) as u32])[i as usize % 4];
+        let word = philox([i as u32 / 4, stream, step, 1], [SEED as u32, (SEED >> 32) as u32])[i % 4];
         f64::from(word) < (1.0 - probability) * 4_294_967_296.0
     }
 

@@ -45,7 +45,7 @@ impl Op for Permute {
             copy_in_pieces(&dims, is_index, io, target, out);
             return Ok(());
         }
-        let (entry, grid) = match Grid::exchange(&dims, neighbours(target)) {
+        let (entry, grid) = match Grid::exchange(&dims, neighbours(target).min(4)) {
             Some(grid) if !is_index => ("exchange", grid),
             _ => (if is_index { "copy_index" } else { "copy" }, Grid::copy(&dims, 4 * neighbours(target))),
         };

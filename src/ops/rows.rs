@@ -161,7 +161,7 @@ pub(super) fn with_lanes(kernel: Kernel, lanes: usize, target: &Target) -> Kerne
 /// Neighbouring vectors of four elements for one thread: a lane of a processor reads whole cache
 /// lines, threads of a GPU share them.
 pub(super) fn neighbours(target: &Target) -> usize {
-    if target.class.is_software() { 4 } else { 1 }
+    if target.class.is_software() { 8 } else { 1 }
 }
 
 /// Neighbouring vectors of four columns for one thread that goes down them. A lane that reads by itself reads whole cache
