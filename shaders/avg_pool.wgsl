@@ -47,10 +47,6 @@ fn divisor(depth: u32, row: u32, column: vec4<u32>) -> vec4<f32> {
     return plane;
 }
 
-fn number(i: u32) -> f32 {
-    return f32(x[i / 4u][i % 4u]);
-}
-
 // The value for the windows that hold a column, else 0.
 fn inside(value: f32, column: u32, begin: vec4<u32>, end: vec4<u32>) -> vec4<f32> {
     return select(vec4<f32>(), vec4(value), (vec4(column) >= begin) & (vec4(column) < end));

@@ -12,7 +12,7 @@ struct Sizes {
 }
 
 // [planes, depth, height, width]
-@group(0) @binding(0) var<storage, read> x: array<real>;
+@group(0) @binding(0) var<storage, read> x: array<vec4<real>>;
 // y [planes, depth, height, width]; below dx, likewise.
 @group(0) @binding(1) var<storage, read_write> y: array<real>;
 @group(0) @binding(2) var<uniform> sizes: Sizes;
@@ -94,12 +94,12 @@ fn between_rows(four: Four, depth: u32) -> vec4<f32> {
 
 fn between_columns(line: u32, column: Taps) -> vec4<f32> {
     let i = line + column.first;
-    let first = vec4<f32>(f32(x[i.x]), f32(x[i.y]), f32(x[i.z]), f32(x[i.w]));
+    let first = vec4(number(i.x), number(i.y), number(i.z), number(i.w));
     if !is_linear() {
         return first;
     }
     let k = line + column.second;
-    let second = vec4<f32>(f32(x[k.x]), f32(x[k.y]), f32(x[k.z]), f32(x[k.w]));
+    let second = vec4(number(k.x), number(k.y), number(k.z), number(k.w));
     return (1.0 - column.part) * first + column.part * second;
 }
 
@@ -124,17 +124,10 @@ fn interpolate_grad(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    var four = find_four(workgroup_index(group, groups) * THREADS + thread, sizes.x);
+    let four = find_four(workgroup_index(group, groups) * THREADS + thread, sizes.x);
     if four.plane >= sizes.x.x {
         return;
     }
-    for (var n = 0u; n < FOURS && four.column.x < sizes.x.w; n++) {
-        interpolate_grad_four(four);
-        four.column += 4u;
-    }
-}
-
-fn interpolate_grad_four(four: Four) {
     let depths = select(vec2(0u, 1u), takers(0u, four.depth, four.depth), SOLID);
     let rows = takers(1u, four.row, four.row);
     let columns = takers(2u, four.column.x, four.column.w);
@@ -153,7 +146,7 @@ fn interpolate_grad_four(four: Four) {
             let part = row.part.x * select(1.0, depth.part.x, SOLID);
             for (var s = columns.x; s < columns.y; s++) {
                 let column = taken(2u, s, four.column);
-                sum += select(vec4<f32>(), f32(x[line + s]) * part * column.part, column.any);
+                sum += select(vec4<f32>(), number(line + s) * part * column.part, column.any);
             }
         }
     }

@@ -199,6 +199,9 @@ fn hold_d(start: u32, lane: u32, x0: f32) -> Held {
     return d;
 }
 
+// How many rows the threads of a row take, one after the other; for several they keep γ and β.
+override EACH: u32 = 1u;
+
 fn held_weight(lane: u32, j: u32) -> vec4<f32> {
     return load_weight(held_from(lane, j));
 }
@@ -249,25 +252,27 @@ fn hold_biases(lane: u32) -> Held {
     return biases;
 }
 
-fn put_y(start: u32, lane: u32, j: u32, y: vec4<f32>) {
+fn put_y(start: u32, lane: u32, j: u32, normalised: vec4<f32>, weight: vec4<f32>, bias: vec4<f32>) {
     if held_has(lane, j) {
-        store4(start + held_at(lane, j), y);
+        let k = held_at(lane, j);
+        if EACH > 1u {
+            store4(start + k, weight * normalised + bias);
+        } else {
+            store4(start + k, load_weight(k) * normalised + load_bias(k));
+        }
     }
 }
 
-fn put_eight(start: u32, lane: u32, j: u32, y: Eight) {
-    put_y(start, lane, j, y[0]);
-    put_y(start, lane, j + 1u, y[1]);
-    put_y(start, lane, j + 2u, y[2]);
-    put_y(start, lane, j + 3u, y[3]);
-    put_y(start, lane, j + 4u, y[4]);
-    put_y(start, lane, j + 5u, y[5]);
-    put_y(start, lane, j + 6u, y[6]);
-    put_y(start, lane, j + 7u, y[7]);
+fn put_eight(start: u32, lane: u32, j: u32, y: Eight, weights: Eight, biases: Eight) {
+    put_y(start, lane, j, y[0], weights[0], biases[0]);
+    put_y(start, lane, j + 1u, y[1], weights[1], biases[1]);
+    put_y(start, lane, j + 2u, y[2], weights[2], biases[2]);
+    put_y(start, lane, j + 3u, y[3], weights[3], biases[3]);
+    put_y(start, lane, j + 4u, y[4], weights[4], biases[4]);
+    put_y(start, lane, j + 5u, y[5], weights[5], biases[5]);
+    put_y(start, lane, j + 6u, y[6], weights[6], biases[6]);
+    put_y(start, lane, j + 7u, y[7], weights[7], biases[7]);
 }
-
-// How many rows the threads of a row take, one after the other, for which they keep γ and β.
-override EACH: u32 = 1u;
 
 // LANES threads for each row, which keep it.
 @compute @workgroup_size(WIDTH)
@@ -278,8 +283,12 @@ fn held_rows(
 ) {
     let first = (workgroup_index(group, groups) * (WIDTH / LANES) + thread / LANES) * EACH;
     let lane = thread % LANES;
-    let weights = hold_weights(lane);
-    let biases = hold_biases(lane);
+    var weights = Held();
+    var biases = Held();
+    if EACH > 1u {
+        weights = hold_weights(lane);
+        biases = hold_biases(lane);
+    }
     for (var i = 0u; i < EACH; i++) {
         let row = first + i;
         // Threads past the last row compute it again.
@@ -291,17 +300,17 @@ fn held_rows(
         }
         let c = held_minus(d, m);
         let r = 1.0 / sqrt(tree(SUM, thread, held_sum(lane, held_product(c, c))) / f32(p.n) + p.eps);
-        let y = held_plus(held_product(weights, held_times(c, r)), biases);
+        let y = held_times(c, r);
         if row < p.rows {
-            put_eight(start, lane, 0u, y.a);
+            put_eight(start, lane, 0u, y.a, weights.a, biases.a);
             if HELD > 8u {
-                put_eight(start, lane, 8u, y.b);
+                put_eight(start, lane, 8u, y.b, weights.b, biases.b);
             }
             if HELD > 16u {
-                put_eight(start, lane, 16u, y.c);
+                put_eight(start, lane, 16u, y.c, weights.c, biases.c);
             }
             if HELD > 24u {
-                put_eight(start, lane, 24u, y.d);
+                put_eight(start, lane, 24u, y.d, weights.d, biases.d);
             }
             if lane == 0u {
                 mean[row] = m;
@@ -411,7 +420,11 @@ fn backward_rows(
 }
 
 fn held_g(start: u32, lane: u32, j: u32, weight: vec4<f32>) -> vec4<f32> {
-    return scaled(weight, load_dy(start, held_from(lane, j)));
+    let k = held_from(lane, j);
+    if EACH > 1u {
+        return scaled(weight, load_dy(start, k));
+    }
+    return load_g(start, k);
 }
 
 fn hold_g(start: u32, lane: u32, j: u32, weights: Eight) -> Eight {
@@ -454,7 +467,10 @@ fn backward_held_rows(
 ) {
     let first = (workgroup_index(group, groups) * (WIDTH / LANES) + thread / LANES) * EACH;
     let lane = thread % LANES;
-    let weights = hold_weights(lane);
+    var weights = Held();
+    if EACH > 1u {
+        weights = hold_weights(lane);
+    }
     for (var i = 0u; i < EACH; i++) {
         let row = first + i;
         let own = row_of(min(row, p.rows - 1u));

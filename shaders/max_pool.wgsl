@@ -18,10 +18,6 @@ const NOWHERE = 0xffffffffu;
 // The rows of a small window in a plane, so that drivers unroll its loops, as COLUMNS are; 0 where `p.window` says them.
 override ROWS: u32 = 0u;
 
-fn number(i: u32) -> f32 {
-    return f32(x[i / 4u][i % 4u]);
-}
-
 // The maximum is the first one in row-major order, or the last NaN, as in PyTorch. A window without any element
 // gives −∞ and no place.
 @compute @workgroup_size(THREADS)

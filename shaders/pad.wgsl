@@ -75,10 +75,6 @@ fn pad_four(four: Four) {
     }
 }
 
-fn number(i: u32) -> f32 {
-    return f32(x[i / 4u][i % 4u]);
-}
-
 struct Rows {
     outer: u32,
     // Elements of a row of x and of y, and of what lies behind each of them.

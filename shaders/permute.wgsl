@@ -5,15 +5,11 @@
 struct Params {
     // Threads.
     count: u32,
-    pad3: u32,
     // Elements of y along its last coordinate, and how far apart they are in x.
     last: u32,
     stride: u32,
     // How far apart in y neighbours in x are, for `exchange`.
     across: u32,
-    pad0: u32,
-    pad1: u32,
-    pad2: u32,
     // The coordinates of a thread: how many there are, and what one step means in x and in y.
     sizes: array<vec4<u32>, 2>,
     x_steps: array<vec4<u32>, 2>,

@@ -14,10 +14,6 @@ const THREADS = 64u;
 // Whether windows side by side are neighbours.
 override STEP_BY_STEP: bool = false;
 
-fn number(i: u32) -> f32 {
-    return f32(x[i / 4u][i % 4u]);
-}
-
 @compute @workgroup_size(THREADS)
 fn unfold(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -70,17 +66,10 @@ fn fold(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    var four = find_four(workgroup_index(group, groups) * THREADS + thread, p.x);
+    let four = find_four(workgroup_index(group, groups) * THREADS + thread, p.x);
     if four.plane >= p.x.x {
         return;
     }
-    for (var n = 0u; n < FOURS && four.column.x < p.x.w; n++) {
-        fold_four(four);
-        four.column += 4u;
-    }
-}
-
-fn fold_four(four: Four) {
     let row = four.row + p.padding.y;
     let column = four.column + p.padding.z;
     let first = vec2(first_window(1u, row), first_window(2u, column.x));

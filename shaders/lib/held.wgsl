@@ -56,10 +56,6 @@ fn eight_product(x: Eight, y: Eight) -> Eight {
     return Eight(x[0] * y[0], x[1] * y[1], x[2] * y[2], x[3] * y[3], x[4] * y[4], x[5] * y[5], x[6] * y[6], x[7] * y[7]);
 }
 
-fn eight_plus(x: Eight, y: Eight) -> Eight {
-    return Eight(x[0] + y[0], x[1] + y[1], x[2] + y[2], x[3] + y[3], x[4] + y[4], x[5] + y[5], x[6] + y[6], x[7] + y[7]);
-}
-
 fn eight_minus(x: Eight, y: f32) -> Eight {
     return Eight(x[0] - y, x[1] - y, x[2] - y, x[3] - y, x[4] - y, x[5] - y, x[6] - y, x[7] - y);
 }
@@ -107,21 +103,6 @@ fn held_product(x: Held, y: Held) -> Held {
     }
     if HELD > 24u {
         z.d = eight_product(x.d, y.d);
-    }
-    return z;
-}
-
-fn held_plus(x: Held, y: Held) -> Held {
-    var z = Held();
-    z.a = eight_plus(x.a, y.a);
-    if HELD > 8u {
-        z.b = eight_plus(x.b, y.b);
-    }
-    if HELD > 16u {
-        z.c = eight_plus(x.c, y.c);
-    }
-    if HELD > 24u {
-        z.d = eight_plus(x.d, y.d);
     }
     return z;
 }

@@ -34,6 +34,11 @@ fn row_index(plane: u32, depth: u32, row: u32, sizes: vec4<u32>) -> u32 {
     return ((plane * sizes.y + depth) * sizes.z + row) * sizes.w;
 }
 
+// An element of the file's `x`, an array of vectors.
+fn number(i: u32) -> f32 {
+    return f32(x[i / 4u][i % 4u]);
+}
+
 fn store_four(four: Four, sizes: vec4<u32>, values: vec4<f32>) {
     let to = row_index(four.plane, four.depth, four.row, sizes) + four.column.x;
     if WHOLE {

@@ -157,7 +157,7 @@ impl Pointwise {
         self
     }
 
-    /// The same with the words that `function` draws.
+    /// The same with the words that `function` of the same file draws, given some of the inputs and its own scalars.
     pub fn drawing(mut self, function: &'static str, inputs: Range<usize>, scalars: &[u32]) -> Pointwise {
         self.draws = Some(Draws { function, inputs, scalars: scalars.iter().map(|&word| Scalar::U32(word)).collect() });
         self

@@ -121,6 +121,9 @@ pub(super) mod tests {
             .shapes([&[][..], &[2, 3]])
             .shapes([&[2, 1, 3][..], &[5, 1]])
             .shapes([&[17, 256][..], &[17, 1]])
+            // As many as fours have, whose elements lie apart.
+            .shapes([&[4, 1, 3][..], &[5, 1]])
+            .shapes([&[2, 3, 1, 6][..], &[3, 4, 1]])
             .range(range.0, range.1)
             .run();
     }

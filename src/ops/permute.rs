@@ -186,7 +186,7 @@ impl Grid {
             let values: SmallVec<[usize; MOST]> = self.dims.iter().map(of).chain([0; MOST]).take(MOST).collect();
             values
         };
-        let params = Params::new().all([count, 0, self.last, self.stride, self.across, 0, 0, 0]);
+        let params = Params::new().all([count, self.last, self.stride, self.across]);
         params.all(column(|dim| dim.size)).all(column(|dim| dim.stride)).all(column(|dim| dim.y_stride)).all(window)
     }
 }

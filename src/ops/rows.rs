@@ -78,7 +78,7 @@ impl Rows {
     /// A dispatch of one of three entry points: a thread for each row on software drivers and for rows
     /// whose elements are apart or few, else as many threads as leave each about eight elements, which
     /// keep rows that are not too long where the third is given. There eight threads of a software driver share a row
-    /// that is neither short nor long.
+    /// that is neither short nor long, and keep it likewise.
     pub fn dispatch(
         &self,
         shader: &'static Shader,
