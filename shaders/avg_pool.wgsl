@@ -2,7 +2,6 @@
 //#import chain
 //#import index
 //#import near
-//#import turned
 //#import windows
 
 // [planes, depth, height, width]
@@ -78,10 +77,11 @@ fn avg_pool(
         let d = select(0u, n / rows, SOLID);
         let depth = depth_begin + d - p.padding.x;
         let row = row_begin + n - d * rows - p.padding.y;
+        let first = row_index(four.plane, depth, row, p.x);
         // Columns count from the padding's first element.
-        let line = row_index(four.plane, depth, row, p.x) - p.padding.z;
+        let line = first - p.padding.z;
         if STEP > 0u {
-            let near = line_near(line + p.padding.z + four.column.x * STEP);
+            let near = line_near(first + four.column.x * STEP);
             for (var s = 0u; s < COLUMNS; s++) {
                 let column = window_begin(2u, four.column) + s;
                 sum += select(vec4<f32>(), column_of(near, s), (column >= begin) & (column < end));
@@ -90,9 +90,7 @@ fn avg_pool(
         }
         if TOGETHER {
             for (var column = begin.x; column < end.w; column += 4u) {
-                let i = line + column;
-                let v = i / 4u;
-                let value = turned(vec4<f32>(x[v]), vec4<f32>(x[v + 1u]), i % 4u);
+                let value = numbers(line + column);
                 sum += inside(value.x, column, begin, end);
                 sum += inside(value.y, column + 1u, begin, end);
                 sum += inside(value.z, column + 2u, begin, end);

@@ -1,5 +1,6 @@
 // y[o, k, i] = x[o, index[o, k, i], i]; an index past the end of x gives NaN or, where asked, 0.
 //#import chain
+//#import elements
 //#import index
 
 struct Sizes {
@@ -30,33 +31,6 @@ override BLOCK: u32 = 4u;
 // Whether a missing element is 0.
 override ZERO: bool = false;
 
-// An element of y, or of what is placed by its index.
-struct Element {
-    outer: u32,
-    k: u32,
-    i: u32,
-}
-
-fn element_of(e: u32) -> Element {
-    let row = e / sizes.inner;
-    return Element(row / sizes.m, row % sizes.m, e - row * sizes.inner);
-}
-
-// The element `step` further, which lies in this row or at the beginning of the next.
-fn following(element: Element, step: u32) -> Element {
-    var next = element;
-    next.i += step;
-    if next.i >= sizes.inner {
-        next.i -= sizes.inner;
-        next.k += 1u;
-        if next.k == sizes.m {
-            next.k = 0u;
-            next.outer += 1u;
-        }
-    }
-    return next;
-}
-
 fn index_of(element: Element) -> u32 {
     return index[element.outer * sizes.outer_step + element.k * sizes.row_step + element.i * sizes.inner_step];
 }
@@ -85,11 +59,9 @@ fn gather(
             store4(e, select(vec4(missing()), vec4<f32>(x[source(element, id) / 4u]), id < sizes.n));
             element = following(element, 4u);
         } else if WHOLE {
-            let b = following(element, 1u);
-            let c = following(b, 1u);
-            let d = following(c, 1u);
-            store4(e, vec4(taken(element), taken(b), taken(c), taken(d)));
-            element = following(d, 1u);
+            let four = four_taken(element);
+            store4(e, four.values);
+            element = four.next;
         } else {
             store(e, taken(element));
             element = following(element, 1u);

@@ -202,6 +202,7 @@ fn hold_d(start: u32, lane: u32, x0: f32) -> Held {
 // How many rows the threads of a row take, one after the other; for several they keep γ and β.
 override EACH: u32 = 1u;
 
+// Apart from each other, as a kernel binds what its functions name: backward has no β.
 fn held_weight(lane: u32, j: u32) -> vec4<f32> {
     return load_weight(held_from(lane, j));
 }

@@ -2,7 +2,6 @@
 //#import chain
 //#import index
 //#import planes
-//#import turned
 
 struct Sizes {
     // Planes, depth, height and width.
@@ -66,10 +65,8 @@ fn pad_four(four: Four) {
     let i = row_index(four.plane, depth, row, sizes.x) + column;
     if MODE == CONSTANT {
         // Neighbours in y are neighbours in x.
-        let v = vector_of(i.x);
         let inside = vec4(depth < sizes.x.y && row < sizes.x.z) & (column < vec4(sizes.x.w));
-        let value = turned(vec4<f32>(x[v]), vec4<f32>(x[v + 1u]), i.x % 4u);
-        store_four(four, sizes.y, select(vec4(sizes.value), value, inside));
+        store_four(four, sizes.y, select(vec4(sizes.value), numbers(i.x), inside));
     } else {
         store_four(four, sizes.y, vec4(number(i.x), number(i.y), number(i.z), number(i.w)));
     }

@@ -8,12 +8,6 @@ fn random_uniform_element(center: f32, half: f32, words: vec4<u32>, j: u32) -> f
     return center + half * (2.0 * random_uniform(words[j]) - 1.0);
 }
 
-// The words of elements 4i to 4i + 3 of a stream in a step. The last counter word sets them apart from those of initial
-// values.
-fn draw_words(low: u32, high: u32, step: u32, stream: u32, i: u32) -> vec4<u32> {
-    return philox(vec4(i, stream, step, 1u), vec2(low, high));
-}
-
 // start + span·u, where rounding shall not reach the end.
 fn draw_uniform(start: f32, span: f32, top: f32, words: vec4<u32>, j: u32) -> f32 {
     return min(start + span * random_uniform(words[j]), top);

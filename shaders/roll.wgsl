@@ -1,18 +1,19 @@
-// y[o, k, i] = x[o, (k + shift) mod n, i], or x[o, n − 1 − k, i].
+// y[o, k, i] = x[o, (k + shift) mod m, i], or x[o, m − 1 − k, i].
 //#import chain
+//#import elements
 //#import index
 
 struct Sizes {
     // Elements, the axis k, and the elements i behind it.
     count: u32,
-    n: u32,
+    m: u32,
     inner: u32,
     shift: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<real>>; // [outer, n, inner]
+@group(0) @binding(0) var<storage, read> x: array<vec4<real>>; // [outer, m, inner]
 @group(0) @binding(1) var<storage, read> x_index: array<u32>; // the same of indices
-@group(0) @binding(2) var<storage, read_write> y: array<real>; // [outer, n, inner]
+@group(0) @binding(2) var<storage, read_write> y: array<real>; // [outer, m, inner]
 @group(0) @binding(3) var<storage, read_write> y_index: array<u32>; // the same of indices
 @group(0) @binding(15) var<uniform> sizes: Sizes;
 
@@ -27,40 +28,12 @@ override TURNED: bool = false;
 // Neighbours that a thread takes: a multiple of 4.
 override BLOCK: u32 = 4u;
 
-// An element of y.
-struct Element {
-    begin: u32,
-    k: u32,
-    i: u32,
-}
-
-fn element_of(e: u32) -> Element {
-    let row = e / sizes.inner;
-    let begin = row / sizes.n * sizes.n;
-    return Element(begin, row - begin, e - row * sizes.inner);
-}
-
-// The element `step` further, which lies in this row or at the beginning of the next.
-fn following(element: Element, step: u32) -> Element {
-    var next = element;
-    next.i += step;
-    if next.i >= sizes.inner {
-        next.i -= sizes.inner;
-        next.k += 1u;
-        if next.k == sizes.n {
-            next.k = 0u;
-            next.begin += sizes.n;
-        }
-    }
-    return next;
-}
-
 // Where an element comes from.
 fn source(element: Element) -> u32 {
     let k = element.k;
     // k + shift may be beyond 32 bits.
-    let rolled = select(k + sizes.shift, k - (sizes.n - sizes.shift), k >= sizes.n - sizes.shift);
-    return (element.begin + select(rolled, sizes.n - 1u - k, FLIP)) * sizes.inner + element.i;
+    let rolled = select(k + sizes.shift, k - (sizes.m - sizes.shift), k >= sizes.m - sizes.shift);
+    return (element.outer * sizes.m + select(rolled, sizes.m - 1u - k, FLIP)) * sizes.inner + element.i;
 }
 
 @compute @workgroup_size(64)
@@ -77,14 +50,12 @@ fn main(
             element = following(element, 4u);
         } else if TURNED {
             store4(e, vec4<f32>(x[source(element) / 4u].wzyx));
-            let last = Element(element.begin, element.k + 3u, 0u);
+            let last = Element(element.outer, element.k + 3u, 0u);
             element = following(last, 1u);
         } else if WHOLE {
-            let b = following(element, 1u);
-            let c = following(b, 1u);
-            let d = following(c, 1u);
-            store4(e, vec4(taken(element), taken(b), taken(c), taken(d)));
-            element = following(d, 1u);
+            let four = four_taken(element);
+            store4(e, four.values);
+            element = four.next;
         } else {
             store(e, taken(element));
             element = following(element, 1u);

@@ -1,7 +1,6 @@
 // y[p, (r, s), (i, j)] = x[p, i·stride − padding + r·dilation, j·stride − padding + s·dilation], 0 outside.
 //#import chain
 //#import index
-//#import turned
 //#import windows
 
 // [planes, height, width]
@@ -37,14 +36,13 @@ fn unfold_four(four: Four) {
     let column = four.column * p.stride.z + s * p.dilation.z - p.padding.z;
     let i = row_index(four.plane, 0u, row, p.x) + column;
     let inside = vec4(row < p.x.z) & (column < vec4(p.x.w));
+    var value = vec4<f32>();
     if STEP_BY_STEP {
-        let v = vector_of(i.x);
-        let value = turned(vec4<f32>(x[v]), vec4<f32>(x[v + 1u]), i.x % 4u);
-        store_four(four, p.y, select(vec4<f32>(), value, inside));
+        value = numbers(i.x);
     } else {
-        let value = vec4(number(i.x), number(i.y), number(i.z), number(i.w));
-        store_four(four, p.y, select(vec4<f32>(), value, inside));
+        value = vec4(number(i.x), number(i.y), number(i.z), number(i.w));
     }
+    store_four(four, p.y, select(vec4<f32>(), value, inside));
 }
 
 // Whether the elements of a window are apart.

@@ -1,4 +1,5 @@
 // Planes of depth × height × width, one behind the other: a thread computes four neighbours in a row, or several fours.
+//#import turned
 
 // Whether planes have a depth: if not, it is 1.
 override SOLID: bool = false;
@@ -34,9 +35,14 @@ fn row_index(plane: u32, depth: u32, row: u32, sizes: vec4<u32>) -> u32 {
     return ((plane * sizes.y + depth) * sizes.z + row) * sizes.w;
 }
 
-// An element of the file's `x`, an array of vectors.
+// An element of the file's `x`, an array of vectors, and the four from one on.
 fn number(i: u32) -> f32 {
     return f32(x[i / 4u][i % 4u]);
+}
+
+fn numbers(i: u32) -> vec4<f32> {
+    let v = vector_of(i);
+    return turned(vec4<f32>(x[v]), vec4<f32>(x[v + 1u]), i % 4u);
 }
 
 fn store_four(four: Four, sizes: vec4<u32>, values: vec4<f32>) {

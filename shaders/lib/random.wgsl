@@ -30,6 +30,12 @@ fn philox_product(a: u32, b: u32) -> vec2<u32> {
     return vec2(a * b, (a >> 16u) * (b >> 16u) + (middle >> 16u) + (other >> 16u));
 }
 
+// The words of elements 4i to 4i + 3 of a stream in a step. The last counter word sets them apart from those of initial
+// values.
+fn draw_words(low: u32, high: u32, step: u32, stream: u32, i: u32) -> vec4<u32> {
+    return philox(vec4(i, stream, step, 1u), vec2(low, high));
+}
+
 // Uniform in [0, 1), a multiple of 2⁻²⁴: exact, so the same on every driver.
 fn random_uniform(word: u32) -> f32 {
     return f32(word >> 8u) * 5.9604644775390625e-8;

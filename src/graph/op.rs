@@ -119,8 +119,8 @@ pub struct Pointwise {
     pub draws: Option<Draws>,
 }
 
-/// Four random words, which four neighbouring elements share: the result of a function of the file, called with some of
-/// the operation's inputs, scalars, and the number of the four.
+/// Four random words, which four neighbouring elements share: the result of a function of the file, or of what it
+/// imports, called with some of the operation's inputs, scalars, and the number of the four.
 ///
 /// The operation's own function takes the words and which of the four elements is its own, from 0 to 3.
 #[derive(Clone, Debug)]
@@ -157,7 +157,7 @@ impl Pointwise {
         self
     }
 
-    /// The same with the words that `function` of the same file draws, given some of the inputs and its own scalars.
+    /// The same with the words that `function` of the file, or of what it imports, draws, given some of the inputs and its own scalars.
     pub fn drawing(mut self, function: &'static str, inputs: Range<usize>, scalars: &[u32]) -> Pointwise {
         self.draws = Some(Draws { function, inputs, scalars: scalars.iter().map(|&word| Scalar::U32(word)).collect() });
         self

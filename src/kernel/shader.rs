@@ -55,6 +55,7 @@ static LIBRARY: &[&Shader] = library![
     "cooperative_matmul"
     "correlate"
     "correlation"
+    "elements"
     "erf"
     "expm1"
     "held"

@@ -52,7 +52,7 @@ impl Op for Dropout {
 
     fn pointwise(&self) -> Option<Pointwise> {
         let function = Pointwise::new(shader!("dropout"), "dropout");
-        Some(function.scalar(self.scale()).scalar_u32(self.threshold()).drawing("dropout_words", 1..4, &[self.stream]))
+        Some(function.scalar(self.scale()).scalar_u32(self.threshold()).drawing("draw_words", 1..4, &[self.stream]))
     }
 
     fn backward(&self, at: &Backward) -> Gradients {
