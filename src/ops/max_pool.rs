@@ -394,6 +394,12 @@ mod tests {
         Check::new(move |[x]| pool(&x, options), move |[x]| definition(&x, options)).shapes([x]).run();
     }
 
+    /// In `f32` only: among many halves some windows have two equal maxima, of which the first one gets the whole
+    /// gradient, where central differences give it half.
+    fn check_single<const D: usize>(x: &[usize], options: MaxPool<D>) {
+        Check::new(move |[x]| pool(&x, options), move |[x]| definition(&x, options)).shapes([x]).no_half().run();
+    }
+
     #[test]
     fn equals_its_definition() {
         let pool = MaxPool2d::new;
@@ -439,11 +445,11 @@ mod tests {
             numbers in prop::collection::vec(0..1000usize, 16),
         ) {
             let (options, size) = random::<1>(&numbers);
-            check(&[&planes[..], &size].concat(), options);
+            check_single(&[&planes[..], &size].concat(), options);
             let (options, size) = random::<2>(&numbers);
-            check(&[&planes[..], &size].concat(), options);
+            check_single(&[&planes[..], &size].concat(), options);
             let (options, size) = random::<3>(&numbers);
-            check(&[&planes[..1], &size].concat(), options);
+            check_single(&[&planes[..1], &size].concat(), options);
         }
     }
 
